@@ -1,0 +1,1 @@
+"""Ingot's control plane: everything but the code that runs inside functions."""

@@ -1,0 +1,1 @@
+"""What stands behind the ports. Only bootstrap.py and the process entries import from here."""

@@ -1,0 +1,1 @@
+"""The one-machine world: files, SQLite and the function host."""

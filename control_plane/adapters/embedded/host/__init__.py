@@ -1,0 +1,1 @@
+"""The function host: a process that turns connections into sandboxed instances."""

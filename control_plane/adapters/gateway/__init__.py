@@ -1,0 +1,1 @@
+"""HAProxy as the gateway: pure configuration and maps, the runtime socket, the access log."""

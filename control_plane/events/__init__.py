@@ -1,0 +1,1 @@
+"""The worker process: relay, reconciler and other work that no request waits for."""

@@ -1,0 +1,1 @@
+"""Settings: small frozen dataclasses, one for each concern."""

@@ -1,0 +1,1 @@
+"""`ingot up`: starts, watches and restarts the processes, and keeps their listening sockets."""
