@@ -1,0 +1,63 @@
+"""Opens a database: SQLite with the pragmas that durability needs, PostgreSQL with a schema of its own.
+
+The only module that knows the two dialects' connection details. Statements and
+tables live beside it, never here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event, make_url
+
+from control_plane.errors import Invalid
+
+__all__ = ["create_engine"]
+
+
+def create_engine(url: str, *, schema: str, cache_mb: int = 16) -> Engine:
+    """Return an engine for `url`.
+
+    `schema` is the PostgreSQL schema that unqualified tables mean; SQLite has
+    one file for each instead and ignores it. `cache_mb` is SQLite's page cache
+    for each connection. Raises Invalid for any other database.
+    """
+    backend = make_url(url).get_backend_name()
+    if backend == "sqlite":
+        return _sqlite(url, cache_mb)
+    if backend == "postgresql":
+        options = f"-csearch_path={schema} -clock_timeout=5000"
+        return sqlalchemy.create_engine(
+            url, connect_args={"options": options, "connect_timeout": 5}, pool_pre_ping=True
+        )
+    raise Invalid(
+        f"The database {backend!r} is not supported.",
+        field="database",
+        hint="Use a URL that begins with sqlite:/// or postgresql+psycopg://.",
+    )
+
+
+def _sqlite(url: str, cache_mb: int) -> Engine:
+    engine = sqlalchemy.create_engine(url, connect_args={"timeout": 5.0})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(raw: Any, _record: Any) -> None:
+        # The driver must not begin transactions by itself: it would begin them too late,
+        # and a read that turns into a write could fail without waiting.
+        raw.isolation_level = None
+        cursor = raw.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA busy_timeout=5000")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA cache_size=-{cache_mb * 1024}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # Readers never block in WAL, so only those who say they write take the lock at once.
+        writes = not connection.get_execution_options().get("ingot_read_only", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
