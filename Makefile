@@ -1,0 +1,50 @@
+# `make up` runs Ingot, `make test` tests it; both install what they need into .venv.
+# Nothing here needs root.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The environment is made anew when the pins or the interpreter change, and only then.
+STAMP := $(VENV)/.installed-$(shell cat requirements.txt pyproject.toml scripts/install.sh 2>/dev/null | cksum | cut -d' ' -f1)
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down demo test check format bench lock clean
+
+help:           ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+install: $(STAMP) ## Create .venv from the hash-pinned requirements.txt
+
+$(STAMP):
+	@PYTHON="$(PYTHON)" sh scripts/install.sh "$(VENV)" "$(STAMP)"
+
+up: install     ## Start Ingot on this machine; data in .ingot/
+	@$(BIN)/ingot up --detach
+
+down: install   ## Stop it
+	@$(BIN)/ingot down
+
+demo: install   ## Draft, review, release, call, count, canary, roll back - on a running Ingot
+	@$(BIN)/python scripts/demo.py
+
+test: install   ## Run the tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow"
+
+check: install  ## Format, lint, types, import direction
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy control_plane builders templates scripts tests
+	@$(BIN)/lint-imports
+
+format: install ## Rewrite the code the way `make check` wants it
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: install  ## List the benchmarks; run one with scripts/bench.py NAME
+	@$(BIN)/python scripts/bench.py list
+
+lock: install   ## Compile requirements.txt from pyproject.toml
+	@sh scripts/lock.sh "$(BIN)/uv"
+
+clean: ## Remove the environment and caches; data in .ingot/ stays
+	@rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,195 @@
+"""`ingot up`, `down`, `status`, `doctor` and the hidden `_run`: commands of the machine, not of the API."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from control_plane.errors import IngotError
+
+__all__ = ["COMMANDS"]
+
+_DATA = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".ingot"),
+    show_default=True,
+    help="The data folder.",
+)
+_SETTINGS = click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A settings file (TOML); by default settings.toml in the data folder, if there is one.",
+)
+# role -> module with a function `run`
+_ROLES = {
+    "prepare": "control_plane.bootstrap_roles",
+    "host": "control_plane.adapters.embedded.host.main",
+    "meter": "control_plane.meter.main",
+    "worker": "control_plane.events.worker",
+    "api": "control_plane.api.serving",
+    "streams": "control_plane.api.streams",
+}
+
+
+@click.command()
+@_DATA
+@_SETTINGS
+@click.option("--detach", is_flag=True, help="Return when Ingot is ready; stop it with `ingot down`.")
+def up(data: Path, settings_file: Path | None, detach: bool) -> None:
+    """Start Ingot on this machine and keep it running."""
+    from control_plane.supervisor.up import run_up
+
+    settings = _load(data, settings_file)
+    if not detach:
+        run_up(settings, click.echo, lambda: click.echo(_next_steps(settings)))
+        return
+    reading = _detach(lambda say, ready: run_up(settings, say, ready), settings.data)
+    with os.fdopen(reading) as told:
+        lines = told.read().splitlines()
+    for line in lines[:-1]:
+        click.echo(line, err=True)
+    if not lines or lines[-1] != "ready":
+        raise SystemExit(1)
+    click.echo(_next_steps(settings))
+
+
+@click.command()
+@_DATA
+def down(data: Path) -> None:
+    """Stop the Ingot that runs on this data folder; running calls are finished first."""
+    settings = _load(data, None)
+    if _ask(settings.run, b"stop") is None:
+        click.echo("Ingot is not running here.")
+        return
+    deadline = time.monotonic() + 120
+    while (settings.run / "supervisor.sock").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    click.echo("Stopped.")
+
+
+@click.command()
+@_DATA
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output format.")
+def status(data: Path, output: str) -> None:
+    """Show the processes of the Ingot on this data folder."""
+    state = _ask(_load(data, None).run, b"status")
+    if output == "json":
+        click.echo(json.dumps(state))
+    elif state is None:
+        click.echo("Ingot is not running here. Start it with `ingot up`.")
+    else:
+        for name, role in state["roles"].items():
+            what = "ready" if role["ready"] else "starting" if role["pid"] else "down"
+            click.echo(f"{name:<10} {what:<10} pid {role['pid']:<8} restarts {role['restarts']}")
+    if state is None:
+        raise SystemExit(6)
+
+
+@click.command()
+@_DATA
+def doctor(data: Path) -> None:
+    """Say what this machine offers: isolation levels, gateway, interpreters, ports."""
+    from control_plane.supervisor.doctor import examine
+
+    for line in examine(_load(data, None)):
+        click.echo(line)
+
+
+@click.command(name="_run", hidden=True)
+@click.argument("role", type=click.Choice(sorted(_ROLES)))
+def run_role(role: str) -> None:
+    """Run one process; the supervisor's business."""
+    import importlib
+
+    document = json.loads(Path(os.environ["INGOT_CONFIG"]).read_text())
+    importlib.import_module(_ROLES[role]).run(document)
+
+
+COMMANDS = (up, down, status, doctor, run_role)
+
+
+def _load(data: Path, file: Path | None) -> Any:
+    from control_plane.settings import load_settings
+
+    written = data / "settings.toml"
+    return load_settings(data, os.environ, file or (written if written.exists() else None))
+
+
+def _next_steps(settings: Any) -> str:
+    link = settings.data / "keys" / "owner-link"
+    lines = [
+        "Ingot is ready.",
+        f"  console and API  {settings.console_url}",
+        f"  functions        {settings.functions_url}",
+    ]
+    if link.exists():
+        lines.append(f"  first owner      {settings.console_url}/welcome#token={link.read_text().strip()}")
+    lines.append("  next             make demo, ingot --help, ingot doctor, make down")
+    return "\n".join(lines)
+
+
+def _detach(body: Callable[[Callable[[str], None], Callable[[], None]], None], data: Path) -> int:
+    """Run `body` in a process of its own session; return where it tells how it went."""
+    reading, writing = os.pipe()
+    if os.fork():
+        os.close(writing)
+        return reading
+    os.close(reading)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+
+    def say(line: str) -> None:
+        os.write(writing, f"{line}\n".encode())
+
+    def ready() -> None:
+        say("ready")
+        os.close(writing)
+
+    code = 0
+    try:
+        _redirect(data)
+        body(say, ready)
+    except IngotError as error:
+        say(f"{error.message} {error.hint or ''}".strip())
+        code = 1
+    except BaseException as error:
+        code = 1
+        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            say(f"Ingot stopped: {error!r}. Its log is {data}/logs/supervisor.log")
+    finally:
+        # Nothing of the command that was forked from may run on in this process.
+        os._exit(code)
+
+
+def _redirect(data: Path) -> None:
+    (data / "logs").mkdir(parents=True, exist_ok=True)
+    log = os.open(data / "logs" / "supervisor.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    sys.stdout.flush()
+    for target, source in ((0, null), (1, log), (2, log)):
+        os.dup2(source, target)
+
+
+def _ask(run: Path, question: bytes) -> Any:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.settimeout(5)
+        try:
+            channel.connect(str(run / "supervisor.sock"))
+            channel.sendall(question + b"\n")
+            return json.loads(channel.makefile().readline())
+        except (OSError, ValueError):
+            return None

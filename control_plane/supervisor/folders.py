@@ -1,0 +1,76 @@
+"""The data folder and the run folder: made once, checked at every start.
+
+Says who owns what. When Ingot runs as root, services drop to user ids of their
+own and share one group, so that the gateway can reach the sockets but not the
+database. No process is started from here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from control_plane.errors import Invalid
+from control_plane.settings import Settings
+
+__all__ = ["Identities", "choose_identities", "make_folders"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """User ids of the services. None means: whoever started Ingot."""
+
+    gateway: int | None = None
+    control: int | None = None
+    group: int | None = None
+    # Why services share the starter's user id, when they could have had their own.
+    shared_because: str = ""
+
+
+def choose_identities(settings: Settings, needed: tuple[Path, ...]) -> Identities:
+    """Return own user ids as root, unless a path in `needed` is closed to other users."""
+    if os.geteuid() != 0:
+        return Identities()
+    for path in needed:
+        for step in (path.resolve(), *path.resolve().parents):
+            if not step.stat().st_mode & stat.S_IXOTH:
+                return Identities(
+                    shared_because=f"{step} is closed to other users, so the services run as root; "
+                    "move the checkout out of it to give them user ids of their own."
+                )
+    base = settings.host.uid_base
+    return Identities(gateway=base, control=base + 1, group=base)
+
+
+def make_folders(settings: Settings, identities: Identities) -> None:
+    """Make or repair every folder; refuse a run folder that somebody else owns."""
+    root = identities.group is not None
+    _own_folder(settings.data, 0o711 if root else 0o700, None, None)
+    control, group = identities.control, identities.group
+    for name in ("db", "blobs", "layers", "cache", "host", "gateway"):
+        _own_folder(settings.data / name, 0o750 if root else 0o700, control, group)
+    for name in ("logs", "keys"):
+        _own_folder(settings.data / name, 0o700, None, None)
+    _own_folder(settings.data / "config", 0o755 if root else 0o700, None, None)
+    if settings.run.parent.name.startswith("ingot-"):
+        _own_folder(settings.run.parent, 0o711 if root else 0o700, None, None)
+    # The sticky bit keeps one service from replacing another's socket.
+    _own_folder(settings.run, 0o1770 if root else 0o700, None, group)
+    _own_folder(settings.run / "fn", 0o750 if root else 0o700, None, group)
+
+
+def _own_folder(path: Path, mode: int, owner: int | None, group: int | None) -> None:
+    path.mkdir(mode=0o700, exist_ok=True, parents=path.name == ".ingot")
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise Invalid(f"{path} is not a folder.", hint="Move it away and start again.")
+    if found.st_uid not in {os.geteuid(), owner}:
+        raise Invalid(
+            f"{path} belongs to user id {found.st_uid}, not to you.",
+            hint="Start Ingot as that user, or name another data folder with --data.",
+        )
+    if owner is not None or group is not None:
+        os.chown(path, -1 if owner is None else owner, -1 if group is None else group)
+    path.chmod(mode)

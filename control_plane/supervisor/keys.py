@@ -1,0 +1,43 @@
+"""The keys of one Ingot: made at the first start, read at every other.
+
+They live in files that only the starter may read, and reach the roles that
+need them by an inherited descriptor, never by the environment or an argument.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+__all__ = ["KEYS", "load_keys", "write_private"]
+
+# name -> what it is for
+KEYS = {
+    "master": "wraps the data keys that seal secrets",
+    "audit": "seed of the Ed25519 key that signs audit checkpoints",
+    "cursor": "signs the cursors of lists and streams",
+}
+
+
+def load_keys(folder: Path) -> dict[str, str]:
+    """Return every key as base64 of 32 bytes, making what is missing."""
+    keys = {}
+    for name in KEYS:
+        path = folder / f"{name}.key"
+        if not path.exists():
+            write_private(path, base64.b64encode(secrets.token_bytes(32)).decode())
+        keys[name] = path.read_text().strip()
+    return keys
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file for the owner's eyes, whole or not at all."""
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)

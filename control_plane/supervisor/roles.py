@@ -1,0 +1,78 @@
+"""Which processes make up a running Ingot, as data.
+
+Pure: says what to start, with which descriptors, identity and secrets. Starting
+and watching happen in child.py and loop.py.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from control_plane.supervisor.folders import Identities
+
+__all__ = ["Plan", "Role", "plan_roles"]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One process that the supervisor keeps running."""
+
+    name: str
+    user: int | None = None
+    group: int | None = None
+    # Names of the keys that the role may hold.
+    secrets: tuple[str, ...] = ()
+    # Has the descriptor store of its own.
+    store: bool = False
+    # Inherits the public listeners and the access log.
+    listeners: bool = False
+    # Ready when this socket of the run folder accepts a connection; empty: it tells by its ready pipe.
+    ready_socket: str = ""
+    # Asks for a graceful end.
+    stop_signal: int = signal.SIGTERM
+    # Seconds that a drain may take before SIGKILL.
+    patience_s: float = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that the supervisor needs to start the roles."""
+
+    roles: tuple[Role, ...]
+    # role -> (argv, whole environment)
+    commands: Mapping[str, tuple[list[str], Mapping[str, str]]]
+    # The sockets' folder and the folder of the roles' own logs.
+    run: Path
+    logs: Path
+    # key's name -> base64
+    secrets: Mapping[str, str]
+    # environment name -> descriptor, for roles with `listeners`
+    listeners: Mapping[str, int]
+
+
+def plan_roles(identities: Identities) -> tuple[Role, ...]:
+    """Return the roles in the order in which they start.
+
+    They stop in the reverse order: no caller is let in any more when the rest
+    goes, and the meter counts until all others have ended.
+    """
+    control, group = identities.control, identities.group
+    return (
+        Role("meter", control, group),
+        Role("host", secrets=("master",), store=True),
+        Role("worker", control, group, secrets=("master", "audit")),
+        Role("api", control, group, secrets=("master", "audit", "cursor")),
+        Role("streams", control, group, secrets=("cursor",)),
+        # HAProxy stops hard on SIGTERM; SIGUSR1 lets it finish what it answers.
+        Role(
+            "gateway",
+            identities.gateway,
+            group,
+            listeners=True,
+            ready_socket="gateway-master.sock",
+            stop_signal=signal.SIGUSR1,
+        ),
+    )

@@ -1,0 +1,152 @@
+"""`ingot up`: everything from the lock to the last process's end.
+
+The order matters: lock, leftovers, folders, keys, migrations, listeners, roles.
+What a role does is not known here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from control_plane.bootstrap import gateway_command
+from control_plane.errors import Unavailable
+from control_plane.settings import Settings
+from control_plane.supervisor.folders import Identities, choose_identities, make_folders
+from control_plane.supervisor.keys import load_keys, write_private
+from control_plane.supervisor.listeners import open_listeners
+from control_plane.supervisor.lock import RunLock, start_time
+from control_plane.supervisor.loop import Supervisor
+from control_plane.supervisor.roles import Plan, plan_roles
+
+__all__ = ["checkout", "run_up"]
+
+# Of the starter's environment, services see only this much.
+_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# What names a package index or the way to it; only freezing, in the api, needs it.
+_INDEX_PREFIXES = (
+    "PIP_",
+    "UV_",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+)
+
+
+def checkout() -> Path:
+    """Return the folder that holds the code that runs."""
+    return Path(__file__).resolve().parents[2]
+
+
+def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[], None]) -> None:
+    """Run Ingot in the foreground until it is told to stop.
+
+    `say` gets sentences for the person, `on_ready` is called once when every
+    role serves. Raises IngotError with an instruction when it cannot start.
+    """
+    identities = choose_identities(settings, (checkout(), Path(sys.executable)))
+    if identities.shared_because:
+        say(identities.shared_because)
+    make_folders(settings, identities)
+    lock = RunLock(settings.data)
+    try:
+        lock.end_leftovers()
+        keys = load_keys(settings.data / "keys")
+        _write_documents(settings, identities)
+        _prepare(settings, identities, keys)
+        facts = {"pid": os.getpid(), "console": settings.console_url, "functions": settings.functions_url}
+        plan = Plan(
+            roles=plan_roles(identities),
+            commands=_commands(settings, identities),
+            run=settings.run,
+            logs=settings.data / "logs",
+            secrets=keys,
+            listeners=open_listeners(settings),
+        )
+
+        def record(state: dict[str, Any]) -> None:
+            lock.record({**facts, "began": start_time(os.getpid()), **state})
+
+        Supervisor(plan, record=record, on_ready=on_ready).run()
+    finally:
+        lock.release()
+
+
+def _environment(role: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    if role == "api":
+        kept |= {name: value for name, value in os.environ.items() if name.startswith(_INDEX_PREFIXES)}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _commands(settings: Settings, identities: Identities) -> dict[str, tuple[list[str], Mapping[str, str]]]:
+    commands: dict[str, tuple[list[str], Mapping[str, str]]] = {}
+    for role in plan_roles(identities):
+        if role.name == "gateway":
+            commands[role.name] = (gateway_command(settings), _environment(role.name))
+        else:
+            commands[role.name] = _role_command(settings, role.name)
+    return commands
+
+
+def _role_command(settings: Settings, role: str) -> tuple[list[str], Mapping[str, str]]:
+    document = settings.data / "config" / f"{role}.json"
+    environment = _environment(role) | {"INGOT_CONFIG": str(document), "HOME": str(settings.data / "cache")}
+    return [sys.executable, "-m", "control_plane.cli.main", "_run", role], environment
+
+
+def _write_documents(settings: Settings, identities: Identities) -> None:
+    document = json.loads(settings.document())
+    document["identities"] = {"control": identities.control, "gateway": identities.gateway}
+    for role in ("prepare", "host", "meter", "worker", "api", "streams"):
+        path = settings.data / "config" / f"{role}.json"
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(document | {"role": role}, indent=1, sort_keys=True))
+        temporary.chmod(0o644)
+        temporary.rename(path)
+
+
+def _prepare(settings: Settings, identities: Identities, keys: Mapping[str, str]) -> None:
+    """Migrate the databases and leave the first owner's link, under the control user's rights."""
+    link = settings.data / "keys" / "owner-link"
+    if not link.exists():
+        write_private(link, secrets.token_urlsafe(32))
+    content = json.dumps({"owner": link.read_text().strip(), **keys}).encode()
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    argv, environment = _role_command(settings, "prepare")
+    try:
+        outcome = subprocess.run(
+            argv,
+            env={**environment, "INGOT_SECRETS_FD": str(reading)},
+            pass_fds=(reading,),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            user=identities.control,
+            group=identities.group,
+            extra_groups=None if identities.group is None else [identities.group],
+            check=False,
+        )
+    finally:
+        os.close(reading)
+    if outcome.stdout.strip() == "owned":
+        # The link was used, or an owner was made by other means: it must not lie around.
+        link.unlink()
+    if outcome.returncode != 0:
+        lines = outcome.stderr.strip().splitlines() or ["no reason given"]
+        raise Unavailable(
+            f"The databases could not be prepared: {lines[-1]}",
+            hint=f"The data folder is {settings.data}; nothing was started.",
+        )
