@@ -1,0 +1,92 @@
+"""An answer and its bytes on the wire.
+
+Pure: values in, bytes out. Everything an author can put into a head is
+checked here, so no other module has to think of header injection.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.client import responses as _REASONS
+
+__all__ = ["HEAD_LIMIT", "Answer", "BadHead", "head_of", "reason"]
+
+# The gateway's buffer for a response head is 16 kB less its own rewrites.
+HEAD_LIMIT = 12_000
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*").fullmatch
+# Framing belongs to the shim: what an author says about it would be a lie or a smuggled answer.
+_FRAMING = frozenset(
+    ["connection", "content-length", "date", "keep-alive", "proxy-connection", "te", "trailer"]
+    + ["transfer-encoding", "upgrade"]
+)
+
+
+class BadHead(ValueError):
+    """The author's status or headers cannot stand in an answer."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """Status, headers and a body: bytes when computed, an iterator when streamed."""
+
+    status: int
+    headers: Iterable[tuple[str, str]]
+    body: bytes = b""
+    stream: Iterator[bytes] | AsyncIterator[bytes] | None = field(default=None)
+
+
+def reason(status: int) -> str:
+    """Return the phrase of a status, or `Unknown`."""
+    return _REASONS.get(status, "Unknown")
+
+
+def head_of(answer: Answer) -> bytes:
+    """Return the head, with Content-Length or chunked framing. Raises BadHead."""
+    status = answer.status
+    if type(status) is not int or not 200 <= status <= 599:
+        raise BadHead(f"the status must be a whole number from 200 to 599, not {status!r:.40}")
+    lines = [f"HTTP/1.1 {status} {reason(status)}"]
+    for name, value in answer.headers:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise BadHead("the names and values of headers must be text")
+        if not _NAME(name):
+            raise BadHead(f"{name!r:.60} is not the name of a header")
+        if not _VALUE(value):
+            raise BadHead(f"the value of the header {name!r:.60} holds a control character or line break")
+        if name.lower() not in _FRAMING:
+            lines.append(f"{name}: {value}")
+    if answer.stream is not None:
+        lines.append("Transfer-Encoding: chunked")
+    elif status not in (204, 304):
+        lines.append(f"Content-Length: {len(answer.body)}")
+    lines.append(f"Date: {_date()}\r\nConnection: close\r\n\r\n")
+    return _encoded("\r\n".join(lines))
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        head = text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise BadHead("headers may hold Latin-1 characters only; percent-encode others") from None
+    if len(head) > HEAD_LIMIT:
+        raise BadHead(f"the head of the answer takes {len(head)} bytes; at most {HEAD_LIMIT} are allowed")
+    return head
+
+
+_last_date: tuple[int, str] = (0, "")
+
+
+def _date() -> str:
+    """Return the present HTTP date, formatted once a second."""
+    global _last_date  # noqa: PLW0603 - one cell, replaced whole, so threads see an old or a new one.
+    now = int(time.time())
+    second, text = _last_date
+    if second != now:
+        text = formatdate(now, usegmt=True)
+        _last_date = (now, text)
+    return text
