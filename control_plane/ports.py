@@ -11,16 +11,22 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from control_plane.domain.desired import GatewayState, HostState, HostTarget
+from control_plane.domain.functions import Declaration
 
 __all__ = [
+    "Anchor",
     "Blobs",
+    "Builder",
+    "Built",
     "Clock",
     "Entropy",
     "Gateway",
     "GatewayChange",
+    "Passwords",
     "Prepared",
     "Runtime",
     "Sealer",
+    "Signer",
     "TestCall",
     "TestOutcome",
 ]
@@ -67,6 +73,86 @@ class Sealer(Protocol):
 
     def open(self, tenant: str, sealed: str) -> bytes:
         """Return the plain value. Raises ValueError if it is not this tenant's or was changed."""
+        ...
+
+
+class Passwords(Protocol):
+    """Hashes what people remember: slow on purpose, and only a few at once."""
+
+    def hash(self, password: str) -> str:
+        """Return text that holds its own parameters and salt."""
+        ...
+
+    def verify(self, stored: str, password: str) -> bool:
+        """Say whether it is the password. Raises Unavailable when too many wait."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs audit checkpoints with a key that the database does not hold."""
+
+    def sign(self, message: bytes) -> str:
+        """Return the signature as base64 text."""
+        ...
+
+    def verify(self, message: bytes, signature: str) -> bool:
+        """Say whether this key made the signature."""
+        ...
+
+
+class Anchor(Protocol):
+    """Lines kept outside the database, only ever appended to."""
+
+    def append(self, line: str) -> None:
+        """Keep one line durably."""
+        ...
+
+    def lines(self) -> tuple[str, ...]:
+        """Return every line in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A frozen draft: everything is stored, nothing runs yet."""
+
+    manifest: Mapping[str, Any]
+    # SHA-256 of the canonical manifest
+    digest: str
+    declaration: Declaration
+    # layer role ("function", "deps") -> digest
+    layers: Mapping[str, str]
+    image: str
+    # the SBOM's digest
+    sbom: str
+    # (phase, milliseconds)
+    phases: tuple[tuple[str, float], ...] = ()
+
+
+class Builder(Protocol):
+    """Locks and freezes drafts; the same draft gives the same digest anywhere."""
+
+    def declaration(self, files: Mapping[str, bytes]) -> Declaration:
+        """Read what the author declares. Raises Invalid, naming the file and key at fault."""
+        ...
+
+    def lock(self, files: Mapping[str, bytes], previous: str) -> str:
+        """Resolve the dependencies; a previous lock that still fits is returned unchanged.
+
+        Raises Invalid with the resolver's own failing line.
+        """
+        ...
+
+    def packages(self, lock: str) -> Mapping[str, str]:
+        """Return name -> version of what a lock pins; nothing for an empty one."""
+        ...
+
+    def build(self, files: Mapping[str, bytes], lock: str) -> Built:
+        """Make manifest, layers, image and SBOM; repeating it costs little."""
+        ...
+
+    def base(self, runtime: str) -> str:
+        """Return this machine's interpreter build for a runtime. Raises Invalid when there is none."""
         ...
 
 

@@ -1,0 +1,149 @@
+"""Who may do what where: permissions, roles as frozen sets, scopes and the decision.
+
+Only rules live here. Rights are additive and the default is no: there is no
+deny rule, so adding a binding never takes a right away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from control_plane.errors import Invalid
+
+__all__ = ["ROLES", "SYSTEM", "Binding", "Permission", "Role", "Scope", "decide", "roles_within"]
+
+
+class Permission(StrEnum):
+    """One right. Routes and services name these, never roles."""
+
+    ORGANIZATION_READ = "organization:read"
+    ORGANIZATION_CREATE = "organization:create"
+    MEMBER_READ = "member:read"
+    MEMBER_MANAGE = "member:manage"
+    PROJECT_READ = "project:read"
+    PROJECT_CREATE = "project:create"
+    PROJECT_MANAGE = "project:manage"
+    FUNCTION_READ = "function:read"
+    FUNCTION_WRITE = "function:write"
+    VERSION_FREEZE = "version:freeze"
+    VERSION_RETIRE = "version:retire"
+    REVIEW_READ = "review:read"
+    REVIEW_SUBMIT = "review:submit"
+    REVIEW_DECIDE = "review:decide"
+    RELEASE_READ = "release:read"
+    RELEASE_WRITE = "release:write"
+    KEY_READ = "api_key:read"
+    KEY_MANAGE = "api_key:manage"
+    SETTING_READ = "setting:read"
+    SETTING_WRITE = "setting:write"
+    # Writing only: no permission reads a secret back.
+    SECRET_WRITE = "secret:write"  # noqa: S105
+    LOG_READ = "log:read"
+    USAGE_READ = "usage:read"
+    EVENT_READ = "event:read"
+    AUDIT_READ = "audit:read"
+
+
+class Role(StrEnum):
+    """A named set of permissions, bound at a scope."""
+
+    OWNER = "owner"
+    ADMINISTRATOR = "administrator"
+    AUTHOR = "author"
+    REVIEWER = "reviewer"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+    AUDITOR = "auditor"
+
+
+_P = Permission
+_READ: Final = frozenset(
+    {
+        _P.ORGANIZATION_READ,
+        _P.PROJECT_READ,
+        _P.FUNCTION_READ,
+        _P.REVIEW_READ,
+        _P.RELEASE_READ,
+        _P.SETTING_READ,
+        _P.USAGE_READ,
+        _P.EVENT_READ,
+    }
+)
+_AUTHOR: Final = _READ | {_P.FUNCTION_WRITE, _P.VERSION_FREEZE, _P.REVIEW_SUBMIT, _P.KEY_READ, _P.LOG_READ}
+_OPERATOR: Final = _READ | {
+    _P.RELEASE_WRITE,
+    _P.VERSION_RETIRE,
+    _P.KEY_READ,
+    _P.KEY_MANAGE,
+    _P.SETTING_WRITE,
+    _P.SECRET_WRITE,
+    _P.LOG_READ,
+}
+
+ROLES: Final[Mapping[Role, frozenset[Permission]]] = {
+    Role.OWNER: frozenset(Permission),
+    Role.ADMINISTRATOR: frozenset(Permission) - {_P.ORGANIZATION_CREATE},
+    Role.AUTHOR: _AUTHOR,
+    Role.REVIEWER: _READ | {_P.REVIEW_DECIDE},
+    Role.OPERATOR: _OPERATOR,
+    Role.VIEWER: _READ,
+    Role.AUDITOR: _READ | {_P.AUDIT_READ, _P.MEMBER_READ, _P.LOG_READ},
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """A place in the tree system / organization / (department) / project.
+
+    `path` holds ids from the top; the empty path is the whole system.
+    """
+
+    path: tuple[str, ...] = ()
+
+    def covers(self, other: Scope) -> bool:
+        """Say whether `other` is this place or lies below it."""
+        return other.path[: len(self.path)] == self.path
+
+    def within(self, identifier: str) -> Scope:
+        """Return the place `identifier` directly below this one."""
+        return Scope((*self.path, identifier))
+
+    def __str__(self) -> str:
+        return "/" + "/".join(self.path)
+
+    @classmethod
+    def parse(cls, text: str) -> Scope:
+        """Return the scope that `str()` wrote."""
+        if not text.startswith("/") or "//" in text:
+            raise Invalid(
+                f"“{text[:60]}” is not a scope.", field="scope", hint="Write /organization/project."
+            )
+        return cls(tuple(part for part in text.split("/") if part))
+
+
+SYSTEM: Final = Scope()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Binding:
+    """A role that somebody holds at a scope and everywhere below it."""
+
+    role: Role
+    scope: Scope
+
+
+def decide(bindings: Iterable[Binding], permission: Permission, scope: Scope) -> bool:
+    """Say whether any binding at the scope or above it carries the permission."""
+    return any(permission in ROLES[binding.role] and binding.scope.covers(scope) for binding in bindings)
+
+
+def roles_within(bindings: Iterable[Binding], role: Role, scope: Scope) -> bool:
+    """Say whether these bindings already carry all of the role's rights at the scope.
+
+    Nobody may give a right away that they do not hold.
+    """
+    held = tuple(bindings)
+    return all(decide(held, permission, scope) for permission in ROLES[role])

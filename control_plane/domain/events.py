@@ -1,0 +1,68 @@
+"""Domain events: CloudEvents that are committed with the change they tell of.
+
+An event never carries a secret, a key, a document or a call's payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["EVENT_TYPES", "Event", "type_of"]
+
+# noun.verb -> the data fields, all strings or integers. The catalogue in the docs is made of this.
+EVENT_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "organization.created": ("name",),
+    "project.created": ("name",),
+    "project.changed": ("approvals", "approval_days"),
+    "member.invited": ("role",),
+    "member.changed": ("role",),
+    "member.removed": (),
+    "function.created": ("name", "project"),
+    "function.removed": ("name", "project"),
+    "draft.changed": ("revision", "user"),
+    "draft.locked": ("revision",),
+    "test_run.finished": ("function", "state", "code"),
+    "version.frozen": ("function", "number", "digest"),
+    "version.changed": ("function", "number", "state"),
+    "review.submitted": ("function", "number", "digest"),
+    "review.commented": ("function",),
+    "review.approved": ("function", "state", "digest"),
+    "review.rejected": ("function",),
+    "review.withdrawn": ("function",),
+    "review.outdated": ("function",),
+    "release.created": ("function", "number", "digest"),
+    "release.progressed": ("function", "number", "reason"),
+    "release.live": ("function", "number", "digest"),
+    "release.failed": ("function", "number", "reason"),
+    "release.superseded": ("function", "number"),
+    "api_key.created": ("project", "name"),
+    "api_key.revoked": ("project", "name"),
+    "setting.changed": ("project", "name", "stage", "number"),
+    "setting.removed": ("project", "name", "stage"),
+    "secret.changed": ("project", "name", "stage", "number"),
+    "secret.removed": ("project", "name", "stage"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact. `sequence` is 0 until the relay has given it its place."""
+
+    id: str
+    organization: str
+    # dev.ingot.<noun>.<verb>.v1
+    type: str
+    # Id of the thing it happened to.
+    subject: str
+    time_ms: int
+    data: Mapping[str, Any]
+    sequence: int = 0
+
+
+def type_of(name: str) -> str:
+    """Return the full type of a catalogued `noun.verb`. Raises KeyError for any other."""
+    if name not in EVENT_TYPES:
+        raise KeyError(name)
+    return f"dev.ingot.{name}.v1"

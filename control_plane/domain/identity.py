@@ -1,0 +1,181 @@
+"""People and tenants: users, organizations, projects and who is acting.
+
+Credentials are in `credentials`, rights in `access`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from control_plane.domain.access import Binding, Scope
+from control_plane.errors import Invalid
+
+__all__ = [
+    "PLATFORM",
+    "Actor",
+    "Member",
+    "Method",
+    "Organization",
+    "Project",
+    "ReviewPolicy",
+    "User",
+    "check_email",
+    "check_password",
+]
+
+# The tenant of what belongs to no organization: failed sign-ins, the first owner's claim.
+PLATFORM: Final = "platform"
+
+_EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
+
+
+class Method(StrEnum):
+    """How an actor proved who they are."""
+
+    SESSION = "session"
+    TOKEN = "token"  # noqa: S105
+    SYSTEM = "system"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person or robot. Addresses are compared in lower case."""
+
+    id: str
+    email: str
+    name: str
+    # Who vouched for the address: "owner-link", "invitation:<user id>" or "" when nobody did.
+    verified_by: str
+    # A one-time password must be changed before anything else.
+    must_change_password: bool
+    created_ms: int
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A tenant; nothing of it can be seen or changed from another."""
+
+    id: str
+    name: str
+    title: str
+    created_ms: int
+
+    @property
+    def scope(self) -> Scope:
+        """The place of its bindings."""
+        return Scope((self.id,))
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewPolicy:
+    """What a project asks before a version may be released."""
+
+    # 0 is for personal projects: their functions are marked unreviewed everywhere.
+    approvals: int = 1
+    # An approval counts this long until it is used.
+    approval_days: int = 7
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.approvals <= 6:
+            raise Invalid("A review policy asks for 0 to 6 approvals.", field="approvals")
+        if not 1 <= self.approval_days <= 90:
+            raise Invalid("Approvals count for 1 to 90 days.", field="approval_days")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Groups functions, keys and settings of one organization."""
+
+    id: str
+    organization: str
+    name: str
+    title: str
+    policy: ReviewPolicy
+    # Parent ids from the organization down, so that departments fit in between.
+    path: tuple[str, ...]
+    created_ms: int
+    revision: int = 1
+
+    @property
+    def scope(self) -> Scope:
+        """The place of its bindings."""
+        return Scope((*self.path, self.id))
+
+    @property
+    def etag(self) -> str:
+        """The strong validator of its editable part."""
+        return f"p{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user in an organization with the roles held there."""
+
+    user: User
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something now, in which tenant, and how they proved it."""
+
+    user: str
+    name: str
+    email: str
+    # The organization acted in; every query is limited to it.
+    organization: str
+    bindings: tuple[Binding, ...]
+    method: Method
+    # Id of the session or token; empty for the system.
+    credential: str = ""
+    request: str = ""
+    address: str = ""
+    must_change_password: bool = False
+
+    @classmethod
+    def system(cls, organization: str) -> Actor:
+        """Ingot itself: the reconciler, the relay, the guards. Holds no binding."""
+        return cls(
+            user="system",
+            name="Ingot",
+            email="",
+            organization=organization,
+            bindings=(),
+            method=Method.SYSTEM,
+        )
+
+    @classmethod
+    def nobody(cls, request: str = "", address: str = "") -> Actor:
+        """Somebody who has not signed in."""
+        return cls(
+            user="",
+            name="",
+            email="",
+            organization=PLATFORM,
+            bindings=(),
+            method=Method.NOBODY,
+            request=request,
+            address=address,
+        )
+
+
+def check_email(email: str) -> str:
+    """Return the address in the form that is stored and compared."""
+    plain = email.strip().lower()
+    if not _EMAIL.fullmatch(plain):
+        raise Invalid(f"“{email[:80]}” is not an e-mail address.", field="email", hint="Write name@domain.")
+    return plain
+
+
+def check_password(password: str, email: str) -> str:
+    """Return the password when it is long enough and not the address itself."""
+    if not 12 <= len(password) <= 256:
+        raise Invalid("A password has 12 to 256 characters.", field="password", hint="Use a sentence.")
+    if password.lower() in {email, email.partition("@")[0]} or len(set(password)) < 5:
+        raise Invalid("This password is too easy to guess.", field="password", hint="Use a sentence.")
+    return password

@@ -1,0 +1,221 @@
+"""Releases: which versions of a function receive traffic, with which values, and how that went.
+
+A release has a digest of its own and is never edited; only its state and its
+conditions move, by the named verbs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from control_plane.domain.canonical import digest_of
+from control_plane.domain.values import Bound
+from control_plane.errors import Conflict, Invalid
+
+__all__ = [
+    "ROLLBACK_MS",
+    "Condition",
+    "Release",
+    "ReleasePart",
+    "ReleasePlan",
+    "ReleaseState",
+    "Throttle",
+    "check_shares",
+    "limits_of",
+    "release_digest",
+    "target_id",
+]
+
+# A version that was live this recently may come back without a new approval.
+ROLLBACK_MS: Final = 30 * 86_400_000
+
+
+class ReleaseState(StrEnum):
+    """Where a release stands."""
+
+    # Recorded; the reconciler makes it so.
+    PENDING = "pending"
+    LIVE = "live"
+    # A later release took its place.
+    SUPERSEDED = "superseded"
+    # Its code did not load; the release before goes on serving.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One statement about a release: Progressing, Ready or Failed."""
+
+    type: str
+    status: bool
+    # A word for programs, e.g. "import_failed"
+    reason: str
+    message: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePart:
+    """One version's part of the traffic with the values it runs with."""
+
+    version: str
+    number: int
+    digest: str
+    percent: int
+    bound: Bound
+    # The interpreter's build on this machine, or the base image's digest.
+    base: str
+    # e.g. "canary"; callable as `function@tag`
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Limits that belong to the release, not to the version. 0 means: none, or as declared."""
+
+    instances: int = 0
+    rate_10s: int = 0
+    concurrency: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The recorded wish that a function's traffic goes so."""
+
+    id: str
+    organization: str
+    project: str
+    function: str
+    number: int
+    digest: str
+    parts: tuple[ReleasePart, ...]
+    throttle: Throttle
+    created_by: str
+    created_ms: int
+    # Released under a policy of 0 approvals.
+    unreviewed: bool = False
+    # Number of the release whose versions came back, 0 otherwise.
+    rollback_of: int = 0
+    note: str = ""
+    state: ReleaseState = ReleaseState.PENDING
+    conditions: tuple[Condition, ...] = ()
+    live_ms: int = 0
+    ended_ms: int = 0
+
+    def progressing(self, reason: str, message: str, now_ms: int) -> Release:
+        """Say what is being waited for."""
+        return self._with(Condition("Progressing", True, reason, message, now_ms))
+
+    def went_live(self, now_ms: int) -> Release:
+        """Every target answers and the gateway sends calls there."""
+        self._only_pending("go live")
+        done = replace(self, state=ReleaseState.LIVE, live_ms=now_ms)
+        done = done._with(Condition("Progressing", False, "done", "Nothing left to do.", now_ms))
+        return done._with(Condition("Ready", True, "serving", "Calls reach this release.", now_ms))
+
+    def failed(self, reason: str, message: str, now_ms: int) -> Release:
+        """Its code does not serve; nothing was switched."""
+        self._only_pending("fail")
+        done = replace(self, state=ReleaseState.FAILED, ended_ms=now_ms)
+        done = done._with(Condition("Progressing", False, "stopped", "Given up.", now_ms))
+        return done._with(Condition("Failed", True, reason, message, now_ms))
+
+    def superseded(self, number: int, now_ms: int) -> Release:
+        """A later release took its place, live or still pending."""
+        if self.state not in {ReleaseState.PENDING, ReleaseState.LIVE}:
+            raise Conflict(f"Release {self.number} is {self.state} already.")
+        done = replace(self, state=ReleaseState.SUPERSEDED, ended_ms=now_ms)
+        message = f"Release {number} took its place."
+        return done._with(Condition("Ready", False, "superseded", message, now_ms))
+
+    def _only_pending(self, verb: str) -> None:
+        if self.state is not ReleaseState.PENDING:
+            raise Conflict(f"Release {self.number} is {self.state}; it cannot {verb}.")
+
+    def _with(self, condition: Condition) -> Release:
+        others = tuple(known for known in self.conditions if known.type != condition.type)
+        return replace(self, conditions=(*others, condition))
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePlan:
+    """What a release would do, before it is recorded."""
+
+    parts: tuple[ReleasePart, ...]
+    throttle: Throttle
+    digest: str
+    unreviewed: bool
+    # Whole sentences, each one step or consequence.
+    steps: tuple[str, ...]
+    # Reasons why it would be refused, as (code, sentence); empty when it can go.
+    refusals: tuple[tuple[str, str], ...] = ()
+
+
+def check_shares(shares: Sequence[tuple[int, int, str]]) -> None:
+    """Refuse (version number, percent, tag) triples that do not divide the traffic."""
+    if not 1 <= len(shares) <= 10:
+        raise Invalid("A release divides traffic between 1 and 10 versions.", field="parts")
+    numbers = [number for number, _, _ in shares]
+    tags = [tag for _, _, tag in shares if tag]
+    if len(set(numbers)) != len(numbers):
+        raise Invalid("A version stands in the release twice.", field="parts")
+    if (
+        len(set(tags)) != len(tags)
+        or "live" in tags
+        or any(not tag.isascii() or not tag.isalpha() for tag in tags)
+    ):
+        raise Invalid(
+            "Tags are different words of letters, and “live” is the whole function's.",
+            field="parts",
+            hint="Use canary.",
+        )
+    if any(not 0 <= percent <= 100 for _, percent, _ in shares) or sum(part[1] for part in shares) != 100:
+        raise Invalid(
+            f"The shares add up to {sum(part[1] for part in shares)} percent.",
+            field="parts",
+            hint="Make it 100.",
+        )
+
+
+def release_digest(parts: Sequence[ReleasePart], throttle: Throttle) -> str:
+    """Return the digest over everything that a release decides; the order of parts does not matter."""
+    rows: list[dict[str, Any]] = [
+        {
+            "version": part.digest,
+            "percent": part.percent,
+            "tag": part.tag,
+            "base": part.base,
+            "values": part.bound.epoch,
+            "secrets": dict(part.bound.secrets),
+        }
+        for part in sorted(parts, key=lambda part: (part.digest, part.tag))
+    ]
+    throttled: Mapping[str, int] = {
+        "instances": throttle.instances,
+        "rate_10s": throttle.rate_10s,
+        "concurrency": throttle.concurrency,
+    }
+    return digest_of({"parts": rows, "throttle": throttled})
+
+
+def target_id(*, organization: str, part: ReleasePart, isolation: str, limits: Mapping[str, int]) -> str:
+    """Return `t` and 16 hex digits of the template key's hash: another key is another target."""
+    key = {
+        "organization": organization,
+        "digest": part.digest,
+        # The same digest frozen for two functions must not share a socket.
+        "version": part.version,
+        "epoch": part.bound.epoch,
+        "isolation": isolation,
+        "base": part.base,
+        "limits": dict(limits),
+    }
+    return "t" + digest_of(key).removeprefix("sha256:")[:16]
+
+
+def limits_of(limits: Any, throttle: Throttle) -> Any:
+    """Return the declared limits with the release's number of instances, where it has one."""
+    return replace(limits, instances=throttle.instances) if throttle.instances else limits

@@ -1,0 +1,212 @@
+"""One decided change: its transaction, its actor, its audit entry and its events, together or not at all.
+
+Every service works inside `Changes.change` or `Changes.read`. A refusal for
+want of rights is recorded after the rollback, in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from control_plane.domain.access import Permission, Scope, decide
+from control_plane.domain.audit import GENESIS, AuditEntry, link
+from control_plane.domain.events import Event, type_of
+from control_plane.domain.functions import Function
+from control_plane.domain.identity import Actor, Method, Project
+from control_plane.domain.ids import make_id
+from control_plane.errors import Forbidden, NotFound
+from control_plane.ports import Clock, Entropy
+from control_plane.store.unit_of_work import Store, UnitOfWork
+
+__all__ = ["Change", "Changes", "Page", "View", "absent"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Part of a list in the order of ids. `next` goes into the following request; empty at the end."""
+
+    items: tuple[T, ...]
+    next: str = ""
+
+
+def absent(noun: str, identifier: str) -> NotFound:
+    """Return the error for a thing that is not there or not the actor's to see."""
+    return NotFound(f"There is no {noun} “{identifier[:80]}”.", hint=f"List the {noun}s that you can see.")
+
+
+@dataclass(slots=True)
+class View:
+    """A bounded read on behalf of an actor; every query names the actor's organization."""
+
+    actor: Actor
+    unit: UnitOfWork
+    now_ms: int
+
+    @property
+    def organization(self) -> str:
+        """The tenant that everything here belongs to."""
+        return self.actor.organization
+
+    def allows(self, permission: Permission, scope: Scope) -> bool:
+        """Say whether the actor holds the right there. Ingot itself holds every right."""
+        return self.actor.method is Method.SYSTEM or decide(self.actor.bindings, permission, scope)
+
+    def require(self, permission: Permission, scope: Scope) -> None:
+        """Refuse when the actor does not hold the right."""
+        if self.actor.must_change_password:
+            raise Forbidden(
+                "The one-time password must be changed first.", hint="Set a password of your own, then repeat."
+            )
+        if not self.allows(permission, scope):
+            raise Forbidden(
+                f"This needs the permission {permission}.",
+                hint="Ask an owner of the organization for a role that has it.",
+            )
+
+    def require_organization(self, permission: Permission) -> None:
+        """Refuse when the actor does not hold the right in the whole organization."""
+        self.require(permission, Scope((self.organization,)))
+
+    def project(self, identifier: str, permission: Permission) -> Project:
+        """Return the project with this id or name when the actor holds the right in it."""
+        rows = self.unit.identity
+        find = rows.project if identifier.startswith("prj_") else rows.project_by_name
+        project = find(self.organization, identifier)
+        if project is None or not self.allows(Permission.PROJECT_READ, project.scope):
+            raise absent("project", identifier)
+        self.require(permission, project.scope)
+        return project
+
+    def function(self, identifier: str, permission: Permission) -> tuple[Function, Project]:
+        """Return the function with this id or name, and its project, when the actor holds the right."""
+        rows = self.unit.functions
+        find = rows.get if identifier.startswith("fn_") else rows.by_name
+        function = find(self.organization, identifier)
+        if function is None:
+            raise absent("function", identifier)
+        project = self.unit.identity.project(self.organization, function.project)
+        if project is None or not self.allows(Permission.FUNCTION_READ, project.scope):
+            raise absent("function", identifier)
+        self.require(permission, project.scope)
+        return function, project
+
+
+@dataclass(slots=True)
+class Change(View):
+    """A writing transaction with its audit entry and events."""
+
+    entropy: Entropy
+    # What is being done, e.g. "review.approve"; the action of every audit entry in it.
+    action: str
+    # Set when something committed that the worker should look at.
+    wakes: bool = False
+
+    def new_id(self, noun: str) -> str:
+        """Return a new id for a noun of `domain.ids`."""
+        return make_id(noun, self.now_ms, self.entropy.bits(80))
+
+    def happened(self, event: str, subject: str, data: Mapping[str, Any], **details: Any) -> None:
+        """Record a fact: an event with `data`, and an audit entry with `data` and `details`."""
+        self.emit(event, subject, data)
+        self.record(subject, {**data, **details})
+
+    def emit(self, event: str, subject: str, data: Mapping[str, Any]) -> None:
+        """Put an event into the outbox."""
+        self.unit.outbox.add(
+            Event(
+                id=self.new_id("event"),
+                organization=self.organization,
+                type=type_of(event),
+                subject=subject,
+                time_ms=self.now_ms,
+                data=data,
+            )
+        )
+        self.wakes = True
+
+    def record(self, subject: str, details: Mapping[str, Any], outcome: str = "done") -> None:
+        """Append to the organization's audit chain."""
+        actor = self.actor
+        sequence, previous = self.unit.audit.head(self.organization)
+        entry = AuditEntry(
+            organization=self.organization,
+            sequence=sequence + 1,
+            id=self.new_id("audit_entry"),
+            at_ms=self.now_ms,
+            actor={
+                "user": actor.user,
+                "name": actor.name,
+                "method": actor.method,
+                "credential": actor.credential,
+                "address": actor.address,
+            },
+            action=self.action,
+            subject=subject,
+            outcome=outcome,
+            request=actor.request,
+            details=details,
+            previous=previous or GENESIS,
+            hash="",
+        )
+        self.unit.audit.append(entry, link(entry))
+
+    def bump(self) -> None:
+        """Say that what should run has changed."""
+        self.unit.counters.next("wanted")
+        self.wakes = True
+
+
+class Changes:
+    """Opens reads and changes for the services."""
+
+    def __init__(
+        self, store: Store, clock: Clock, entropy: Entropy, poke: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._poke = poke
+
+    @property
+    def now_ms(self) -> int:
+        """The clock's time."""
+        return self._clock.now_ms()
+
+    def random(self, bits: int) -> int:
+        """Return random bits, for credentials."""
+        return self._entropy.bits(bits)
+
+    @contextmanager
+    def read(self, actor: Actor) -> Iterator[View]:
+        """Open a read transaction; nothing in it can change."""
+        try:
+            with self._store.read() as unit:
+                yield View(actor, unit, self.now_ms)
+        except Forbidden as refusal:
+            self._record_denial(actor, "read", "", refusal)
+            raise
+
+    @contextmanager
+    def change(self, actor: Actor, action: str, subject: str = "") -> Iterator[Change]:
+        """Open the one writing transaction of the actor's organization; commit when the block ends."""
+        try:
+            with self._store.begin() as unit:
+                unit.audit.lock(actor.organization)
+                change = Change(actor, unit, self.now_ms, self._entropy, action)
+                yield change
+        except Forbidden as refusal:
+            self._record_denial(actor, action, subject, refusal)
+            raise
+        if change.wakes:
+            self._poke()
+
+    def _record_denial(self, actor: Actor, action: str, subject: str, refusal: Forbidden) -> None:
+        with self._store.begin() as unit:
+            unit.audit.lock(actor.organization)
+            change = Change(actor, unit, self.now_ms, self._entropy, action)
+            change.record(subject, {"code": refusal.code, "message": refusal.message}, outcome="denied")
