@@ -6,12 +6,14 @@ conditions move, by the named verbs here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from control_plane.domain.canonical import digest_of
+from control_plane.domain.desired import Limits
 from control_plane.domain.values import Bound
 from control_plane.errors import Conflict, Invalid
 
@@ -31,6 +33,7 @@ __all__ = [
 
 # A version that was live this recently may come back without a new approval.
 ROLLBACK_MS: Final = 30 * 86_400_000
+_TAG: Final = re.compile(r"[a-z]{1,20}")
 
 
 class ReleaseState(StrEnum):
@@ -162,22 +165,15 @@ def check_shares(shares: Sequence[tuple[int, int, str]]) -> None:
     tags = [tag for _, _, tag in shares if tag]
     if len(set(numbers)) != len(numbers):
         raise Invalid("A version stands in the release twice.", field="parts")
-    if (
-        len(set(tags)) != len(tags)
-        or "live" in tags
-        or any(not tag.isascii() or not tag.isalpha() for tag in tags)
-    ):
+    if len(set(tags)) != len(tags) or not all(_TAG.fullmatch(tag) and tag != "live" for tag in tags):
         raise Invalid(
-            "Tags are different words of letters, and “live” is the whole function's.",
+            "Tags are different words of 1-20 letters, and “live” is the whole function's.",
             field="parts",
             hint="Use canary.",
         )
-    if any(not 0 <= percent <= 100 for _, percent, _ in shares) or sum(part[1] for part in shares) != 100:
-        raise Invalid(
-            f"The shares add up to {sum(part[1] for part in shares)} percent.",
-            field="parts",
-            hint="Make it 100.",
-        )
+    total = sum(percent for _, percent, _ in shares)
+    if any(not 0 <= percent <= 100 for _, percent, _ in shares) or total != 100:
+        raise Invalid(f"The shares add up to {total} percent.", field="parts", hint="Make it 100.")
 
 
 def release_digest(parts: Sequence[ReleasePart], throttle: Throttle) -> str:
@@ -216,6 +212,6 @@ def target_id(*, organization: str, part: ReleasePart, isolation: str, limits: M
     return "t" + digest_of(key).removeprefix("sha256:")[:16]
 
 
-def limits_of(limits: Any, throttle: Throttle) -> Any:
+def limits_of(limits: Limits, throttle: Throttle) -> Limits:
     """Return the declared limits with the release's number of instances, where it has one."""
     return replace(limits, instances=throttle.instances) if throttle.instances else limits

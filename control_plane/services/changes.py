@@ -60,7 +60,8 @@ class View:
         """Refuse when the actor does not hold the right."""
         if self.actor.must_change_password:
             raise Forbidden(
-                "The one-time password must be changed first.", hint="Set a password of your own, then repeat."
+                "The one-time password must be changed first.",
+                hint="Set a password of your own, then repeat.",
             )
         if not self.allows(permission, scope):
             raise Forbidden(
