@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FLASK_PROXY", "FUNCTIONS_FRAMEWORK", "FUNC_PYTHON", "Peer", "free_port", "peer_python", "running"]
+__all__ = ["FLASK_PROXY", "FUNCTIONS_FRAMEWORK", "FUNC_PYTHON", "Peer", "free_port", "running"]
 
 _PACKAGES = (
     "functions-framework==3.10.2",
@@ -35,6 +35,7 @@ class Peer:
     """How to start a peer in a folder that holds its files."""
 
     name: str
+    packages: tuple[str, ...]
     files: dict[str, str]
     # `{python}`, `{port}` and `{upstream}` are filled in.
     command: tuple[str, ...]
@@ -43,11 +44,12 @@ class Peer:
     @property
     def versions(self) -> str:
         """Return what runs, as printed beside its figures."""
-        return f"{' '.join(self.command[1:])} with {', '.join(_PACKAGES)}"
+        return f"{' '.join(self.command[1:])} with {', '.join(self.packages)}"
 
 
 FUNCTIONS_FRAMEWORK = Peer(
     "functions-framework",
+    ("functions-framework==3.10.2",),
     {
         "main.py": textwrap.dedent("""
         import functions_framework
@@ -73,6 +75,7 @@ FUNCTIONS_FRAMEWORK = Peer(
 
 FUNC_PYTHON = Peer(
     "knative func-python",
+    ("func-python==0.8.1",),
     {
         "main.py": textwrap.dedent("""
         import json
@@ -88,7 +91,8 @@ FUNC_PYTHON = Peer(
                         break
                 name = json.loads(body or b"{}").get("name", "world")
                 answer = json.dumps({"hello": name}).encode()
-                head = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
+                length = str(len(answer)).encode()
+                head = [(b"content-type", b"application/json"), (b"content-length", length)]
                 await send({"type": "http.response.start", "status": 200, "headers": head})
                 await send({"type": "http.response.body", "body": answer})
 
@@ -105,6 +109,7 @@ FUNC_PYTHON = Peer(
 # What a control plane in Python does when it stands on the hot path: look the key up, then pass the call on.
 FLASK_PROXY = Peer(
     "flask proxy with a key check in the database",
+    ("flask==3.1.3", "gunicorn==27.0.1", "httpx==0.28.1"),
     {
         "main.py": textwrap.dedent("""
         import hashlib, os, sqlite3
@@ -123,7 +128,8 @@ FLASK_PROXY = Peer(
             digest = hashlib.sha256(request.headers.get("X-Api-Key", "").encode()).hexdigest()
             if not keys.execute("select 1 from keys where hash = ?", (digest,)).fetchone():
                 return {"error": "unknown key"}, 401
-            answer = upstream.post("/", content=request.get_data(), headers={"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json"}
+            answer = upstream.post("/", content=request.get_data(), headers=headers)
             return Response(answer.content, answer.status_code, content_type=answer.headers["content-type"])
         """)
     },
@@ -150,21 +156,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def peer_python() -> str:
-    """Return the interpreter of the peers' environment, installing it when the pins changed."""
-    folder = Path(__file__).resolve().parents[2] / ".venv-peers"
+def peer_python(peer: Peer) -> str:
+    """Return the interpreter of the peer's environment, installing it when the pins changed."""
+    folder = Path(__file__).resolve().parents[2] / ".venv-peers" / peer.name.replace(" ", "-")
     stamp = folder / "installed"
-    if not stamp.exists() or stamp.read_text().split() != list(_PACKAGES):
-        uv = [sys.executable, "-m", "uv"]
+    if not stamp.exists() or stamp.read_text().split() != list(peer.packages):
+        uv, python = [sys.executable, "-m", "uv"], str(folder / "bin" / "python")
         subprocess.run(
             [*uv, "venv", "-q", "--clear", "--python", sys.executable, folder], check=True, timeout=120
         )
         subprocess.run(
-            [*uv, "pip", "install", "-q", "--python", folder / "bin/python", *_PACKAGES],
-            check=True,
-            timeout=300,
+            [*uv, "pip", "install", "-q", "--python", python, *peer.packages], check=True, timeout=300
         )
-        stamp.write_text("\n".join(_PACKAGES))
+        stamp.write_text("\n".join(peer.packages))
     return str(folder / "bin" / "python")
 
 
@@ -174,7 +178,7 @@ def running(peer: Peer, folder: Path, upstream: str = "") -> Iterator[tuple[int,
     for name, text in peer.files.items():
         (folder / name).write_text(text)
     port = free_port()
-    filled = {"python": peer_python(), "port": str(port), "upstream": upstream}
+    filled = {"python": peer_python(peer), "port": str(port), "upstream": upstream}
     environment = {name: value.format(**filled) for name, value in peer.environment.items()}
     began = time.perf_counter()
     process = subprocess.Popen(
