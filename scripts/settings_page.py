@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Write the settings page of the docs: `scripts/settings_page.py > control_plane/docs/settings.md`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from control_plane.settings import options
+
+INTRODUCTION = """# Settings
+
+Every setting has a default that works on one machine. A value comes from the environment, else from
+`settings.toml` in the data folder (or the file named by `ingot up --settings`), else from the default.
+A name that is no setting is an error, so that a typing mistake is not a silent default.
+
+```toml
+[listen]
+console_port = 9080
+```
+
+| setting | environment | default | meaning |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    rows = [
+        f"| `{name}` | `{variable}` | {f'`{default}`' if default != '' else 'empty'} | {text} |\n"
+        for variable, name, default, text in options()
+    ]
+    return INTRODUCTION + "".join(rows)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
