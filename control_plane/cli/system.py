@@ -165,7 +165,7 @@ def _detach(body: Callable[[Callable[[str], None], Callable[[], None]], None], d
     except IngotError as error:
         say(f"{error.message} {error.hint or ''}".strip())
         code = 1
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the last frame of this process, which must report everything
         code = 1
         traceback.print_exc()
         with contextlib.suppress(OSError):

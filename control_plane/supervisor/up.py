@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -116,13 +115,9 @@ def _write_documents(settings: Settings, identities: Identities) -> None:
 
 
 def _prepare(settings: Settings, identities: Identities, keys: Mapping[str, str]) -> None:
-    """Migrate the databases and leave the first owner's link, under the control user's rights."""
-    link = settings.data / "keys" / "owner-link"
-    if not link.exists():
-        write_private(link, secrets.token_urlsafe(32))
-    content = json.dumps({"owner": link.read_text().strip(), **keys}).encode()
+    """Migrate the databases under the control user's rights; leave a link while there is no owner."""
     reading, writing = os.pipe()
-    os.write(writing, content)
+    os.write(writing, json.dumps(dict(keys)).encode())
     os.close(writing)
     argv, environment = _role_command(settings, "prepare")
     try:
@@ -141,12 +136,15 @@ def _prepare(settings: Settings, identities: Identities, keys: Mapping[str, str]
         )
     finally:
         os.close(reading)
-    if outcome.stdout.strip() == "owned":
-        # The link was used, or an owner was made by other means: it must not lie around.
-        link.unlink()
     if outcome.returncode != 0:
         lines = outcome.stderr.strip().splitlines() or ["no reason given"]
         raise Unavailable(
             f"The databases could not be prepared: {lines[-1]}",
             hint=f"The data folder is {settings.data}; nothing was started.",
         )
+    link, claim = settings.data / "keys" / "owner-link", outcome.stdout.strip()
+    if claim:
+        write_private(link, claim)
+    else:
+        # There is an owner: a link that does nothing must not lie around.
+        link.unlink(missing_ok=True)
