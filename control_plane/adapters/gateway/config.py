@@ -1,0 +1,210 @@
+"""HAProxy's configuration as a pure function of the settings.
+
+What a call meets is in `rules`; this module holds processes, listeners,
+timeouts, errors and slots. Nothing here reads or writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from control_plane.adapters.gateway.log_format import ACCESS_FORMAT, BROKEN_FORMAT, END_FORMAT
+from control_plane.adapters.gateway.model import GatewaySettings, SlotServer
+from control_plane.adapters.gateway.refusals import REFUSALS, problem
+from control_plane.adapters.gateway.rules import function_rules, relay_rules
+
+__all__ = ["render_config", "render_slots"]
+
+# Callers beyond this many waiting ones for one version get 503 at once.
+LONGEST_QUEUE = 1_024
+
+_OWN_ERRORS = {
+    400: "bad_request",
+    408: "request_timeout",
+    500: "function_failed",
+    502: "function_failed",
+    503: "function_unavailable",
+    504: "function_timeout",
+}
+
+
+def _section(head: str, lines: list[str]) -> str:
+    return "\n".join([head, *(f"    {line}" for line in lines), ""])
+
+
+def _bind_options(settings: GatewaySettings) -> str:
+    owner = "" if settings.uid is None else f" uid {settings.uid}"
+    return f"mode 600{owner}"
+
+
+def _admin_options(settings: GatewaySettings) -> str:
+    return "mode 600" if settings.control_gid is None else f"mode 660 gid {settings.control_gid}"
+
+
+def _global(settings: GatewaySettings) -> str:
+    lines = [
+        f"stats socket {settings.admin_socket} {_admin_options(settings)} level admin expose-fd listeners",
+        "stats timeout 10s",
+        'log "fd@${INGOT_FD_ACCESS_LOG}" len 65535 format raw local0',
+        f"maxconn {settings.connections}",
+        f"nbthread {settings.threads}",
+        # A draining worker ends its last streams after this.
+        "hard-stop-after 1h",
+        "tune.bufsize 32768",
+        "tune.maxrewrite 4096",
+        "tune.http.maxhdr 128",
+    ]
+    if settings.gid is not None:
+        lines.append(f"gid {settings.gid}")
+    if settings.uid is not None:
+        lines.append(f"uid {settings.uid}")
+    return _section("global", lines)
+
+
+def _errors() -> list[str]:
+    return [
+        f"http-error status {status} content-type application/problem+json"
+        f" lf-string '{problem(REFUSALS[code])}'"
+        for status, code in _OWN_ERRORS.items()
+    ]
+
+
+def _base_defaults(settings: GatewaySettings) -> str:
+    return _section(
+        "defaults base",
+        [
+            "mode http",
+            "timeout connect 1s",
+            f"timeout client {settings.idle_timeout_ms}ms",
+            f"timeout server {settings.idle_timeout_ms}ms",
+            f"timeout http-request {settings.request_timeout_ms}ms",
+            f"timeout http-keep-alive {settings.idle_timeout_ms}ms",
+            f"timeout tunnel {settings.tunnel_timeout_ms}ms",
+            f"timeout queue {settings.queue_timeout_ms}ms",
+            "timeout client-fin 10s",
+            # One connection for each call: an instance never sees two callers on one.
+            "option http-server-close",
+            "http-reuse never",
+            "option abortonclose",
+            "option dontlognull",
+            "retries 3",
+            "retry-on conn-failure",
+            "unique-id-format %[date(0,ms)]-%[uuid()]",
+            *_errors(),
+        ],
+    )
+
+
+def _console(settings: GatewaySettings) -> str:
+    front = _section(
+        "frontend console from base",
+        [
+            'bind "fd@${INGOT_FD_CONSOLE}" proto h1',
+            "no log",
+            "http-request del-header X-Ingot- -m beg",
+            "http-request del-header Forwarded",
+            "http-request del-header X-Forwarded- -m beg",
+            "http-request set-header X-Forwarded-For %[src]",
+            "http-request set-header X-Forwarded-Proto http",
+            "use_backend streams if { path /api/v1/stream } || { path -m beg /api/v1/stream/ }",
+            "default_backend api",
+        ],
+    )
+    api = _section(
+        "backend api from base",
+        [
+            f"timeout server {settings.api_timeout_ms}ms",
+            # A restart of the api takes seconds; its callers wait instead of failing.
+            "retries 10",
+            f"server api unix@{settings.socket('api.sock')}",
+        ],
+    )
+    streams = _section(
+        "backend streams from base",
+        [
+            f"timeout server {settings.stream_timeout_ms}ms",
+            "retries 10",
+            f"server streams unix@{settings.socket('streams.sock')}",
+        ],
+    )
+    return "\n".join([front, api, streams])
+
+
+def _functions(settings: GatewaySettings) -> str:
+    return _section(
+        "frontend functions from base",
+        [
+            'bind "fd@${INGOT_FD_FUNCTIONS}" proto h1',
+            "log global",
+            "option logasap",
+            f"log-format '{ACCESS_FORMAT}'",
+            f"error-log-format '{BROKEN_FORMAT}'",
+            *function_rules(settings),
+        ],
+    )
+
+
+def _relay(settings: GatewaySettings) -> str:
+    outer = _section(
+        "backend relay from base",
+        [
+            # The inner frontend times out first and says why.
+            f"http-request set-timeout server var(txn.timeout),add({settings.queue_timeout_ms + 5_000})",
+            f"server relay unix@{settings.relay_socket} send-proxy-v2",
+        ],
+    )
+    inner = _section(
+        "frontend relay_inner from base",
+        [
+            f"bind unix@{settings.relay_socket} accept-proxy {_bind_options(settings)}",
+            "log global",
+            f"log-format '{END_FORMAT}'",
+            f"error-log-format '{BROKEN_FORMAT}'",
+            *relay_rules(),
+        ],
+    )
+    return "\n".join([outer, inner])
+
+
+def _tables() -> str:
+    return "\n".join(
+        _section(
+            f"backend {name} from base",
+            ["stick-table type string len 64 size 100k expire 30s store gpc0,gpc0_rate(10s),conn_cur"],
+        )
+        for name in ("key_limits", "function_limits")
+    )
+
+
+def render_config(settings: GatewaySettings) -> str:
+    """Return the static configuration; slots follow in a file of their own."""
+    return "\n".join(
+        [
+            _global(settings),
+            _base_defaults(settings),
+            _console(settings),
+            _functions(settings),
+            _relay(settings),
+            _tables(),
+        ]
+    )
+
+
+def render_slots(slots: int, servers: Mapping[int, SlotServer]) -> str:
+    """Return the slots with the servers that stand in them, so that a restart finds them."""
+    lines = [
+        "defaults slot from base",
+        "    http-request set-timeout server var(txn.timeout)",
+        "",
+    ]
+    for number in range(slots):
+        lines.append(f"backend s{number} from slot")
+        server = servers.get(number)
+        if server is not None:
+            lines.append(f"    server {server.target} {server_words(server)}")
+    return "\n".join([*lines, ""])
+
+
+def server_words(server: SlotServer) -> str:
+    """Return a server's address and options, the same in the file and on the socket."""
+    return f"unix@{server.socket} maxconn {server.maxconn} maxqueue {LONGEST_QUEUE}"

@@ -1,0 +1,129 @@
+"""What to tell a running HAProxy: a pure difference of maps and servers, in order.
+
+Revocations come first, then make before break: servers, then ids, then what
+points at them. Splits, weights and servers that nothing points at any more are
+named as stale; the gateway removes them after a grace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from control_plane.adapters.gateway.config import server_words
+from control_plane.adapters.gateway.maps import Maps
+from control_plane.adapters.gateway.model import GatewaySettings, SlotServer
+
+__all__ = ["Command", "Plan", "add_entries", "delete_entries", "plan_change", "set_entries"]
+
+# One payload must stay below HAProxy's buffer of 32 kB.
+LARGEST_PAYLOAD = 20_000
+
+# What a key or function loses must be lost in draining workers too.
+_EVERYWHERE = frozenset({"keys", "scopes", "policies", "cors", "lease"})
+_LATE = frozenset({"splits", "weights"})
+_ADD_ORDER = ("splits", "weights", "cors", "scopes", "policies", "keys", "hosts", "routes")
+_REVOKE_ORDER = ("keys", "scopes")
+_REMOVE_ORDER = ("routes", "hosts", "policies", "cors")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One line (or line and payload) for the runtime socket and the answers that mean success."""
+
+    text: str
+    answers: frozenset[str] = frozenset({""})
+    # Sent to draining workers too, whatever they answer.
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The commands of one change, and what it leaves behind."""
+
+    commands: tuple[Command, ...] = ()
+    # (map, key) pairs and slots that the wanted state no longer uses.
+    stale_entries: tuple[tuple[str, str], ...] = ()
+    stale_slots: tuple[int, ...] = ()
+    # More slots, or a server that would change in place: only a reload does it.
+    reload: bool = field(default=False)
+
+
+def add_entries(settings: GatewaySettings, name: str, entries: Mapping[str, str]) -> Iterable[Command]:
+    """Add entries in pieces; adding an existing key would make a duplicate."""
+    head = f"add map {settings.map_file(name)} <<\n"
+    piece: list[str] = []
+    size = 0
+    for key, value in entries.items():
+        line = f"{key} {value}\n"
+        if size + len(line) > LARGEST_PAYLOAD:
+            yield Command(head + "".join(piece), everywhere=name in _EVERYWHERE)
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
+    if piece:
+        yield Command(head + "".join(piece), everywhere=name in _EVERYWHERE)
+
+
+def set_entries(settings: GatewaySettings, name: str, entries: Mapping[str, str]) -> Iterable[Command]:
+    """Give existing keys new values."""
+    for key, value in entries.items():
+        yield Command(f"set map {settings.map_file(name)} {key} {value}", everywhere=name in _EVERYWHERE)
+
+
+def delete_entries(settings: GatewaySettings, name: str, keys: Iterable[str]) -> Iterable[Command]:
+    """Delete keys; one that a restart has already forgotten is fine."""
+    for key in keys:
+        yield Command(
+            f"del map {settings.map_file(name)} {key}",
+            answers=frozenset({"", "Key not found."}),
+            everywhere=name in _EVERYWHERE or name == "routes",
+        )
+
+
+def _server_commands(live: Mapping[int, SlotServer], wanted: Mapping[int, SlotServer]) -> Iterable[Command]:
+    for slot, server in wanted.items():
+        before = live.get(slot)
+        name = f"s{slot}/{server.target}"
+        if before is None:
+            yield Command(f"add server {name} {server_words(server)}", frozenset({"New server registered."}))
+            yield Command(f"enable server {name}")
+        elif before.maxconn != server.maxconn:
+            yield Command(f"set maxconn server {name} {server.maxconn}")
+
+
+def _changes_in_place(live: Mapping[int, SlotServer], wanted: Mapping[int, SlotServer]) -> bool:
+    return any(
+        (before := live.get(slot)) is not None
+        and (before.target, before.socket) != (server.target, server.socket)
+        for slot, server in wanted.items()
+    )
+
+
+def plan_change(
+    settings: GatewaySettings,
+    live: tuple[Maps, Mapping[int, SlotServer]],
+    wanted: tuple[Maps, Mapping[int, SlotServer]],
+) -> Plan:
+    """Return what turns the live maps and servers into the wanted ones."""
+    (live_maps, live_servers), (maps, servers) = live, wanted
+    removed = {name: live_maps[name].keys() - maps[name].keys() for name in maps}
+    commands: list[Command] = []
+    for name in _REVOKE_ORDER:
+        commands += delete_entries(settings, name, sorted(removed[name]))
+    commands += _server_commands(live_servers, servers)
+    for name in _ADD_ORDER:
+        before, after = live_maps[name], maps[name]
+        if before == after:
+            continue
+        commands += add_entries(settings, name, {key: after[key] for key in after if key not in before})
+        changed = {key: value for key, value in after.items() if before.get(key, value) != value}
+        commands += set_entries(settings, name, changed)
+    for name in _REMOVE_ORDER:
+        commands += delete_entries(settings, name, sorted(removed[name]))
+    return Plan(
+        commands=tuple(commands),
+        stale_entries=tuple((name, key) for name in sorted(_LATE) for key in sorted(removed[name])),
+        stale_slots=tuple(sorted(live_servers.keys() - servers.keys())),
+        reload=_changes_in_place(live_servers, servers),
+    )

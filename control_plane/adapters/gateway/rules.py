@@ -1,0 +1,273 @@
+"""The functions' origin as an ordered list of HAProxy rules.
+
+This is the map chain: host and path, policy, key, limits, weights, split, slot.
+A call is refused at the first rule that sets `txn.why`. Everything that changes
+while running is a map entry; a rule here changes only with the product.
+Listeners, sections and timeouts stand in `config`.
+"""
+
+from __future__ import annotations
+
+from control_plane.adapters.gateway.headers import WEBSOCKET_KEY, inward_rules, outward_rules, why_rules
+from control_plane.adapters.gateway.model import GatewaySettings
+from control_plane.adapters.gateway.refusals import REFUSALS, problem
+
+__all__ = ["function_rules", "relay_rules"]
+
+METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS"
+
+
+def _refuse(code: str, conditions: str | list[str], extra: str = "") -> list[str]:
+    """Return the rules that answer with a refusal if any of the conditions holds."""
+    refusal = REFUSALS[code]
+    retry = f" hdr Retry-After {refusal.retry_after_s}" if refusal.retry_after_s else ""
+    alternatives = [conditions] if isinstance(conditions, str) else conditions
+    return [
+        *(f"http-request set-var(txn.why) str({code}) if {condition}" for condition in alternatives),
+        (
+            f"http-request return status {refusal.status} content-type application/problem+json"
+            f"{retry}{extra} lf-string '{problem(refusal)}' if {{ var(txn.why) -m found }}"
+        ),
+    ]
+
+
+def _identify() -> list[str]:
+    """Name the call before anything can refuse it."""
+    return [
+        "http-request set-var(txn.m) method",
+        "http-request set-var(txn.path) path",
+        "http-request set-var(txn.rid) unique-id",
+        (
+            "http-request set-var(txn.rid) req.fhdr(x-request-id)"
+            " if { req.fhdr_cnt(x-request-id) eq 1 } { req.fhdr(x-request-id) -m reg ^[!-~]{1,128}$ }"
+        ),
+        "http-request set-var(txn.in) req.fhdr(content-length) if { req.fhdr_cnt(content-length) eq 1 }",
+        "http-request set-var(txn.origin) req.fhdr(origin)",
+    ]
+
+
+def _well_formed() -> list[str]:
+    """Refuse what two parsers could read in two ways."""
+    once = ("host", "content-length", "x-api-key", "authorization", "sec-websocket-protocol")
+    ambiguous = [
+        *(f"{{ req.fhdr_cnt({name}) gt 1 }}" for name in once),
+        "{ req.hdr(transfer-encoding) -m found } { req.hdr(content-length) -m found }",
+        "{ path -m sub -i /. %2e } { path -m reg -i (^|/)([.]|%2e){1,2}(/|$) }",
+        "{ path -m sub -i %00 }",
+    ]
+    return [
+        *_refuse("bad_request", ambiguous),
+        *_refuse(
+            "method_not_allowed", f"!{{ method {METHODS} }}", f" hdr Allow '{METHODS.replace(' ', ', ')}'"
+        ),
+    ]
+
+
+def _route(settings: GatewaySettings) -> list[str]:
+    """Find the function; `/` behind the path keeps acme/orders apart from acme/orders2."""
+    maps = settings.map_file
+    return [
+        f"http-request set-var(txn.host) req.hdr(host),host_only,lower,map({maps('hosts')},*)",
+        f"http-request set-var(txn.r) var(txn.host),concat(,txn.path,/),map_beg({maps('routes')})",
+        "http-request set-var(txn.fn) var(txn.r),field(1,|)",
+        f"http-request set-var(txn.p) var(txn.fn),map({maps('policies')})",
+        *_refuse("no_such_function", "!{ var(txn.p) -m found }"),
+        "http-request set-var(txn.r) var(txn.r),field(2,|)",
+        "http-request set-var(txn.org) var(txn.p),field(1,|)",
+        "http-request set-var(txn.prj) var(txn.p),field(2,|)",
+        "http-request set-var(txn.flags) var(txn.p),field(3,|)",
+    ]
+
+
+def _cors(settings: GatewaySettings) -> list[str]:
+    """Answer a browser's preflight, which never carries a key."""
+    cors = settings.map_file("cors")
+    allowed = "{ var(txn.why) -m found } { var(txn.cors) -m found }"
+    return [
+        (
+            f"http-request set-var(txn.cors) var(txn.fn),concat(|,txn.origin),map({cors})"
+            " if { var(txn.origin) -m found }"
+        ),
+        (
+            f"http-request set-var(txn.cors) var(txn.fn),concat(|*),map({cors})"
+            " if { var(txn.origin) -m found } !{ var(txn.cors) -m found }"
+        ),
+        (
+            "http-request set-var(txn.why) str(preflight) if { method OPTIONS } { var(txn.origin) -m found }"
+            " { req.hdr(access-control-request-method) -m found }"
+        ),
+        (
+            "http-request set-var(txn.asked) req.fhdr(access-control-request-headers)"
+            " if { var(txn.why) -m found } { req.fhdr(access-control-request-headers) -m reg ^[A-Za-z0-9,\\ _-]{1,512}$ }"
+        ),
+        (
+            f"http-request return status 204 hdr Access-Control-Allow-Methods '{METHODS.replace(' ', ', ')}'"
+            " hdr Access-Control-Allow-Headers %[var(txn.asked)]"
+            f" hdr Access-Control-Max-Age %[var(txn.cors)] if {allowed}"
+        ),
+        "http-request return status 204 if { var(txn.why) -m found }",
+    ]
+
+
+def _key(settings: GatewaySettings) -> list[str]:
+    """Check the lease and the key; the key itself is hashed at once and never kept."""
+    maps = settings.map_file
+    challenge = " hdr WWW-Authenticate Bearer"
+    hashed = "sha2(256),hex,lower"
+    outside = [
+        (
+            "{ var(txn.k),field(3,|) -m sub s }"
+            f" !{{ var(txn.kid),concat(|,txn.fn),map({maps('scopes')}) -m found }}"
+            f" !{{ var(txn.kid),concat(|,txn.prj),map({maps('scopes')}) -m found }}"
+        ),
+        (
+            "{ var(txn.k) -m found } !{ var(txn.k),field(3,|) -m sub s }"
+            " !{ var(txn.flags) -m sub p } !{ var(txn.k),field(2,|),strcmp(txn.org) eq 0 }"
+        ),
+    ]
+    return [
+        f"http-request set-var(txn.lease) str(until),map_str_int({maps('lease')},0)",
+        *_refuse("metering_lapsed", "{ date,sub(txn.lease) ge 0 }"),
+        f"http-request set-var(txn.kh) req.fhdr(x-api-key),{hashed}",
+        (
+            f"http-request set-var(txn.kh) http_auth_bearer,{hashed}"
+            " if !{ var(txn.kh) -m found } !{ var(txn.flags) -m sub o }"
+        ),
+        (
+            "http-request set-var(txn.kh) req.fhdr(sec-websocket-protocol)"
+            f",regsub(^.*ingot[.]key[.],),regsub([^A-Za-z0-9._~-].*$,),{hashed}"
+            f" if !{{ var(txn.kh) -m found }} {WEBSOCKET_KEY}"
+        ),
+        f"http-request set-var(txn.k) var(txn.kh),map({maps('keys')})",
+        "http-request set-var(txn.kid) var(txn.k),field(1,|)",
+        *_refuse("key_missing", "!{ var(txn.kh) -m found } !{ var(txn.flags) -m sub p }", challenge),
+        *_refuse("key_unknown", "{ var(txn.kh) -m found } !{ var(txn.k) -m found }", challenge),
+        "http-request set-var(txn.kexp) var(txn.k),field(6,|),add(0)",
+        *_refuse("key_expired", "{ var(txn.k) -m found } { date,sub(txn.kexp) ge 0 }", challenge),
+        *_refuse("key_scope", outside),
+    ]
+
+
+def _split(settings: GatewaySettings) -> list[str]:
+    """Pick the version; header rules of a cluster's routes stand before the weights."""
+    maps = settings.map_file
+    return [
+        "http-request set-var(txn.n) rand(100),add(100) if { var(txn.r) -m beg W }",
+        (
+            f"http-request set-var(txn.r) var(txn.r),concat(:,txn.n),map_beg({maps('weights')})"
+            " if { var(txn.r) -m beg W }"
+        ),
+        f"http-request set-var(txn.d) var(txn.r),map({maps('splits')})",
+        *_refuse("function_unavailable", "!{ var(txn.d) -m found }"),
+        "http-request set-var(txn.tgt) var(txn.d),field(2,|)",
+        "http-request set-var(txn.ver) var(txn.d),field(3,|)",
+        "http-request set-var(txn.timeout) var(txn.d),field(4,|),add(0)",
+        "http-request set-var(txn.mem) var(txn.d),field(5,|)",
+        "http-request set-var(txn.mode) var(txn.d),field(6,|)",
+    ]
+
+
+def _body() -> list[str]:
+    """Bound the body: by its length, and only streaming versions may go without one."""
+    return [
+        *_refuse(
+            "length_required", "{ req.hdr(transfer-encoding) -m found } !{ var(txn.mode) -m str stream }"
+        ),
+        "http-request set-var(txn.blim) var(txn.p),field(6,|),add(0)",
+        *_refuse("body_too_large", "{ req.hdr_val(content-length),sub(txn.blim) gt 0 }"),
+    ]
+
+
+def _limits() -> list[str]:
+    """Count only accepted calls, so that a caller who hammers recovers when it slows down."""
+    rules = [
+        "http-request set-var(txn.krate) var(txn.k),field(4,|),add(0)",
+        "http-request set-var(txn.kconc) var(txn.k),field(5,|),add(0)",
+        "http-request set-var(txn.frate) var(txn.p),field(4,|),add(0)",
+        "http-request set-var(txn.fconc) var(txn.p),field(5,|),add(0)",
+        "http-request track-sc0 var(txn.kid) table key_limits if { var(txn.k),field(3,|) -m sub l }",
+        "http-request track-sc1 var(txn.fn) table function_limits if { var(txn.flags) -m sub l }",
+    ]
+    tables = ((0, "key_limits", "k"), (1, "function_limits", "f"))
+    rate = [
+        f"{{ var(txn.{letter}rate) -m int gt 0 }}"
+        f" {{ sc{number}_gpc0_rate({table}),sub(txn.{letter}rate) ge 0 }}"
+        for number, table, letter in tables
+    ]
+    at_once = [
+        f"{{ var(txn.{letter}conc) -m int gt 0 }}"
+        f" {{ sc{number}_conn_cur({table}),sub(txn.{letter}conc) gt 0 }}"
+        for number, table, letter in tables
+    ]
+    return [
+        *rules,
+        *_refuse("concurrency_limited", at_once),
+        *_refuse("rate_limited", rate),
+        "http-request sc-inc-gpc0(0) if { var(txn.k),field(3,|) -m sub l }",
+        "http-request sc-inc-gpc0(1) if { var(txn.flags) -m sub l }",
+    ]
+
+
+def _arrived(settings: GatewaySettings) -> list[str]:
+    """Take in the body, or a buffer of it, before an instance is taken; answer Expect only now.
+
+    The key may be revoked while the body is awaited, so it is looked up once more.
+    """
+    wait = f"http-request wait-for-body time {settings.request_timeout_ms}ms"
+    stream = "{ var(txn.mode) -m str stream }"
+    return [
+        f"{wait} if {{ req.hdr_val(content-length) gt 0 }} !{stream}",
+        f"{wait} at-least 1 if {{ req.hdr(expect) -m found }} {stream}",
+        *_refuse(
+            "key_unknown",
+            f"{{ var(txn.k) -m found }} !{{ var(txn.kh),map({settings.map_file('keys')}) -m found }}",
+            " hdr WWW-Authenticate Bearer",
+        ),
+    ]
+
+
+def _dispatch() -> list[str]:
+    """Hand streams to the inner frontend, with the key as the connection's address."""
+    stream = "{ var(txn.mode) -m str stream }"
+    return [
+        f"http-request set-header X-Ingot-Slot %[var(txn.d),field(1,|)] if {stream}",
+        f"http-request set-header X-Ingot-Timeout %[var(txn.timeout)] if {stream}",
+        f"http-request set-src var(txn.k),field(7,|) if {stream} {{ var(txn.k) -m found }}",
+        f"use_backend relay if {stream}",
+        "use_backend %[var(txn.d),field(1,|)]",
+    ]
+
+
+def function_rules(settings: GatewaySettings) -> list[str]:
+    """Return the rules of the functions' frontend, in order."""
+    return [
+        *_identify(),
+        *_well_formed(),
+        *_route(settings),
+        *_cors(settings),
+        *_key(settings),
+        *_split(settings),
+        *_body(),
+        *_limits(),
+        *_arrived(settings),
+        *inward_rules(),
+        *outward_rules(),
+        *_dispatch(),
+    ]
+
+
+def relay_rules() -> list[str]:
+    """Return the rules of the inner frontend, which trusts what the outer one set."""
+    return [
+        "http-request set-var(txn.uid) req.hdr(x-ingot-usage-id)",
+        "http-request set-var(txn.t) req.hdr(x-ingot-usage-id),field(1,-)",
+        "http-request set-var(txn.rid) req.fhdr(x-request-id)",
+        "http-request set-var(txn.slot) req.hdr(x-ingot-slot)",
+        "http-request set-var(txn.timeout) req.hdr(x-ingot-timeout),add(0)",
+        "http-request del-header X-Ingot-Slot",
+        "http-request del-header X-Ingot-Timeout",
+        "http-response set-var(txn.up) bool(1)",
+        "http-response del-header X-Ingot- -m beg",
+        *why_rules(relayed=True),
+        "use_backend %[var(txn.slot)]",
+    ]
