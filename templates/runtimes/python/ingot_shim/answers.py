@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.client import responses as _REASONS
 
-__all__ = ["HEAD_LIMIT", "Answer", "BadHead", "head_of", "reason"]
+__all__ = ["HEAD_LIMIT", "Answer", "BadHead", "chunk_of", "head_of", "reason"]
 
 # The gateway's buffer for a response head is 16 kB less its own rewrites.
 HEAD_LIMIT = 12_000
@@ -45,8 +45,8 @@ def reason(status: int) -> str:
     return _REASONS.get(status, "Unknown")
 
 
-def head_of(answer: Answer) -> bytes:
-    """Return the head, with Content-Length or chunked framing. Raises BadHead."""
+def head_of(answer: Answer, minor: int = 1) -> bytes:
+    """Return the head for a request of HTTP/1.`minor`, with its framing. Raises BadHead."""
     status = answer.status
     if type(status) is not int or not 200 <= status <= 599:
         raise BadHead(f"the status must be a whole number from 200 to 599, not {status!r:.40}")
@@ -61,11 +61,19 @@ def head_of(answer: Answer) -> bytes:
         if name.lower() not in _FRAMING:
             lines.append(f"{name}: {value}")
     if answer.stream is not None:
-        lines.append("Transfer-Encoding: chunked")
+        # HTTP/1.0 knows no chunks: there the end of the connection ends the body.
+        lines += ["Transfer-Encoding: chunked"] if minor else []
     elif status not in (204, 304):
         lines.append(f"Content-Length: {len(answer.body)}")
     lines.append(f"Date: {_date()}\r\nConnection: close\r\n\r\n")
     return _encoded("\r\n".join(lines))
+
+
+def chunk_of(data: bytes, minor: int = 1) -> bytes:
+    """Return a piece of a streamed body, framed; empty data would end the body and gives nothing."""
+    if not data or not minor:
+        return data
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _encoded(text: str) -> bytes:

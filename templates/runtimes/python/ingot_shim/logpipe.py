@@ -36,30 +36,30 @@ class _Pipe:
         self._dropped = 0
 
     def write(self, frame: bytes) -> None:
+        """Write a frame, or count it as lost."""
         with self._lock:
-            if self._dropped and self._put(_frame("", "warning", f"{self._dropped} log records were lost", {})):
+            if self._rest:
+                self._rest = self._push(self._rest)
+            if self._dropped and self._send(_frame("", "warning", f"{self._dropped} log records were lost", {})):
                 self._dropped = 0
-            if self._dropped or not self._put(frame):
+            if self._dropped or not self._send(frame):
                 self._dropped += 1
 
-    def _put(self, frame: bytes) -> bool:
-        if self._rest and not self._push(self._rest):
+    def _send(self, frame: bytes) -> bool:
+        if self._rest:
             return False
-        self._push(frame)
-        return self._rest != frame or self._forget()
+        rest = self._push(frame)
+        if len(rest) == len(frame):
+            return False
+        self._rest = rest
+        return True
 
-    def _forget(self) -> bool:
-        """Drop a frame of which nothing was written; one that has begun must be finished."""
-        self._rest = b""
-        return False
-
-    def _push(self, data: bytes) -> bool:
+    def _push(self, data: bytes) -> bytes:
+        """Write what fits; return what did not."""
         try:
-            written = os.write(self._descriptor, data)
+            return data[os.write(self._descriptor, data) :]
         except OSError:
-            written = 0
-        self._rest = data[written:]
-        return not self._rest
+            return data
 
 
 class _Output(io.RawIOBase):

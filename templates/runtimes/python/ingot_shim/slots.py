@@ -77,7 +77,8 @@ class Slot:
         words[base + 1] = now
         words[base] = 1 | self._sequence << 32
 
-    def end(self) -> None:
-        """Free the slot and count the request."""
+    def end(self, *, served: bool) -> None:
+        """Free the slot, and count the request if it was one."""
         self._words[self._base] = self._sequence << 32
-        self._table.count()
+        if served:
+            self._table.count()

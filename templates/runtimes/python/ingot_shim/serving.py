@@ -1,0 +1,39 @@
+"""What every kind of server needs, gathered once by `serve`."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from .exchange import Patience
+from .load import Loaded
+from .quitting import Quit, tell
+from .slots import SlotTable
+
+__all__ = ["HOOK_SECONDS", "Serving"]
+
+# `on_start`, `on_stop` and an application's lifespan may take this long each.
+HOOK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One instance's code, descriptors and limits."""
+
+    loaded: Loaded
+    listener: socket.socket
+    table: SlotTable
+    quit: Quit
+    patience: Patience
+    status: socket.socket
+
+    def ready(self) -> None:
+        """Tell the host that calls are accepted from now on."""
+        event: dict[str, object] = {"event": "ready", "import_us": self.loaded.import_us}
+        if self.loaded.profile is not None:
+            event["profile"] = self.loaded.profile
+        tell(self.status, event)
+
+    def failed(self, code: str, message: str) -> None:
+        """Tell the host that this instance cannot serve."""
+        tell(self.status, {"event": "failed", "code": code, "message": message[-7_000:]})
