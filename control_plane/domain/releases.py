@@ -197,7 +197,7 @@ def release_digest(parts: Sequence[ReleasePart], throttle: Throttle) -> str:
     return digest_of({"parts": rows, "throttle": throttled})
 
 
-def target_id(*, organization: str, part: ReleasePart, isolation: str, limits: Mapping[str, int]) -> str:
+def target_id(part: ReleasePart, organization: str, isolation: str, limits: Limits) -> str:
     """Return `t` and 16 hex digits of the template key's hash: another key is another target."""
     key = {
         "organization": organization,
@@ -207,7 +207,7 @@ def target_id(*, organization: str, part: ReleasePart, isolation: str, limits: M
         "epoch": part.bound.epoch,
         "isolation": isolation,
         "base": part.base,
-        "limits": dict(limits),
+        "limits": [limits.memory_mb, limits.timeout_ms, limits.concurrency, limits.instances],
     }
     return "t" + digest_of(key).removeprefix("sha256:")[:16]
 

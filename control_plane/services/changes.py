@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from control_plane.domain.access import Permission, Scope, decide
@@ -156,6 +156,11 @@ class Change(View):
         )
         self.unit.audit.append(entry, link(entry))
 
+    def acting_as(self, actor: Actor) -> Change:
+        """Return the same transaction for another actor, whose chain is locked too."""
+        self.unit.audit.lock(actor.organization)
+        return replace(self, actor=actor)
+
     def bump(self) -> None:
         """Say that what should run has changed."""
         self.unit.counters.next("wanted")
@@ -205,6 +210,19 @@ class Changes:
             raise
         if change.wakes:
             self._poke()
+
+    def count(self, name: str) -> int:
+        """Return the next number of a counter, committed at once."""
+        with self._store.begin() as unit:
+            return unit.counters.next(name)
+
+    def sequence_events(self, limit: int) -> int:
+        """Give up to `limit` committed events their places in the public order."""
+        with self._store.begin() as unit:
+            waiting = unit.outbox.waiting(limit)
+            for event in waiting:
+                unit.outbox.place(event, unit.counters.next("events"))
+        return len(waiting)
 
     def _record_denial(self, actor: Actor, action: str, subject: str, refusal: Forbidden) -> None:
         with self._store.begin() as unit:

@@ -1,0 +1,111 @@
+"""The audit trail: reading it, signing checkpoints outside the database, verifying both."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+from control_plane.domain.access import Permission
+from control_plane.domain.audit import AuditEntry, Checkpoint, Finding, verify_chain
+from control_plane.domain.identity import Actor
+from control_plane.ports import Anchor, Signer
+from control_plane.services.changes import Changes, Page
+
+__all__ = ["Audit", "Verified"]
+
+_EVERY_MS: Final = 3_600_000
+_EVERY_ENTRIES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What verifying a chain found; nothing when it is intact."""
+
+    organization: str
+    entries: int
+    checkpoints: int
+    findings: tuple[Finding, ...]
+
+
+class Audit:
+    """Use cases about the audit chains."""
+
+    def __init__(self, changes: Changes, signer: Signer, anchor: Anchor) -> None:
+        self._changes = changes
+        self._signer = signer
+        self._anchor = anchor
+
+    def entries(
+        self, actor: Actor, *, after: int = 0, limit: int = 100, subject: str = ""
+    ) -> Page[AuditEntry]:
+        """Return entries of the actor's organization from the oldest; `next` is a sequence number."""
+        with self._changes.read(actor) as view:
+            view.require_organization(Permission.AUDIT_READ)
+            rows = view.unit.audit.entries(actor.organization, after, limit + 1, subject=subject)
+        return Page(rows[:limit], str(rows[limit - 1].sequence) if len(rows) > limit else "")
+
+    def verify(self, actor: Actor) -> Verified:
+        """Recompute the chain and compare it with every signed checkpoint."""
+        with self._changes.read(actor) as view:
+            view.require_organization(Permission.AUDIT_READ)
+        return self._verify(actor.organization)
+
+    def verify_all(self) -> tuple[Verified, ...]:
+        """Verify every chain, those that only a checkpoint still knows too."""
+        known = {checkpoint.organization for checkpoint in self._checkpoints()[0]}
+        with self._changes.read(Actor.system("")) as view:
+            known |= {organization for organization, _, _ in view.unit.audit.heads()}
+        return tuple(self._verify(organization) for organization in sorted(known))
+
+    def checkpoint(self, *, force: bool = False) -> int:
+        """Sign the heads of the chains that grew enough or long enough ago; return how many.
+
+        The worker calls this often; it costs one small read when nothing is due.
+        """
+        signed = 0
+        checkpoints, _ = self._checkpoints()
+        latest = {one.organization: one for one in checkpoints}
+        last = checkpoints[-1].signature if checkpoints else ""
+        with self._changes.read(Actor.system("")) as view:
+            heads, now_ms = view.unit.audit.heads(), view.now_ms
+        for organization, sequence, head in heads:
+            before = latest.get(organization)
+            grown = sequence - (before.sequence if before else 0)
+            late = now_ms - (before.at_ms if before else 0) >= _EVERY_MS
+            if grown and (force or late or grown >= _EVERY_ENTRIES):
+                plain = Checkpoint(organization, sequence, head, now_ms, last, "")
+                done = replace(plain, signature=self._signer.sign(plain.signed_bytes()))
+                self._anchor.append(json.dumps(asdict(done), sort_keys=True))
+                last = done.signature
+                signed += 1
+        return signed
+
+    def _verify(self, organization: str) -> Verified:
+        checkpoints, damaged = self._checkpoints()
+        own = tuple(one for one in checkpoints if one.organization == organization)
+        with self._changes.read(Actor.system(organization)) as view:
+            entries = view.unit.audit.entries(organization, 0, None)
+        return Verified(organization, len(entries), len(own), (*damaged, *verify_chain(entries, own)))
+
+    def _checkpoints(self) -> tuple[tuple[Checkpoint, ...], tuple[Finding, ...]]:
+        """Return the checkpoints whose signatures hold, and what is wrong with the others."""
+        good: list[Checkpoint] = []
+        findings: list[Finding] = []
+        previous = ""
+        for number, line in enumerate(self._anchor.lines(), start=1):
+            try:
+                one = Checkpoint(**json.loads(line))
+                signed = self._signer.verify(one.signed_bytes(), one.signature)
+            except (ValueError, TypeError):
+                signed = False
+            if not signed:
+                findings.append(Finding("checkpoint", number, f"Checkpoint line {number} is damaged."))
+                continue
+            if one.previous != previous:
+                findings.append(
+                    Finding("checkpoint", number, f"Checkpoint line {number} lacks the one before.")
+                )
+            previous = one.signature
+            good.append(one)
+        return tuple(good), tuple(findings)

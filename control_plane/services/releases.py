@@ -1,0 +1,283 @@
+"""Releases: planning and recording which versions receive traffic; the reconciler makes it so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from control_plane.domain.access import Permission
+from control_plane.domain.functions import Function
+from control_plane.domain.identity import Actor, Project
+from control_plane.domain.releases import (
+    Release,
+    ReleasePart,
+    ReleasePlan,
+    ReleaseState,
+    Throttle,
+    check_shares,
+    release_digest,
+)
+from control_plane.domain.values import Bound, MissingValues, Stage, bind
+from control_plane.domain.versions import Version
+from control_plane.errors import Conflict, Invalid, PreconditionFailed
+from control_plane.ports import Builder
+from control_plane.services.approvals import judge
+from control_plane.services.changes import Change, Changes, View, absent
+from control_plane.services.versions import find_version
+
+__all__ = ["ReleaseRefused", "ReleaseStatus", "Releases", "Wish"]
+
+
+class ReleaseRefused(Conflict):
+    """The plan cannot go; `errors` holds every reason as (code, sentence)."""
+
+    code: ClassVar[str] = "release_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One version's wanted part of the traffic. `tag` makes it callable as function@tag."""
+
+    version: str | int
+    percent: int
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStatus:
+    """Where a function's traffic stands."""
+
+    live: Release | None
+    pending: Release | None
+    # The newest release of all, whatever became of it.
+    newest: Release | None
+
+
+class Releases:
+    """Use cases about releases."""
+
+    def __init__(self, changes: Changes, builder: Builder) -> None:
+        self._changes = changes
+        self._builder = builder
+
+    def plan(
+        self, actor: Actor, function: str, wishes: Sequence[Wish], *, throttle: Throttle | None = None
+    ) -> ReleasePlan:
+        """Say what a release would do and why it would be refused; records nothing."""
+        with self._changes.read(actor) as view:
+            known, project = view.function(function, Permission.RELEASE_READ)
+            return self._plan(view, known, project, wishes, throttle or Throttle())
+
+    def apply(
+        self,
+        actor: Actor,
+        function: str,
+        wishes: Sequence[Wish],
+        *,
+        throttle: Throttle | None = None,
+        note: str = "",
+        expect: str = "",
+    ) -> Release:
+        """Check approvals again and record the wanted state, in one transaction.
+
+        `expect` is the plan's digest that was shown; another one is refused.
+        Raises ReleaseRefused with every reason.
+        """
+        with self._changes.change(actor, "release.create", f"function/{function}") as change:
+            known, project = change.function(function, Permission.RELEASE_WRITE)
+            plan = self._plan(change, known, project, wishes, throttle or Throttle())
+            return self._record(change, known, plan, note=note, expect=expect)
+
+    def split(
+        self, actor: Actor, function: str, *, version: str | int, percent: int, tag: str = "canary"
+    ) -> Release:
+        """Give a version a part of the traffic and the rest to the largest part that is live."""
+        live = self.status(actor, function).live
+        if live is None:
+            raise Conflict(
+                "The function has no live release.", hint="Release one version with 100 percent first."
+            )
+        with self._changes.read(actor) as view:
+            known, _ = view.function(function, Permission.RELEASE_READ)
+            wanted = find_version(view, known, version)
+        others = [part for part in live.parts if part.version != wanted.id]
+        wishes = [Wish(wanted.id, percent, tag if others and percent < 100 else "")]
+        if others and percent < 100:
+            wishes.insert(0, Wish(max(others, key=lambda part: part.percent).version, 100 - percent))
+        return self.apply(
+            actor, function, wishes, throttle=live.throttle, note=f"{percent} % to {wanted.number}"
+        )
+
+    def rollback(self, actor: Actor, function: str, *, to: int = 0, newest_values: bool = False) -> Release:
+        """Release again what an earlier release held: number `to`, or the live one's predecessor.
+
+        The values are those of that release unless `newest_values`; its
+        versions need no new approval within 30 days of having been live.
+        """
+        with self._changes.change(actor, "release.rollback", f"function/{function}") as change:
+            known, project = change.function(function, Permission.RELEASE_WRITE)
+            old = _to_roll_back_to(change, known, to)
+            wishes = [Wish(part.version, part.percent, part.tag) for part in old.parts]
+            bound = {} if newest_values else {part.version: part.bound for part in old.parts}
+            plan = self._plan(change, known, project, wishes, old.throttle, bound)
+            values = "newest values" if newest_values else f"values of release {old.number}"
+            return self._record(change, known, plan, note=f"Rollback, {values}", rollback_of=old.number)
+
+    def get(self, actor: Actor, function: str, number: int) -> Release:
+        """Return a release by its number."""
+        with self._changes.read(actor) as view:
+            known, _ = view.function(function, Permission.RELEASE_READ)
+            return _by_number(view, known, number)
+
+    def list(self, actor: Actor, function: str, *, limit: int = 50) -> tuple[Release, ...]:
+        """Return the function's releases, newest first."""
+        with self._changes.read(actor) as view:
+            known, _ = view.function(function, Permission.RELEASE_READ)
+            return view.unit.releases.list(actor.organization, known.id, limit)
+
+    def status(self, actor: Actor, function: str) -> ReleaseStatus:
+        """Return what is live and what is on its way."""
+        with self._changes.read(actor) as view:
+            known, _ = view.function(function, Permission.RELEASE_READ)
+            active = view.unit.releases.active_of(actor.organization, known.id)
+            newest = view.unit.releases.list(actor.organization, known.id, 1)
+        return ReleaseStatus(
+            live=next((one for one in active if one.state is ReleaseState.LIVE), None),
+            pending=next((one for one in active if one.state is ReleaseState.PENDING), None),
+            newest=newest[0] if newest else None,
+        )
+
+    def _plan(
+        self,
+        view: View,
+        function: Function,
+        project: Project,
+        wishes: Sequence[Wish],
+        throttle: Throttle,
+        bound: dict[str, Bound] | None = None,
+    ) -> ReleasePlan:
+        _check_throttle(throttle)
+        versions = [find_version(view, function, wish.version) for wish in wishes]
+        triples = zip(versions, wishes, strict=True)
+        check_shares([(version.number, wish.percent, wish.tag) for version, wish in triples])
+        refusals: list[tuple[str, str]] = []
+        if function.removed_ms:
+            refusals.append(("function_removed", f"The function {function.name} was taken down."))
+        parts: list[ReleasePart] = []
+        unreviewed = False
+        for version, wish in zip(versions, wishes, strict=True):
+            verdict = judge(view, version, project)
+            unreviewed |= verdict.unreviewed
+            if verdict.refusal:
+                refusals.append(verdict.refusal)
+            try:
+                parts.append(self._part(view, version, wish, (bound or {}).get(version.id)))
+            except (MissingValues, Invalid) as error:
+                refusals.append((error.code, f"Version {version.number}: {error.message}"))
+        return ReleasePlan(
+            parts=tuple(parts),
+            throttle=throttle,
+            digest=release_digest(parts, throttle),
+            unreviewed=unreviewed,
+            steps=tuple(_steps(parts)),
+            refusals=tuple(refusals),
+        )
+
+    def _part(self, view: View, version: Version, wish: Wish, bound: Bound | None) -> ReleasePart:
+        if bound is None:
+            values = view.unit.values.newest(version.organization, version.project)
+            bound = bind(version.declaration, (value for value in values if value.stage is Stage.LIVE))
+        return ReleasePart(
+            version=version.id,
+            number=version.number,
+            digest=version.digest,
+            percent=wish.percent,
+            bound=bound,
+            base=self._builder.base(version.declaration.runtime),
+            tag=wish.tag,
+        )
+
+    def _record(
+        self,
+        change: Change,
+        function: Function,
+        plan: ReleasePlan,
+        *,
+        note: str,
+        expect: str = "",
+        rollback_of: int = 0,
+    ) -> Release:
+        if plan.refusals:
+            first = plan.refusals[0][1]
+            raise ReleaseRefused(f"The release is refused: {first}", errors=plan.refusals)
+        if expect and expect != plan.digest:
+            raise PreconditionFailed("The plan has changed since it was shown.", hint="Look at the new plan.")
+        tenant = change.organization
+        number = change.unit.releases.last_number(tenant, function.id) + 1
+        for older in change.unit.releases.active_of(tenant, function.id):
+            if older.state is ReleaseState.PENDING:
+                change.unit.releases.update(older.superseded(number, change.now_ms))
+                data = {"function": function.id, "number": older.number}
+                change.happened("release.superseded", older.id, data)
+        release = Release(
+            id=change.new_id("release"),
+            organization=tenant,
+            project=function.project,
+            function=function.id,
+            number=number,
+            digest=plan.digest,
+            parts=plan.parts,
+            throttle=plan.throttle,
+            created_by=change.actor.user,
+            created_ms=change.now_ms,
+            unreviewed=plan.unreviewed,
+            rollback_of=rollback_of,
+            note=note[:1_000],
+        ).progressing("recorded", "Waiting for the runtime.", change.now_ms)
+        change.unit.releases.add(release)
+        data = {"function": function.id, "number": number, "digest": plan.digest}
+        shares = [[part.number, part.percent, part.digest] for part in plan.parts]
+        change.happened("release.created", release.id, data, parts=shares, rollback_of=rollback_of)
+        change.bump()
+        return release
+
+
+def _to_roll_back_to(view: View, function: Function, number: int) -> Release:
+    if number:
+        return _by_number(view, function, number)
+    releases = view.unit.releases.list(view.organization, function.id, 100)
+    live = next((one for one in releases if one.state is ReleaseState.LIVE), None)
+    for release in releases:
+        earlier = live is None or release.number < live.number
+        other = live is None or release.digest != live.digest
+        if release.live_ms and earlier and other and release is not live:
+            return release
+    raise Conflict("No earlier release was live.", hint="Name a release by its number.")
+
+
+def _by_number(view: View, function: Function, number: int) -> Release:
+    release = view.unit.releases.by_number(view.organization, function.id, number)
+    if release is None:
+        raise absent("release", str(number))
+    return release
+
+
+def _check_throttle(throttle: Throttle) -> None:
+    within = (
+        0 <= throttle.instances <= 1_000
+        and 0 <= throttle.rate_10s <= 10_000_000
+        and 0 <= throttle.concurrency <= 100_000
+    )
+    if not within:
+        raise Invalid("A limit of this release is negative or too large.", field="throttle")
+
+
+def _steps(parts: Sequence[ReleasePart]) -> list[str]:
+    steps = []
+    for part in parts:
+        names = ", ".join([*part.bound.settings, *part.bound.secrets]) or "no values"
+        tag = f" as @{part.tag}" if part.tag else ""
+        steps.append(f"Version {part.number} receives {part.percent} %{tag}, with {names}, on {part.base}.")
+    steps.append("What is live now serves until every new target answers.")
+    return steps

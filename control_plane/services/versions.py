@@ -1,0 +1,161 @@
+"""Versions: freezing a draft, listing, comparing, deprecating and retiring."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from control_plane.domain.access import Permission
+from control_plane.domain.functions import Draft, Function
+from control_plane.domain.identity import Actor
+from control_plane.domain.versions import Diff, Version, VersionContent, VersionState, diff
+from control_plane.errors import Conflict, Invalid, PreconditionFailed
+from control_plane.ports import Blobs, Builder, Built
+from control_plane.services.changes import Change, Changes, View, absent
+from control_plane.services.drafts import Drafts, read_files
+
+__all__ = ["Versions", "find_version"]
+
+
+def find_version(view: View, function: Function, version: str | int) -> Version:
+    """Return a version of this function by number or id."""
+    rows = view.unit.versions
+    text = str(version)
+    if text.isdecimal():
+        found = rows.by_number(view.organization, function.id, int(text[:9]))
+    else:
+        found = rows.get(view.organization, text)
+    if found is None or found.function != function.id:
+        raise absent("version", text)
+    return found
+
+
+class Versions:
+    """Use cases about immutable freezes."""
+
+    def __init__(self, changes: Changes, blobs: Blobs, builder: Builder, drafts: Drafts) -> None:
+        self._changes = changes
+        self._blobs = blobs
+        self._builder = builder
+        self._drafts = drafts
+
+    def freeze(self, actor: Actor, function: str, *, if_match: str = "") -> Version:
+        """Freeze the present draft: lock where needed, build outside any transaction, then record.
+
+        The same draft gives the same version again. With `if_match` only that
+        revision is frozen. Raises Conflict when the draft was edited meanwhile.
+        """
+        with self._changes.read(actor) as view:
+            known, _ = view.function(function, Permission.VERSION_FREEZE)
+            draft = view.unit.functions.draft(actor.organization, known.id)
+        if if_match:
+            draft.expect(if_match)
+        if not draft.files:
+            raise Invalid("The draft has no files.", hint="Put files into it, then freeze it.")
+        draft = self._drafts.lock(actor, known.id)
+        built = self._builder.build(read_files(self._blobs, draft.files), draft.lock)
+        return self._record(actor, known, draft, built)
+
+    def get(self, actor: Actor, function: str, version: str | int) -> Version:
+        """Return a version by number or id."""
+        with self._changes.read(actor) as view:
+            known, _ = view.function(function, Permission.FUNCTION_READ)
+            return find_version(view, known, version)
+
+    def list(self, actor: Actor, function: str) -> tuple[Version, ...]:
+        """Return the function's versions, newest first."""
+        with self._changes.read(actor) as view:
+            known, _ = view.function(function, Permission.FUNCTION_READ)
+            return view.unit.versions.list(actor.organization, known.id)
+
+    def diff(self, actor: Actor, function: str, version: str | int, *, against: str | int = "") -> Diff:
+        """Return what a version changes against another, by default the last published one before it."""
+        with self._changes.read(actor) as view:
+            known, _ = view.function(function, Permission.FUNCTION_READ)
+            after = find_version(view, known, version)
+            if against:
+                before: Version | None = find_version(view, known, against)
+            else:
+                versions = view.unit.versions.list(actor.organization, known.id)
+                older = (one for one in versions if one.published_ms and one.number < after.number)
+                before = next(older, None)
+        return diff(self._content(before) if before else None, self._content(after))
+
+    def diff_draft(self, actor: Actor, function: str) -> Diff:
+        """Return what the present draft changes against the newest version."""
+        with self._changes.read(actor) as view:
+            known, _ = view.function(function, Permission.FUNCTION_READ)
+            draft = view.unit.functions.draft(actor.organization, known.id)
+            versions = view.unit.versions.list(actor.organization, known.id)
+        files = read_files(self._blobs, draft.files)
+        after = VersionContent(self._builder.declaration(files), files, self._builder.packages(draft.lock))
+        return diff(self._content(versions[0]) if versions else None, after)
+
+    def deprecate(self, actor: Actor, function: str, version: str | int) -> Version:
+        """Mark a version as not to be used for anything new."""
+        return self._move(actor, function, version, VersionState.DEPRECATED)
+
+    def retire(self, actor: Actor, function: str, version: str | int) -> Version:
+        """Forbid any further release of a version, rollbacks too."""
+        return self._move(actor, function, version, VersionState.RETIRED)
+
+    def _move(self, actor: Actor, function: str, version: str | int, state: VersionState) -> Version:
+        with self._changes.change(actor, f"version.{state}", f"function/{function}") as change:
+            known, _ = change.function(function, Permission.VERSION_RETIRE)
+            found = find_version(change, known, version)
+            if found.state is state:
+                return found
+            moved = found.move(state)
+            change.unit.versions.update(moved)
+            data = {"function": known.id, "number": found.number, "state": state}
+            change.happened("version.changed", found.id, data)
+        return moved
+
+    def _record(self, actor: Actor, known: Function, draft: Draft, built: Built) -> Version:
+        with self._changes.change(actor, "version.freeze", f"function/{known.id}") as change:
+            function, _ = change.function(known.id, Permission.VERSION_FREEZE)
+            if change.unit.functions.draft(actor.organization, known.id).revision != draft.revision:
+                raise PreconditionFailed(
+                    "The draft was edited while it was frozen.", hint="Look at it again, then freeze it."
+                )
+            same = change.unit.versions.by_digest(actor.organization, known.id, built.digest)
+            if same is not None:
+                return same
+            version = self._new_version(change, function, draft, built)
+            if not version.intact():
+                raise Conflict("The manifest does not hash to its digest.", hint="Freeze the draft again.")
+            change.unit.versions.add(version)
+            change.unit.functions.update(replace(function, latest=version.number))
+            data = {"function": known.id, "number": version.number, "digest": version.digest}
+            change.happened("version.frozen", version.id, data, revision=draft.revision)
+        return version
+
+    def _new_version(self, change: Change, function: Function, draft: Draft, built: Built) -> Version:
+        tenant = change.organization
+        since = change.unit.versions.last_published_revision(tenant, function.id)
+        edits = change.unit.functions.edits_after(tenant, function.id, since)
+        return Version(
+            id=change.new_id("version"),
+            organization=tenant,
+            project=function.project,
+            function=function.id,
+            number=function.latest + 1,
+            digest=built.digest,
+            manifest=built.manifest,
+            declaration=built.declaration,
+            files=draft.files,
+            lock=draft.lock,
+            layers=built.layers,
+            image=built.image,
+            sbom=built.sbom,
+            revision=draft.revision,
+            authors=tuple(sorted({(edit.user, edit.email) for edit in edits})),
+            created_by=change.actor.user,
+            created_ms=change.now_ms,
+        )
+
+    def _content(self, version: Version) -> VersionContent:
+        return VersionContent(
+            declaration=version.declaration,
+            files=read_files(self._blobs, version.files),
+            packages=self._builder.packages(version.lock),
+        )
