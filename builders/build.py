@@ -12,12 +12,121 @@ Signatures (all failures are `builders.errors.BuildError`):
     lock(plan, cache_dir, *, previous: Lock | None = None, timeout_s=120.0, progress=None) -> Lock
     read_lock(content: bytes) -> Lock                      # the draft's stored lock, back from bytes
     freeze(plan, lock) -> Frozen                           # .manifest: bytes, .digest: "sha256:<hex>"
-    build(frozen, files, lock, folders, *, platform=None, timeout_s=600.0, progress=None) -> Built
+    build(frozen, files, lock, folders, *, platform=None, progress=None) -> Built
     machine_platform() -> str                              # "linux-x86_64" or "linux-aarch64"
 
 `Lock.content` is canonical JSON, `Lock.digest` its "sha256:<hex>". `build`
 unpacks each layer to `<folders.layers>/<hex of its digest>/`: put that folder
 itself on the import path. `Built.layers` maps the role "function" (always)
 and "deps" (when there are dependencies) to "sha256:<hex>". `progress` is
-called with the name of each phase as it starts. Nothing else may live here.
+called with the name of each phase as it starts (`progress.PHASES`). Nothing
+else may live here.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders.dependencies import dependency_layer
+from builders.errors import BuildError
+from builders.freeze import Frozen, freeze
+from builders.image import ImageLayer, put_image
+from builders.layers import entries_of_files, put_layer
+from builders.lock import lock
+from builders.locked import Lock, read_lock
+from builders.plan import Plan, read_draft
+from builders.platforms import PLATFORMS, machine_platform
+from builders.progress import Phases, Progress, no_progress
+from builders.sbom import bill_of_materials
+from builders.storage import remove_leftovers
+from builders.unpack import unpack_layer
+
+__all__ = [
+    "Built",
+    "Folders",
+    "Frozen",
+    "Lock",
+    "Plan",
+    "build",
+    "freeze",
+    "lock",
+    "machine_platform",
+    "read_draft",
+    "read_lock",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a build keeps things. All three may be shared by any number of builds at once."""
+
+    # Content-addressed, and an OCI layout: `<blobs>/sha256/<hex>`.
+    blobs: Path
+    # Unpacked layers: `<layers>/<hex>/`.
+    layers: Path
+    # The resolver's downloads and notes on finished layers; may be removed at any time.
+    cache: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a version became on one platform."""
+
+    platform: str
+    # role ("function", "deps") -> "sha256:<hex>", unpacked at `<layers>/<hex>/`
+    layers: Mapping[str, str]
+    # Digest of the OCI image manifest.
+    image: str
+    # CycloneDX 1.6 as JSON.
+    sbom: bytes
+    # phase -> milliseconds; a phase that the cache spared is absent
+    timings_ms: Mapping[str, float]
+
+
+def build(
+    frozen: Frozen,
+    files: Mapping[str, bytes],
+    lock: Lock,
+    folders: Folders,
+    *,
+    platform: str | None = None,
+    progress: Progress = no_progress,
+) -> Built:
+    """Make layers, image and bill of materials of a frozen version; doing it again is cheap."""
+    chosen = platform or machine_platform()
+    if chosen not in PLATFORMS:
+        raise BuildError("platform_unsupported", f"{chosen} is none of {', '.join(PLATFORMS)}.")
+    plan = read_draft(files)
+    if freeze(plan, lock) != frozen:
+        raise BuildError(
+            "lock_stale",
+            "The files and the lock are not those that were frozen.",
+            hint="Build with the files and the lock of the version itself.",
+        )
+    for folder in (folders.blobs / "sha256", folders.layers, folders.cache):
+        remove_leftovers(folder)
+    phases = Phases(progress)
+    layers = _layers(plan, lock, folders, chosen, phases)
+    with phases.phase("unpack"):
+        unpacked = {
+            layer.role: unpack_layer(folders.blobs, folders.layers, layer.digest, layer.role)
+            for layer in layers
+        }
+    with phases.phase("sbom"):
+        sbom = bill_of_materials(plan, frozen, lock, chosen, unpacked.get("deps"))
+    with phases.phase("image"):
+        image = put_image(folders.blobs, frozen.manifest, chosen, layers)
+    return Built(chosen, {layer.role: layer.digest for layer in layers}, image, sbom, phases.timings_ms)
+
+
+def _layers(plan: Plan, lock: Lock, folders: Folders, platform: str, phases: Phases) -> list[ImageLayer]:
+    """Return the layers in the image's order: what changes least comes first."""
+    layers = []
+    if lock.for_platform(platform):
+        digest, size = dependency_layer(lock, platform, folders.blobs, folders.cache, phases)
+        layers.append(ImageLayer("deps", digest, size))
+    with phases.phase("source layer"):
+        digest, size = put_layer(entries_of_files(plan.files), "function", folders.blobs)
+    return [*layers, ImageLayer("function", digest, size)]

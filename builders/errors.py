@@ -18,6 +18,7 @@ CODES = {
     "dependencies_invalid": "requirements.txt or pyproject.toml cannot be used",
     "contract_invalid": "contract.json is not a pair of JSON Schemas 2020-12",
     "lock_failed": "the resolver found no set of versions that fits",
+    "index_unreachable": "no package index answered",
     "lock_invalid": "a stored lock is damaged or of another format",
     "lock_stale": "the lock was made for other dependencies or another runtime",
     "no_artefact": "a dependency has no wheel for a platform",

@@ -1,0 +1,105 @@
+"""Unpacks a stored layer to `<layers>/<hex>/`, whole or not at all, and read-only.
+
+The folder holds the content of the layer's root (`layers.ROOTS`) directly, so
+it can stand on an import path. Its digest can be computed again from it at
+any time: that is how it is verified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tarfile
+from pathlib import Path
+
+from builders import tree
+from builders.errors import BuildError
+from builders.layers import MAX_DEPTH, MAX_PATH_BYTES, ROOTS, entries_of_folder, write_layer
+from builders.storage import blob_path, sync_folder, sync_tree, temporary_folder
+
+__all__ = ["layer_folder", "unpack_layer", "verify_layer"]
+
+
+def layer_folder(layers: Path, digest: str) -> Path:
+    """Return where a layer lies unpacked, whether or not it is there."""
+    return layers / blob_path(layers, digest).name
+
+
+def unpack_layer(blobs: Path, layers: Path, digest: str, role: str) -> Path:
+    """Return the layer's folder, unpacking its blob if need be. Safe to do twice at once."""
+    folder = layer_folder(layers, digest)
+    if folder.is_dir():
+        return folder
+    with temporary_folder(layers) as temporary:
+        content = temporary / "content"
+        content.mkdir()
+        _extract(blob_path(blobs, digest), content, ROOTS[role])
+        if not verify_layer(content, digest, role):
+            raise BuildError(
+                "layer_corrupt",
+                f"The layer {digest} does not unpack to its own digest.",
+                hint="Remove its blob and freeze again; if it stays so, the file system changes files.",
+            )
+        _seal(content)
+        sync_tree(content)
+        # A folder can only be renamed over an empty one: whoever was first has won.
+        with contextlib.suppress(FileExistsError, OSError):
+            content.rename(folder)
+    if not folder.is_dir():
+        raise OSError(f"the layer folder {folder} could not be put in place")
+    sync_folder(layers)
+    return folder
+
+
+def verify_layer(folder: Path, digest: str, role: str) -> bool:
+    """Say whether a folder is exactly the layer of this digest."""
+    hashed = hashlib.sha256()
+
+    class Sink:
+        def write(self, content: bytes, /) -> int:
+            hashed.update(content)
+            return len(content)
+
+    write_layer({entry.path: entry for entry in entries_of_folder(folder)}, ROOTS[role], Sink())
+    return f"sha256:{hashed.hexdigest()}" == digest
+
+
+def _extract(blob: Path, target: Path, root: str) -> None:
+    """Write the files below the layer's root. Blobs may have been changed on disk: believe no name."""
+    prefix = f"{root}/"
+    try:
+        with tarfile.open(blob, mode="r:") as archive:
+            for member in archive:
+                if member.isdir():
+                    continue
+                path = member.name.removeprefix(prefix)
+                tree.check_path(path, max_bytes=MAX_PATH_BYTES, max_depth=MAX_DEPTH)
+                _write_member(archive, member, target / path)
+    except (tarfile.TarError, BuildError, FileNotFoundError, FileExistsError) as error:
+        raise BuildError(
+            "layer_corrupt",
+            f"The blob {blob.name} is not a layer: {error}.",
+            hint="Freeze the version again.",
+        ) from error
+
+
+def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    stream = archive.extractfile(member) if member.isreg() else None
+    if stream is None:
+        raise tarfile.TarError(f"{member.name!r} is not a plain file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = 0o755 if member.mode & 0o100 else 0o644
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as target:
+        while chunk := stream.read(1 << 20):
+            target.write(chunk)
+
+
+def _seal(folder: Path) -> None:
+    """Make a tree readable to all and writable to nobody, whatever the umask was."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(parent, name)
+            path.chmod(0o555 if path.stat().st_mode & 0o100 else 0o444)
+        Path(parent).chmod(0o555)
