@@ -1,0 +1,119 @@
+"""Writes usage: one transaction for the rows of a batch and the position that it was read up to.
+
+The only writer of the usage database. What belongs together is found in
+usage_batch.py, what a call counts as is decided by the domain.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, Engine, case, delete, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from control_plane.domain.metering import HOUR_MS, StreamState
+from control_plane.errors import Conflict
+from control_plane.store.usage_batch import Repeated, UsageBatch, unknown_calls
+from control_plane.store.usage_intake import Intake, LogMark, Step
+from control_plane.store.usage_tables import HOURLY_KEY, HOURLY_SUMS, log_offsets, usage_events, usage_hourly
+
+__all__ = ["AnotherWriter", "UsageLedger"]
+
+
+class AnotherWriter(Conflict):
+    """The stored position is not where this process left it."""
+
+    code = "another_meter"
+
+
+class UsageLedger:
+    """The meter's view of the usage database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def marks(self) -> dict[str, LogMark]:
+        """Return how far each log is counted, by source."""
+        with self._engine.begin() as connection:
+            return {row.source: LogMark(*row) for row in connection.execute(select(log_offsets))}
+
+    def write(self, intake: Intake) -> int:
+        """Store a batch with its marks, durably, and return how many of its calls were new.
+
+        Raises AnotherWriter when the marks moved since they were read.
+        """
+        try:
+            with self._engine.begin() as connection:
+                _move_marks(connection, intake.steps)
+                return UsageBatch(connection, intake).store(intake.calls)
+        except Repeated:
+            with self._engine.begin() as connection:
+                _move_marks(connection, intake.steps)
+                return UsageBatch(connection, intake).store(unknown_calls(connection, intake.calls))
+
+    def close_lost_streams(self, accepted_before_ms: int, limit: int = 1000) -> int:
+        """Close streams whose end record never came, with what is known; returns how many."""
+        query = (
+            select(usage_events)
+            .where(usage_events.c.stream == StreamState.OPEN.value)
+            .where(usage_events.c.accepted_ms < accepted_before_ms)
+            .limit(limit)
+        )
+        with self._engine.begin() as connection:
+            rows = connection.execute(query).all()
+            if rows:
+                UsageBatch(connection, Intake(seen_ms=0)).close(rows)
+            return len(rows)
+
+    def rebuild(self) -> None:
+        """Make the hourly sums anew from the events."""
+        event = usage_events.c
+        key = [
+            (event.accepted_ms - event.accepted_ms % HOUR_MS).label("hour_ms"),
+            *(event[name] for name in HOURLY_KEY[1:]),
+        ]
+        sums = (
+            func.count(),
+            _count_positive(event.billed_ms),
+            _count_positive(event.ready_ms),
+            func.sum(event.billed_ms),
+            func.sum(event.billed_ms * event.memory_mb),
+            func.sum(event.bytes_in),
+            func.sum(event.bytes_out),
+        )
+        # By position: with parameters in it, the hour written twice would be two different expressions.
+        positions = [text(str(place)) for place in range(1, len(key) + 1)]
+        query = select(*key, *sums).group_by(*positions)
+        with self._engine.begin() as connection:
+            connection.execute(delete(usage_hourly))
+            connection.execute(usage_hourly.insert().from_select([*HOURLY_KEY, *HOURLY_SUMS], query))
+
+
+def _count_positive(column: ColumnElement[int]) -> ColumnElement[int]:
+    return func.sum(case((column > 0, 1), else_=0))
+
+
+def _move_marks(connection: Connection, steps: list[Step]) -> None:
+    for step in steps:
+        after = {"position": step.after.position, "lines": step.after.lines, "tail": step.after.tail}
+        if step.before is None:
+            try:
+                connection.execute(insert(log_offsets).values(source=step.after.source, **after))
+            except IntegrityError:
+                raise _moved(step) from None
+            continue
+        stored = log_offsets.c
+        statement = (
+            update(log_offsets)
+            .where(stored.source == step.before.source)
+            .where(stored.position == step.before.position)
+            .where(stored.lines == step.before.lines)
+            .values(**after)
+        )
+        if connection.execute(statement).rowcount != 1:
+            raise _moved(step)
+
+
+def _moved(step: Step) -> AnotherWriter:
+    return AnotherWriter(
+        f"The counted position of the {step.after.source} log was moved by another process.",
+        hint="Only one meter may write the usage database; end the other one.",
+    )

@@ -1,0 +1,56 @@
+"""The two statements of the usage database that run for every batch, in text.
+
+Both dialects understand them. They are text, as building them anew for each
+row would cost more than the database does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+from control_plane.store.usage_tables import HOURLY_KEY, HOURLY_SUMS, log_hours, usage_hourly
+
+__all__ = ["add_hourly", "add_log_hours", "insert_new"]
+
+
+def insert_new(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> int:
+    """Insert the rows that are not there yet and return how many those were."""
+    if not rows:
+        return 0
+    statement = f"{_insert(connection, table, columns)} ON CONFLICT DO NOTHING"
+    return connection.exec_driver_sql(statement, list(rows)).rowcount
+
+
+def add_hourly(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add (key…, sums…) to the hourly sums."""
+    _add(connection, usage_hourly, (HOURLY_KEY, HOURLY_SUMS), rows)
+
+
+def add_log_hours(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add (hour, records, repeated) to what the access log held."""
+    _add(connection, log_hours, (("hour_ms",), ("records", "repeated")), rows)
+
+
+def _add(
+    connection: Connection,
+    table: Table,
+    columns: tuple[Sequence[str], Sequence[str]],
+    rows: Sequence[tuple[Any, ...]],
+) -> None:
+    key, sums = columns
+    if rows:
+        change = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in sums)
+        statement = f"{_insert(connection, table, (*key, *sums))} ON CONFLICT ({', '.join(key)})"
+        connection.exec_driver_sql(f"{statement} DO UPDATE SET {change}", list(rows))
+
+
+def _insert(connection: Connection, table: Table, columns: Sequence[str]) -> str:
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    marks = ", ".join([mark] * len(columns))
+    # Only names of our own tables are put together here; values travel as parameters.
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
