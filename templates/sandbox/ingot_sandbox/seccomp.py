@@ -1,0 +1,181 @@
+"""Which system calls user code may not make, at each level.
+
+Everything is allowed that is not named: namespaces and Landlock hide the
+world, this list closes what they do not cover and keeps seldom-used parts of
+the kernel out of reach. Numbers live in `syscalls`, the machine format in
+`bpf`. Filters are assembled once in a template; a fork only changes the
+listener's and its own number in them and installs them.
+"""
+
+from __future__ import annotations
+
+from ingot_sandbox import bpf, kernel, syscalls
+from ingot_sandbox.spec import LANDLOCK
+
+__all__ = ["instance_filter", "install", "template_filter"]
+
+_EPERM, _ENOSYS = 1, 38
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
+
+# Placeholders in comparisons, replaced at each start. No real number is so large.
+_LISTENER, _SELF = 0x7FFF_FF01, 0x7FFF_FF02
+
+_CLONE_NEW_ANY = 0x7E02_0000
+_CLONE_THREAD = 0x0001_0000
+_AF_UNIX = 1
+_DATAGRAM_BIT = 2  # set in SOCK_DGRAM and SOCK_RAW, not in SOCK_STREAM and SOCK_SEQPACKET
+_SECCOMP_NEW_LISTENER = 8
+_QUERY_PERSONALITY = 0xFFFF_FFFF
+
+_REFUSED = """
+    ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp perf_event_open
+    add_key request_key keyctl bpf userfaultfd
+    pivot_root chroot umount2 open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick
+    mount_setattr statmount listmount open_by_handle_at name_to_handle_at quotactl quotactl_fd acct
+    socket bind connect recvmsg recvmmsg
+    kexec_load kexec_file_load reboot swapon swapoff init_module finit_module delete_module
+    settimeofday adjtimex clock_settime clock_adjtime sethostname setdomainname syslog vhangup
+    iopl ioperm fanotify_init fanotify_mark migrate_pages move_pages
+""".split()  # fmt: skip
+
+# Libraries probe these and fall back when the kernel "does not have" them.
+_ABSENT = """
+    clone3 io_uring_setup io_uring_enter io_uring_register modify_ldt
+    _sysctl afs_syscall create_module get_kernel_syms getpmsg lookup_dcookie nfsservctl putpmsg
+    query_module security sysfs tuxcall uselib ustat vserver
+""".split()  # fmt: skip
+
+# Level landlock has the host's processes and metadata in reach: these would touch them.
+_REFUSED_WITHOUT_NAMESPACES = """
+    fork vfork execve execveat pidfd_open pidfd_send_signal tkill
+    chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat mknod mknodat
+    utime utimes futimesat utimensat truncate inotify_add_watch
+    setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat
+    shmget semget msgget mq_open setpgid
+""".split()  # fmt: skip
+
+# (call, index of the argument that names a process): only the caller itself.
+_ONLY_SELF = (("kill", 0), ("tgkill", 0), ("rt_sigqueueinfo", 0), ("rt_tgsigqueueinfo", 0))
+_ONLY_SELF_OR_ZERO = (
+    ("prlimit64", 0),
+    ("sched_setaffinity", 0),
+    ("sched_setscheduler", 0),
+    ("sched_setparam", 0),
+    ("sched_setattr", 0),
+    ("setpriority", 1),
+    ("ioprio_set", 1),
+)
+_F_DUPFD, _F_SETOWN, _F_SETOWN_EX, _F_DUPFD_CLOEXEC = 0, 8, 15, 1030
+_FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+
+Code = list[bpf.Instruction]
+
+
+class _Rules:
+    """Collects rules for one architecture, leaving out the calls that it lacks."""
+
+    def __init__(self, arch: str) -> None:
+        self.arch = arch
+        self.code: Code = bpf.head(syscalls.AUDIT_ARCH[arch], has_x32=arch == "x86_64")
+
+    def answer(self, names: list[str], errno: int) -> None:
+        for name in names:
+            if (number := syscalls.number(name, self.arch)) is not None:
+                self.code += bpf.on_call(number, bpf.error(errno))
+
+    def number(self, name: str) -> int:
+        number = syscalls.number(name, self.arch)
+        if number is None:
+            raise KeyError(name)
+        return number
+
+
+def _common(rules: _Rules) -> None:
+    refuse = bpf.error(_EPERM)
+    rules.answer(_REFUSED, _EPERM)
+    rules.answer(_ABSENT, _ENOSYS)
+    rules.code += bpf.argument_has(rules.number("clone"), 0, _CLONE_NEW_ANY, refuse)
+    rules.code += bpf.argument_not_in(rules.number("socketpair"), 0, (_AF_UNIX,), refuse)
+    # A datagram pair could be sent to any named socket, with no connect.
+    rules.code += bpf.argument_has(rules.number("socketpair"), 1, _DATAGRAM_BIT, refuse)
+    rules.code += bpf.argument_not_in(rules.number("personality"), 0, (_QUERY_PERSONALITY,), refuse)
+    # A notifier could install a descriptor under another number (see _listener).
+    rules.code += bpf.argument_has(rules.number("seccomp"), 1, _SECCOMP_NEW_LISTENER, refuse)
+    for request in (_TIOCSTI, _TIOCLINUX):
+        rules.code += bpf.argument_is(rules.number("ioctl"), 1, request, refuse)
+
+
+def _listener(rules: _Rules) -> None:
+    """Leave only accept on the shared listening socket.
+
+    The socket is known by its number, so it must not get a second one: the
+    dup family refuses it, and recvmsg, the only other way, is refused as a whole.
+    `listen` succeeds and does nothing: servers call it on what they are given,
+    and a smaller backlog would refuse the gateway's connections.
+    """
+    refuse = bpf.error(_EPERM)
+    for name in ("shutdown", "setsockopt", "dup", "dup2", "dup3"):
+        if (number := syscalls.number(name, rules.arch)) is not None:
+            rules.code += bpf.argument_is(number, 0, _LISTENER, refuse)
+    for command in (_F_DUPFD, _F_DUPFD_CLOEXEC):
+        rules.code += bpf.both_are(rules.number("fcntl"), (0, _LISTENER), (1, command), refuse)
+    rules.code += bpf.argument_is(rules.number("listen"), 0, _LISTENER, bpf.error(0))
+    rules.code += bpf.on_call(rules.number("listen"), refuse)
+
+
+def _without_namespaces(rules: _Rules, may_fork: bool) -> None:
+    refuse = bpf.error(_EPERM)
+    rules.answer([n for n in _REFUSED_WITHOUT_NAMESPACES if not (may_fork and n in ("fork", "vfork"))], _EPERM)
+    if not may_fork:
+        rules.code += bpf.argument_lacks(rules.number("clone"), 0, _CLONE_THREAD, refuse)
+        for name, index in _ONLY_SELF:
+            rules.code += bpf.argument_not_in(rules.number(name), index, (_SELF,), refuse)
+        for name, index in _ONLY_SELF_OR_ZERO:
+            rules.code += bpf.argument_not_in(rules.number(name), index, (0, _SELF), refuse)
+    for command in (_F_SETOWN, _F_SETOWN_EX):
+        rules.code += bpf.argument_is(rules.number("fcntl"), 1, command, refuse)
+    for request in (_FIOSETOWN, _SIOCSPGRP):
+        rules.code += bpf.argument_is(rules.number("ioctl"), 1, request, refuse)
+
+
+def instance_filter(level: str, arch: str = "") -> bpf.Program:
+    """Return the final filter, under which callers' requests are served."""
+    rules = _Rules(arch or syscalls.machine())
+    _listener(rules)
+    _common(rules)
+    rules.answer(["mount", "unshare", "setns"], _EPERM)
+    if level == LANDLOCK:
+        _without_namespaces(rules, may_fork=False)
+    return bpf.Program(rules.code)
+
+
+def template_filter(level: str, arch: str = "") -> bpf.Program:
+    """Return the filter of a level-2 template: the final one but for what starting an instance needs.
+
+    At level namespaces that is a new pid namespace and the way back, then a
+    mount and an ipc namespace, then two mounts with exactly these flags. A new
+    user namespace is refused, so import-time code gains no capability.
+    """
+    rules = _Rules(arch or syscalls.machine())
+    refuse = bpf.error(_EPERM)
+    _common(rules)
+    rules.answer(["listen"], _EPERM)
+    if level == LANDLOCK:
+        rules.answer(["mount", "unshare", "setns"], _EPERM)
+        _without_namespaces(rules, may_fork=True)
+        return bpf.Program(rules.code)
+    allowed = (kernel.NEW_PIDS, kernel.NEW_MOUNTS | kernel.NEW_IPC)
+    rules.code += bpf.argument_not_in(rules.number("unshare"), 0, allowed, refuse)
+    rules.code += bpf.argument_not_in(rules.number("setns"), 1, (kernel.NEW_PIDS,), refuse)
+    plain = kernel.NOSUID | kernel.NODEV
+    rules.code += bpf.argument_not_in(rules.number("mount"), 3, (plain, plain | kernel.NOEXEC), refuse)
+    return bpf.Program(rules.code)
+
+
+def install(program: bpf.Program, listener: int, pid: int) -> None:
+    """Confine this process with an assembled filter, for ever."""
+    program.replace(_LISTENER, listener)
+    program.replace(_SELF, pid)
+    kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    kernel.prctl(_PR_SET_SECCOMP, _MODE_FILTER, program.address)
