@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.client import responses as _REASONS
+from http.client import responses
 
 __all__ = ["HEAD_LIMIT", "Answer", "BadHead", "chunk_of", "head_of", "reason"]
 
@@ -21,8 +21,17 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*").fullmatch
 # Framing belongs to the shim: what an author says about it would be a lie or a smuggled answer.
 _FRAMING = frozenset(
-    ["connection", "content-length", "date", "keep-alive", "proxy-connection", "te", "trailer"]
-    + ["transfer-encoding", "upgrade"]
+    [
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
 )
 
 
@@ -42,7 +51,7 @@ class Answer:
 
 def reason(status: int) -> str:
     """Return the phrase of a status, or `Unknown`."""
-    return _REASONS.get(status, "Unknown")
+    return responses.get(status, "Unknown")
 
 
 def head_of(answer: Answer, minor: int = 1) -> bytes:

@@ -22,7 +22,9 @@ NESTING_LIMIT = 500
 # Also matches an unfinished string, or each quote within it would be tried anew.
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
-_JSON_TYPE = re.compile(r"application/(?:json|[!#$&^_.+a-z0-9-]+\+json)[ \t]*(?:;.*)?", re.IGNORECASE).fullmatch
+_JSON_TYPE = re.compile(
+    r"application/(?:json|[!#$&^_.+a-z0-9-]+\+json)[ \t]*(?:;.*)?", re.IGNORECASE
+).fullmatch
 
 
 def _refuse_constant(name: str) -> None:
@@ -66,13 +68,17 @@ class Contract:
             value = None
         elif self._input is not None:
             raise caller_fault(
-                415, "unsupported_media_type", "This function takes JSON: send Content-Type: application/json."
+                415,
+                "unsupported_media_type",
+                "This function takes JSON: send Content-Type application/json.",
             )
         else:
             return body
         if self._input is not None and not _accepts(self._input, value):
             errors = self._input.errors(value)
-            raise Problem(422, "input_invalid", "caller", "The input breaks the function's contract.", errors=errors)
+            raise Problem(
+                422, "input_invalid", "caller", "The input breaks the function's contract.", errors=errors
+            )
         return value
 
     def write(self, value: Any) -> bytes:

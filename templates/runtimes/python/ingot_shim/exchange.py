@@ -6,9 +6,9 @@ import select
 from dataclasses import dataclass
 
 from .answers import Answer, BadHead, head_of
+from .context import request_id_of
 from .handler import failure
 from .http1 import Request
-from .context import request_id_of
 from .problems import Problem, author_fault, caller_fault
 
 __all__ = ["CONTINUE", "LAST_CHUNK", "READ", "Patience", "hung_up", "refusal", "too_slow"]

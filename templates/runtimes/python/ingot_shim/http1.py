@@ -127,7 +127,9 @@ class RequestReader:
         coding = request.joined("transfer-encoding")
         if coding:
             if lengths or request.minor == 0 or coding.lower() != "chunked":
-                raise caller_fault(400, "bad_request", "Only `Transfer-Encoding: chunked` alone is understood.")
+                raise caller_fault(
+                    400, "bad_request", "Only `chunked` alone is understood as Transfer-Encoding."
+                )
             self._chunks = _Chunks(self._limit)
         elif lengths:
             if len(lengths) > 1 or not _LENGTH(lengths[0]):

@@ -151,7 +151,9 @@ def _find(handler: str, paths: Mapping[str, Any]) -> tuple[types.ModuleType, Any
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise LoadFailed("handler_not_found", f"There is no module {error.name!r} for {handler!r}.") from None
+            raise LoadFailed(
+                "handler_not_found", f"There is no module {error.name!r} for {handler!r}."
+            ) from None
         raise LoadFailed("import_failed", logger.author_traceback(error)) from None
     except BaseException as error:  # noqa: BLE001 - SystemExit at import is a failed import as well.
         raise LoadFailed("import_failed", logger.author_traceback(error)) from None

@@ -46,9 +46,7 @@ class _PipeHandler(logging.Handler):
 class RequestLogger(logging.LoggerAdapter[logging.Logger]):
     """`context.logger`: keeps the `extra` of each call on every Python version."""
 
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Pass the message and its arguments on as they are."""
         return msg, kwargs
 

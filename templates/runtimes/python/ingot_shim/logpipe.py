@@ -40,7 +40,9 @@ class _Pipe:
         with self._lock:
             if self._rest:
                 self._rest = self._push(self._rest)
-            if self._dropped and self._send(_frame("", "warning", f"{self._dropped} log records were lost", {})):
+            if self._dropped and self._send(
+                _frame("", "warning", f"{self._dropped} log records were lost", {})
+            ):
                 self._dropped = 0
             if self._dropped or not self._send(frame):
                 self._dropped += 1

@@ -26,7 +26,8 @@ def answer_of(value: Any, contract: Contract, request: Request, streaming: bool)
     if isinstance(value, (GeneratorType, AsyncGeneratorType)):
         if not streaming:
             raise author_fault(
-                "handler_failed", "The handler returned a generator, but this version is not declared streaming."
+                "handler_failed",
+                "The handler returned a generator, but this version is not declared streaming.",
             )
         return _streamed(value, status, headers, request)
     content_type = next((text for name, text in headers if name.lower() == "content-type"), "")

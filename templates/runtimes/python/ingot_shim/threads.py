@@ -72,7 +72,9 @@ def _serve_here(serving: Serving, server: BlockingServer) -> None:
 
 def _serve_beside(serving: Serving, servers: list[BlockingServer]) -> None:
     threads = [
-        threading.Thread(target=_accept_until_quit, args=(serving, server), name=f"call-{number}", daemon=True)
+        threading.Thread(
+            target=_accept_until_quit, args=(serving, server), name=f"call-{number}", daemon=True
+        )
         for number, server in enumerate(servers, 1)
     ]
     for thread in threads:
