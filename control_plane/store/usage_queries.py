@@ -1,0 +1,142 @@
+"""Reads usage: sums by hour, single calls, and the counts that a reconciliation compares.
+
+Never writes, so any process may use it beside the meter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Engine, Select, and_, case, distinct, func, or_, select
+
+from control_plane.domain.metering import StreamState
+from control_plane.store.usage_tables import (
+    HOURLY_SUMS,
+    host_exits,
+    host_starts,
+    log_hours,
+    log_rejects,
+    usage_ends,
+    usage_events,
+    usage_hourly,
+)
+
+__all__ = ["DAY_MS", "UsageReader"]
+
+DAY_MS: Final = 86_400_000
+# A usage id begins with the moment at which it was minted, in 13 digits until the year 2286. It is
+# within this of the record's own time, so the index of ids finds a span of time too.
+_MINTED_WITHIN_MS: Final = 60_000
+
+
+class UsageReader:
+    """Queries of the usage database; times are Unix milliseconds, ends are exclusive."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine.execution_options(ingot_read_only=True)
+
+    def totals(self, project: str, span: tuple[int, int], group: str) -> Sequence[Any]:
+        """Return (group, outcome, sums…) for whole hours; `group` is `day` or a column of usage_hourly."""
+        hour = usage_hourly.c.hour_ms
+        label = (hour - hour % DAY_MS if group == "day" else usage_hourly.c[group]).label("grouped")
+        # Grouped outside: an expression with parameters, sent twice, would be two different ones.
+        grouped = (
+            select(label, usage_hourly.c.outcome, *(usage_hourly.c[name] for name in HOURLY_SUMS))
+            .where(usage_hourly.c.project == project)
+            .where(hour >= span[0])
+            .where(hour < span[1])
+            .subquery()
+        )
+        sums = [func.sum(grouped.c[name]).label(name) for name in HOURLY_SUMS]
+        key = (grouped.c.grouped, grouped.c.outcome)
+        return self._all(select(*key, *sums).group_by(*key).order_by(*key))
+
+    def functions(self, project: str) -> list[str]:
+        """Return the functions of a project that were ever called."""
+        query = select(distinct(usage_hourly.c.function)).where(usage_hourly.c.project == project)
+        return [row[0] for row in self._all(query)]
+
+    def recent(
+        self, project: str, function: str, before: tuple[int, int] | None, limit: int
+    ) -> Sequence[Any]:
+        """Return a function's newest calls; `before` is (dispatched_ms, seq) of the last one seen."""
+        event = usage_events.c
+        query = select(usage_events).where(event.function == function).where(event.project == project)
+        if before:
+            older = and_(event.dispatched_ms == before[0], event.seq < before[1])
+            query = query.where(event.dispatched_ms <= before[0])
+            query = query.where(or_(event.dispatched_ms < before[0], older))
+        return self._all(query.order_by(event.dispatched_ms.desc(), event.seq.desc()).limit(limit))
+
+    def counted(self, span: tuple[int, int]) -> dict[str, int]:
+        """Return how many calls the log held and the tables hold, by where they were counted."""
+        hours = (log_hours.c.hour_ms >= span[0]) & (log_hours.c.hour_ms < span[1])
+        sums = (usage_hourly.c.hour_ms >= span[0]) & (usage_hourly.c.hour_ms < span[1])
+        seen = log_rejects.c.seen_ms
+        event = usage_events.c
+        queries: dict[str, Select[Any]] = {
+            "records": select(func.sum(log_hours.c.records)).where(hours),
+            "repeated": select(func.sum(log_hours.c.repeated)).where(hours),
+            "events": select(func.count()).select_from(usage_events).where(*_within(span)),
+            "summed": select(func.sum(usage_hourly.c.calls)).where(sums),
+            "rejects": select(func.count()).where(seen >= span[0], seen < span[1]),
+            "open_streams": select(func.count()).where(
+                event.stream == StreamState.OPEN.value, *_within(span)
+            ),
+            "lost_streams": select(func.count()).where(
+                event.stream == StreamState.LOST.value, *_within(span)
+            ),
+            "ends_without_call": select(func.count()).where(
+                usage_ends.c.started_ms >= span[0], usage_ends.c.started_ms < span[1]
+            ),
+        }
+        with self._engine.begin() as connection:
+            return {name: int(connection.scalar(query) or 0) for name, query in queries.items()}
+
+    def reached(self, span: tuple[int, int]) -> dict[str, tuple[int, int]]:
+        """Return, for each target, the calls that were handed to instances, and how many broke off."""
+        event = usage_events.c
+        broken = func.sum(case((event.broken, 1), else_=0))
+        query = (
+            select(event.target, func.count(), broken)
+            .where(*_within(span), event.target != "", event.connect_ms >= 0)
+            .group_by(event.target)
+        )
+        return {row[0]: (int(row[1]), int(row[2])) for row in self._all(query)}
+
+    def served(self, span: tuple[int, int]) -> dict[str, int]:
+        """Return, for each target, the calls that instances which ended in the span say they served."""
+        end = host_exits.c
+        query = (
+            select(end.target, func.sum(end.served))
+            .where(end.at_ms >= span[0], end.at_ms < span[1])
+            .group_by(end.target)
+        )
+        return {row[0]: int(row[1]) for row in self._all(query)}
+
+    def crossing(self, span: tuple[int, int]) -> set[str]:
+        """Return the targets with an instance that lived on one side of the span as well as inside."""
+        begin, end = host_starts.c, host_exits.c
+        query = (
+            select(distinct(begin.target))
+            .select_from(host_starts.outerjoin(host_exits, begin.instance == end.instance))
+            .where(begin.activated_ms < span[1])
+            .where(or_(end.at_ms.is_(None), end.at_ms >= span[0]))
+            .where(or_(end.at_ms.is_(None), end.at_ms >= span[1], begin.activated_ms < span[0]))
+        )
+        return {row[0] for row in self._all(query)}
+
+    def _all(self, query: Select[Any]) -> Sequence[Any]:
+        with self._engine.begin() as connection:
+            return connection.execute(query).all()
+
+
+def _within(span: tuple[int, int]) -> tuple[ColumnElement[bool], ...]:
+    event = usage_events.c
+    return (
+        event.id >= f"{max(span[0] - _MINTED_WITHIN_MS, 0):013d}",
+        event.id < f"{span[1] + _MINTED_WITHIN_MS:013d}",
+        event.accepted_ms >= span[0],
+        event.accepted_ms < span[1],
+    )
