@@ -9,13 +9,15 @@
 Signatures (all failures are `builders.errors.BuildError`):
 
     read_draft(files: Mapping[str, bytes]) -> Plan
-    lock(plan, cache_dir, *, previous: Lock | None = None, timeout_s=120.0, progress=None) -> Lock
+    lock(plan, cache_dir, *, previous: Lock | None = None, upgrade=False, timeout_s=120.0,
+         progress=...) -> Lock                             # a previous one that fits is returned
     read_lock(content: bytes) -> Lock                      # the draft's stored lock, back from bytes
     freeze(plan, lock) -> Frozen                           # .manifest: bytes, .digest: "sha256:<hex>"
-    build(frozen, files, lock, folders, *, platform=None, progress=None) -> Built
+    build(frozen, files, lock, folders, *, platform=None, progress=...) -> Built
     machine_platform() -> str                              # "linux-x86_64" or "linux-aarch64"
 
-`Lock.content` is canonical JSON, `Lock.digest` its "sha256:<hex>". `build`
+`Lock.content` is canonical JSON, `Lock.digest` its "sha256:<hex>"; `Lock.python`
+is the minor that a draft without a runtime got. `build`
 unpacks each layer to `<folders.layers>/<hex of its digest>/`: put that folder
 itself on the import path. `Built.layers` maps the role "function" (always)
 and "deps" (when there are dependencies) to "sha256:<hex>". `progress` is

@@ -34,7 +34,7 @@ class Frozen:
 
 def freeze(plan: Plan, lock: Lock) -> Frozen:
     """Return the identity of a plan with its lock. The lock must have been made for this plan."""
-    if lock.python != plan.python or lock.requirements != plan.requirements:
+    if plan.runtime not in ("", f"python{lock.python}") or lock.requirements != plan.requirements:
         raise BuildError(
             "lock_stale",
             "The lock was made for other dependencies or another runtime than the draft has now.",
@@ -48,13 +48,20 @@ def manifest_of(plan: Plan, lock: Lock) -> dict[str, Any]:
     """Return all that a version is, as plain values."""
     return {
         "format": FORMAT,
-        "runtime": plan.runtime,
+        "runtime": f"python{lock.python}",
         "kind": plan.kind,
         "handler": plan.handler,
         "streaming": plan.streaming,
         "limits": dict(plan.limits),
         "settings": list(plan.settings),
         "secrets": list(plan.secrets),
+        "gateway": {
+            "public": plan.public,
+            "own_authentication": plan.own_authentication,
+            "unsandboxed_page": plan.unsandboxed_page,
+            "body_limit": plan.body_limit,
+            "cors_origins": list(plan.cors_origins),
+        },
         # Empty until functions may reach out and be triggered; in the digest from the start.
         "egress": [],
         "triggers": [],

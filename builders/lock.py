@@ -8,7 +8,7 @@ any package's code. The lock's form is `builders.locked`.
 from __future__ import annotations
 
 import json
-import tempfile
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +23,8 @@ from builders.locked import Lock, LockedPackage, Wheel, make_lock
 from builders.plan import Plan
 from builders.platforms import PLATFORMS, Platform, marker_environments, wheel_tags
 from builders.progress import Progress, no_progress
+from builders.requirements import check_python
+from builders.storage import temporary_folder
 from builders.uv_command import failing_lines, is_unreachable, run_uv
 
 __all__ = ["lock"]
@@ -33,37 +35,47 @@ def lock(
     cache_dir: Path,
     *,
     previous: Lock | None = None,
+    upgrade: bool = False,
     timeout_s: float = 120.0,
     progress: Progress = no_progress,
 ) -> Lock:
-    """Return the lock of a plan; versions in `previous` are kept where they still fit."""
+    """Return the lock of a plan. A previous one that still fits is returned as it is, unless upgrading.
+
+    A plan without a runtime gets the previous lock's, else this machine's.
+    """
+    machine = f"3.{sys.version_info.minor}"
+    python = plan.runtime.removeprefix("python") or (previous.python if previous else machine)
+    check_python(plan.files, python)
+    kept = None if upgrade or (previous and previous.python != python) else previous
+    if kept and kept.requirements == plan.requirements:
+        return kept
     if not plan.requirements:
-        return make_lock(plan.python, (), ())
+        return make_lock(python, (), ())
     progress("resolve")
     cache_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="lock-", dir=cache_dir) as folder:
-        document = _resolve(plan, Path(folder), cache_dir, timeout_s, previous)
-    packages = _packages(document, plan.python)
-    return make_lock(plan.python, plan.requirements, packages)
+    with temporary_folder(cache_dir) as work:
+        _write_inputs(work, plan, python, kept)
+        outcome = run_uv(_arguments(python), work, cache_dir, timeout_s)
+        if outcome.status != 0:
+            raise _unresolved(outcome.output, plan)
+        document = tomllib.loads((work / "pylock.toml").read_text())
+    return make_lock(python, plan.requirements, _packages(document, python))
 
 
-def _resolve(
-    plan: Plan, work: Path, cache_dir: Path, timeout_s: float, previous: Lock | None
-) -> dict[str, Any]:
+def _write_inputs(work: Path, plan: Plan, python: str, kept: Lock | None) -> None:
     (work / "requirements.in").write_text("".join(f"{line}\n" for line in plan.requirements))
-    (work / "pyproject.toml").write_text(_project(plan.python))
-    arguments = [
-        "pip", "compile", "requirements.in", "--universal", "--python-version", plan.python, "--no-build",
+    (work / "pyproject.toml").write_text(_project(python))
+    if kept:
+        # uv prefers the versions it finds in its output file.
+        (work / "pylock.toml").write_text(_preferences(kept))
+
+
+def _arguments(python: str) -> list[str]:
+    return [
+        "pip", "compile", "requirements.in", "--universal", "--python-version", python, "--no-build",
         "--generate-hashes", "--no-sources", "--format", "pylock.toml", "--output-file", "pylock.toml",
         "--quiet",
     ]  # fmt: skip
-    if previous and previous.python == plan.python:
-        # uv prefers the versions it finds in its output file.
-        (work / "pylock.toml").write_text(_preferences(previous))
-    outcome = run_uv(arguments, work, cache_dir, timeout_s)
-    if outcome.status != 0:
-        raise _unresolved(outcome.output, plan)
-    return tomllib.loads((work / "pylock.toml").read_text())
 
 
 def _unresolved(output: str, plan: Plan) -> BuildError:

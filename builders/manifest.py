@@ -20,24 +20,31 @@ __all__ = ["KINDS", "LIMITS", "FunctionManifest", "read_manifest"]
 KINDS = ("handler", "asgi", "wsgi")
 # name -> (default, least, most); units are in the names.
 LIMITS = {
-    "memory_mb": (256, 64, 8_192),
+    "memory_mb": (256, 64, 16_384),
     "timeout_ms": (30_000, 100, 900_000),
-    "concurrency": (1, 1, 100),
-    "instances": (4, 1, 100),
+    "concurrency": (1, 1, 1_000),
+    "instances": (4, 1, 1_000),
 }
 _KEYS = (
     "name", "description", "runtime", "kind", "handler", "streaming", "settings", "secrets", "limits",
+    "public", "own_authentication", "unsandboxed_page", "body_limit", "cors_origins",
 )  # fmt: skip
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]")
+_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _RUNTIME = re.compile(r"python3\.(\d{1,2})")
 _HANDLER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,253}(?::[0-9]{1,5})?")
+BODY_LIMIT = (6_000_000, 1, 100_000_000)
 OLDEST_MINOR = 11
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionManifest:
-    """What ingot.toml says, checked. `kind` and `handler` may be empty: then the code decides."""
+    """What ingot.toml says, checked.
+
+    `kind` and `handler` may be empty: then the code decides. So may `runtime`:
+    then the first lock decides, and says so.
+    """
 
     name: str
     description: str
@@ -48,6 +55,12 @@ class FunctionManifest:
     limits: Mapping[str, int]
     settings: tuple[str, ...]
     secrets: tuple[str, ...]
+    # What the gateway does for this function; all of it is reviewed.
+    public: bool
+    own_authentication: bool
+    unsandboxed_page: bool
+    body_limit: int
+    cors_origins: tuple[str, ...]
 
 
 def read_manifest(files: Mapping[str, bytes]) -> FunctionManifest:
@@ -62,17 +75,20 @@ def read_manifest(files: Mapping[str, bytes]) -> FunctionManifest:
         if name in secrets:
             raise _invalid("secrets", f"and settings both name {name}")
     return FunctionManifest(
-        name=_matching(
-            document, "name", _NAME, "2 to 63 lower-case letters, digits and hyphens, starting with a letter"
-        ),
-        description=_text(document, "description", ""),
+        name=_matching(document, "name", _NAME, "1 to 40 lower-case letters, digits and inner hyphens"),
+        description=_text(document, "description"),
         runtime=_runtime(document),
         kind=_kind(document),
-        handler=_matching(document, "handler", _HANDLER, "`module:attribute`", default=""),
-        streaming=_streaming(document),
+        handler=_matching(document, "handler", _HANDLER, "`module:attribute`"),
+        streaming=_flag(document, "streaming"),
         limits=_limits(document.get("limits", {})),
         settings=settings,
         secrets=secrets,
+        public=_flag(document, "public"),
+        own_authentication=_flag(document, "own_authentication"),
+        unsandboxed_page=_flag(document, "unsandboxed_page"),
+        body_limit=_whole(document, "body_limit", BODY_LIMIT),
+        cors_origins=_origins(document),
     )
 
 
@@ -82,7 +98,7 @@ def _document(content: bytes | None) -> dict[str, Any]:
             "manifest_invalid",
             "The draft has no ingot.toml.",
             field="ingot.toml",
-            hint='Add one with at least `name = "…"` and `runtime = "python3.11"`.',
+            hint="Add one; an empty file is enough when main.py has `def execute(input, context)`.",
         )
     try:
         return tomllib.loads(content.decode("utf-8-sig"))
@@ -92,27 +108,25 @@ def _document(content: bytes | None) -> dict[str, Any]:
         ) from None
 
 
-def _text(document: dict[str, Any], key: str, default: str | None) -> str:
-    value = document.get(key, default)
-    if value is None:
-        raise _invalid(key, "is missing")
-    if not isinstance(value, str) or len(value) > 500:
-        raise _invalid(key, "must be a text of at most 500 characters")
+def _text(document: dict[str, Any], key: str) -> str:
+    value = document.get(key, "")
+    if not isinstance(value, str) or len(value) > 2_000:
+        raise _invalid(key, "must be a text of at most 2,000 characters")
     return value
 
 
-def _matching(
-    document: dict[str, Any], key: str, pattern: re.Pattern[str], form: str, *, default: str | None = None
-) -> str:
-    value = _text(document, key, default)
-    if value != default and not pattern.fullmatch(value):
+def _matching(document: dict[str, Any], key: str, pattern: re.Pattern[str], form: str) -> str:
+    value = _text(document, key)
+    if value and not pattern.fullmatch(value):
         raise _invalid(key, f"is {value[:80]!r}; it must be {form}")
     return value
 
 
 def _runtime(document: dict[str, Any]) -> str:
-    value = _text(document, "runtime", None)
+    value = _text(document, "runtime")
     match = _RUNTIME.fullmatch(value)
+    if value == "":
+        return value
     if not match or int(match[1]) < OLDEST_MINOR or value != f"python3.{int(match[1])}":
         raise _invalid(
             "runtime",
@@ -122,17 +136,36 @@ def _runtime(document: dict[str, Any]) -> str:
 
 
 def _kind(document: dict[str, Any]) -> str:
-    value = _text(document, "kind", "")
+    value = _text(document, "kind")
     if value and value not in KINDS:
         raise _invalid("kind", f"is {value[:80]!r}; it must be one of {', '.join(KINDS)}")
     return value
 
 
-def _streaming(document: dict[str, Any]) -> bool:
-    value = document.get("streaming", False)
+def _flag(document: dict[str, Any], key: str) -> bool:
+    value = document.get(key, False)
     if not isinstance(value, bool):
-        raise _invalid("streaming", "must be true or false")
+        raise _invalid(key, "must be true or false")
     return value
+
+
+def _whole(table: dict[str, Any], key: str, rule: tuple[int, int, int], prefix: str = "") -> int:
+    default, least, most = rule
+    value = table.get(key, default)
+    # True is an int to Python, not to an author.
+    if type(value) is not int or not least <= value <= most:
+        raise _invalid(f"{prefix}{key}", f"must be a whole number from {least} to {most}")
+    return value
+
+
+def _origins(document: dict[str, Any]) -> tuple[str, ...]:
+    value = document.get("cors_origins", [])
+    if not isinstance(value, list) or len(value) > 50:
+        raise _invalid("cors_origins", "must be a list of at most 50 origins")
+    for number, origin in enumerate(value):
+        if origin != "*" and not (isinstance(origin, str) and _ORIGIN.fullmatch(origin)):
+            raise _invalid(f"cors_origins[{number}]", 'must be "*" or an origin as in https://shop.example')
+    return tuple(sorted(set(value)))
 
 
 def _names(document: dict[str, Any], key: str) -> tuple[str, ...]:
@@ -141,8 +174,10 @@ def _names(document: dict[str, Any], key: str) -> tuple[str, ...]:
         raise _invalid(key, "must be a list of at most 100 names")
     for number, name in enumerate(value):
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
-            raise _invalid(f"{key}[{number}]", "must be letters, digits and underscores, as in API_TOKEN")
-        if name.upper().startswith("INGOT_"):
+            raise _invalid(
+                f"{key}[{number}]", "must be capital letters, digits and underscores, as in API_TOKEN"
+            )
+        if name.startswith("INGOT_"):
             raise _invalid(f"{key}[{number}]", f"is {name}; names that start with INGOT_ are the platform's")
     if len(set(value)) != len(value):
         raise _invalid(key, "names one thing twice")
@@ -155,13 +190,7 @@ def _limits(table: Any) -> dict[str, int]:
     for key in table:
         if key not in LIMITS:
             raise _invalid(f"limits.{key}", f"is unknown; known are {', '.join(LIMITS)}")
-    found = {}
-    for key, (default, least, most) in LIMITS.items():
-        value = table.get(key, default)
-        if type(value) is not int or not least <= value <= most:
-            raise _invalid(f"limits.{key}", f"must be a whole number from {least} to {most}")
-        found[key] = value
-    return found
+    return {key: _whole(table, key, rule, "limits.") for key, rule in LIMITS.items()}
 
 
 def _invalid(key: str, what: str) -> BuildError:

@@ -25,7 +25,7 @@ class Plan:
 
     name: str
     description: str
-    # "python3.N"
+    # "python3.N", or empty: then the lock says which.
     runtime: str
     # "handler", "asgi" or "wsgi"
     kind: str
@@ -37,6 +37,13 @@ class Plan:
     # Names only; values come with a release.
     settings: tuple[str, ...]
     secrets: tuple[str, ...]
+    # What the gateway does for it: callable without a key; checks `Authorization` itself; no
+    # `Content-Security-Policy: sandbox`; largest request body in bytes; browser origins that may call.
+    public: bool
+    own_authentication: bool
+    unsandboxed_page: bool
+    body_limit: int
+    cors_origins: tuple[str, ...]
     # Requirements in normal form, sorted.
     requirements: tuple[str, ...]
     # JSON Schemas 2020-12, or None where the contract says nothing.
@@ -44,11 +51,6 @@ class Plan:
     output_schema: Any
     # The whole tree, without leftovers, sorted by the names' bytes.
     files: Mapping[str, bytes]
-
-    @property
-    def python(self) -> str:
-        """The Python minor, as in "3.11"."""
-        return self.runtime.removeprefix("python")
 
 
 def read_draft(files: Mapping[str, bytes]) -> Plan:
@@ -67,7 +69,12 @@ def read_draft(files: Mapping[str, bytes]) -> Plan:
         limits=manifest.limits,
         settings=manifest.settings,
         secrets=manifest.secrets,
-        requirements=read_requirements(kept, manifest.runtime.removeprefix("python")),
+        public=manifest.public,
+        own_authentication=manifest.own_authentication,
+        unsandboxed_page=manifest.unsandboxed_page,
+        body_limit=manifest.body_limit,
+        cors_origins=manifest.cors_origins,
+        requirements=read_requirements(kept),
         input_schema=input_schema,
         output_schema=output_schema,
         files=kept,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -16,17 +17,17 @@ from packaging.utils import canonicalize_name
 
 from builders.errors import BuildError
 
-__all__ = ["read_requirements"]
+__all__ = ["check_python", "read_requirements"]
 
 MAX_REQUIREMENTS = 200
 MAX_LINE = 500
 _COMMENT = re.compile(r"(^|\s)#.*$")
 
 
-def read_requirements(files: Mapping[str, bytes], python: str) -> tuple[str, ...]:
+def read_requirements(files: Mapping[str, bytes]) -> tuple[str, ...]:
     """Return the declared requirements in normal form, sorted, each once."""
     from_text = _from_text(files["requirements.txt"]) if "requirements.txt" in files else None
-    from_project = _from_project(files["pyproject.toml"], python) if "pyproject.toml" in files else None
+    from_project = _from_project(files["pyproject.toml"]) if "pyproject.toml" in files else None
     if from_text and from_project:
         raise BuildError(
             "dependencies_invalid",
@@ -53,7 +54,7 @@ def _from_text(content: bytes) -> list[str]:
     return found
 
 
-def _from_project(content: bytes, python: str) -> list[str]:
+def _project(content: bytes) -> dict[str, Any]:
     try:
         document = tomllib.loads(_decoded(content, "pyproject.toml"))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -61,18 +62,26 @@ def _from_project(content: bytes, python: str) -> list[str]:
             "dependencies_invalid", f"pyproject.toml is not TOML: {error}.", field="pyproject.toml"
         ) from None
     project = document.get("project", {})
-    listed = project.get("dependencies", []) if isinstance(project, dict) else None
+    if not isinstance(project, dict):
+        raise _invalid("pyproject.toml:project", "must be a table")
+    return project
+
+
+def _from_project(content: bytes) -> list[str]:
+    project = _project(content)
+    listed = project.get("dependencies", [])
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
         raise _invalid("pyproject.toml:project.dependencies", "must be a list of texts")
     if "dependencies" in project.get("dynamic", []):
         raise _invalid(
             "pyproject.toml:project.dynamic", "must not name dependencies: nothing is run to find them"
         )
-    _check_python(project.get("requires-python"), python)
     return [_normal(item, f"pyproject.toml:project.dependencies[{n}]") for n, item in enumerate(listed)]
 
 
-def _check_python(wanted: object, python: str) -> None:
+def check_python(files: Mapping[str, bytes], python: str) -> None:
+    """Refuse a Python minor that pyproject.toml excludes."""
+    wanted = _project(files["pyproject.toml"]).get("requires-python") if "pyproject.toml" in files else None
     if wanted is None:
         return
     field = "pyproject.toml:project.requires-python"

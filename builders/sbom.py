@@ -41,12 +41,12 @@ def bill_of_materials(
             "component": {
                 "type": "application",
                 "bom-ref": function,
-                "name": plan.name,
+                "name": plan.name or "function",
                 "version": frozen.digest,
                 "hashes": [{"alg": "SHA-256", "content": frozen.digest.removeprefix("sha256:")}],
                 "properties": [
                     {"name": "ingot:platform", "value": platform},
-                    {"name": "ingot:runtime", "value": plan.runtime},
+                    {"name": "ingot:runtime", "value": f"python{lock.python}"},
                 ],
             }
         },

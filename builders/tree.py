@@ -15,7 +15,7 @@ from builders.errors import BuildError
 __all__ = ["MAX_FILES", "MAX_FILE_BYTES", "MAX_TOTAL_BYTES", "check_path", "is_left_out", "normalise"]
 
 MAX_FILES = 2_000
-MAX_FILE_BYTES = 20_000_000
+MAX_FILE_BYTES = 10_000_000
 MAX_TOTAL_BYTES = 50_000_000
 MAX_PATH_BYTES = 240
 MAX_DEPTH = 16
