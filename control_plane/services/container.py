@@ -1,0 +1,45 @@
+"""The services of one process, as `bootstrap` assembles them and the edges use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from control_plane.services.access import Access
+from control_plane.services.accounts import Accounts
+from control_plane.services.api_keys import ApiKeys
+from control_plane.services.audit import Audit
+from control_plane.services.drafts import Drafts
+from control_plane.services.events import Events
+from control_plane.services.functions import Functions
+from control_plane.services.projects import Organizations, Projects
+from control_plane.services.releases import Releases
+from control_plane.services.reviews import Reviews
+from control_plane.services.sessions import Sessions
+from control_plane.services.settings import Settings
+from control_plane.services.test_runs import TestRuns
+from control_plane.services.tokens import Tokens
+from control_plane.services.versions import Versions
+
+__all__ = ["Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One object for each family of use cases."""
+
+    access: Access
+    accounts: Accounts
+    api_keys: ApiKeys
+    audit: Audit
+    drafts: Drafts
+    events: Events
+    functions: Functions
+    organizations: Organizations
+    projects: Projects
+    releases: Releases
+    reviews: Reviews
+    sessions: Sessions
+    settings: Settings
+    test_runs: TestRuns
+    tokens: Tokens
+    versions: Versions
