@@ -1,1 +1,52 @@
-"""Version 1 of the API, one module for each noun."""
+"""The routes of /api/v1, one module for each noun: they translate, services decide."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from apiflask import APIBlueprint
+
+from control_plane.api.v1 import (
+    api_keys,
+    audit,
+    drafts,
+    events,
+    functions,
+    logs,
+    members,
+    projects,
+    releases,
+    reviews,
+    sessions,
+    settings,
+    starters,
+    test_runs,
+    tokens,
+    usage,
+    versions,
+)
+
+__all__ = ["BLUEPRINTS"]
+
+BLUEPRINTS: Final[tuple[APIBlueprint, ...]] = tuple(
+    noun.blueprint
+    for noun in (
+        sessions,
+        tokens,
+        projects,
+        members,
+        functions,
+        drafts,
+        test_runs,
+        versions,
+        reviews,
+        releases,
+        api_keys,
+        settings,
+        usage,
+        logs,
+        audit,
+        events,
+        starters,
+    )
+)

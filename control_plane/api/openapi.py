@@ -1,0 +1,119 @@
+"""The OpenAPI 3.1 document: what the routes declare, plus what holds for all of them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from apiflask import APIFlask
+from flask import current_app
+
+from control_plane.api.access import rule_of
+from control_plane.api.problems import PROBLEM_TYPE
+
+__all__ = ["describe", "document"]
+
+_METHODS: Final = ("get", "post", "put", "patch", "delete")
+
+_PROBLEM_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "A problem document (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "instance", "code", "request_id", "errors"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong, in a sentence."},
+        "instance": {"type": "string"},
+        "code": {"type": "string", "description": "Stable; docs/errors.md lists all."},
+        "request_id": {"type": "string"},
+        "hint": {"type": "string", "description": "What to do next."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "detail"],
+                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def describe(app: APIFlask) -> None:
+    """Set what the document says about the API as a whole."""
+    app.config["INFO"] = {
+        "description": "Functions from draft to metered call. Errors are problem documents; lists have cursors; "
+        "edits need If-Match; creations take an Idempotency-Key.",
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    }
+    app.config["OPENAPI_VERSION"] = "3.1.0"
+    app.config["SERVERS"] = [{"url": "/", "description": "This origin."}]
+    app.config["AUTO_OPERATION_ID"] = True
+    app.config["AUTO_VALIDATION_ERROR_RESPONSE"] = False
+    app.config["SECURITY_SCHEMES"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "A personal token."},
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": app.extensions["ingot"].options.cookie_name,
+            "description": "The console's session; changes also need Origin and X-CSRF-Token.",
+        },
+    }
+    app.spec_processor(_complete(app))
+
+
+def document() -> dict[str, Any]:
+    """Return the current app's document."""
+    app = current_app
+    if not isinstance(app, APIFlask):
+        raise TypeError("the document is made by an APIFlask app")
+    spec = app._get_spec("json")
+    if not isinstance(spec, dict):
+        raise TypeError("the document is an object")
+    return spec
+
+
+def _complete(app: APIFlask) -> Any:
+    def complete(spec: dict[str, Any]) -> dict[str, Any]:
+        spec.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+        problem = {
+            "description": "What is wrong.",
+            "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for path, operations in spec["paths"].items():
+            for method in _METHODS:
+                if method in operations:
+                    endpoint = _endpoint(app, path, method)
+                    _finish(app, operations[method], endpoint, problem)
+        return spec
+
+    return complete
+
+
+def _finish(app: APIFlask, operation: dict[str, Any], endpoint: str, problem: dict[str, Any]) -> None:
+    operation["responses"]["default"] = problem
+    rule = rule_of(app, endpoint)
+    if rule is None or rule.public:
+        operation["security"] = []
+        return
+    operation["security"] = [{"token": []}, {"session": []}]
+    if rule.permission is not None:
+        operation["x-permission"] = str(rule.permission)
+
+
+def _endpoint(app: APIFlask, path: str, method: str) -> str:
+    for rule in app.url_map.iter_rules():
+        if _path(rule.rule) == path and rule.methods is not None and method.upper() in rule.methods:
+            return str(rule.endpoint)
+    raise KeyError(f"{method} {path}")
+
+
+def _path(rule: str) -> str:
+    """Return a Flask rule as OpenAPI writes it: `<int:number>` becomes `{number}`."""
+    parts = []
+    for part in rule.split("/"):
+        if part.startswith("<"):
+            parts.append("{" + part.strip("<>").rpartition(":")[2] + "}")
+        else:
+            parts.append(part)
+    return "/".join(parts)

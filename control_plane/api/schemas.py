@@ -1,0 +1,48 @@
+"""What the pydantic models of all routes share: strict input, times and lenient output.
+
+Models describe the wire; they decide nothing. A domain object is read by its
+attributes, so a field appears on the wire only when a model names it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+
+__all__ = ["Input", "OptionalTime", "Output", "Time", "timestamp"]
+
+
+class Input(BaseModel):
+    """A request's body or query: a field that nobody knows is an error, not a silent no."""
+
+    model_config = ConfigDict(extra="forbid", str_max_length=200_000)
+
+
+class Output(BaseModel):
+    """An answer, read from domain objects by attribute."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Describe what is sent, not the attributes that it is read from."""
+        kwargs["mode"] = "serialization"
+        return super().model_json_schema(*args, **kwargs)
+
+
+def timestamp(value: Any) -> Any:
+    """Return RFC 3339 UTC for Unix milliseconds; 0 means never and becomes null."""
+    if isinstance(value, int):
+        if value == 0:
+            return None
+        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value
+
+
+_SCHEMA = {"type": "string", "format": "date-time"}
+Time = Annotated[str, BeforeValidator(timestamp), WithJsonSchema(_SCHEMA)]
+OptionalTime = Annotated[
+    str | None, BeforeValidator(timestamp), WithJsonSchema({"anyOf": [_SCHEMA, {"type": "null"}]})
+]

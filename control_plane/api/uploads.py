@@ -1,0 +1,60 @@
+"""Streams a large body into a temporary file, with a cap, so that no upload fills memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, ClassVar
+
+from flask import request
+
+from control_plane.errors import IngotError, Invalid, TooLarge
+
+__all__ = ["UnsupportedMediaType", "streamed_body"]
+
+_CHUNK = 1 << 18
+
+
+class UnsupportedMediaType(IngotError):
+    """The body is of a kind that this route does not take."""
+
+    code: ClassVar[str] = "unsupported_media_type"
+    status: ClassVar[int] = 415
+
+
+@contextmanager
+def streamed_body(limit: int, media_types: frozenset[str]) -> Iterator[IO[bytes]]:
+    """Yield the request's body as a file at position 0; it is deleted on leaving.
+
+    The file has no name on disk, so a killed process leaves nothing behind.
+    """
+    if request.mimetype not in media_types:
+        raise UnsupportedMediaType(
+            f"Content-Type “{request.mimetype[:60] or 'none'}” is not accepted here.",
+            field="Content-Type",
+            hint=f"Send one of {', '.join(sorted(media_types))}.",
+        )
+    declared = request.content_length
+    if declared is not None and declared > limit:
+        raise _too_large(limit)
+    # The application's own cap is meant for JSON; this route has its own.
+    request.max_content_length = limit + 1
+    with tempfile.TemporaryFile(prefix="ingot-upload-") as file:
+        size = 0
+        while chunk := request.stream.read(_CHUNK):
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            file.write(chunk)
+        if size == 0:
+            raise Invalid("The body is empty.", hint="Send the content as the request's body.")
+        file.seek(0)
+        yield file
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        f"The body is over the limit of {limit:,} bytes.",
+        hint="Leave out what the function does not need, such as environments and build output.",
+    )

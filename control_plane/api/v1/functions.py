@@ -1,0 +1,141 @@
+"""Functions as named things."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask import Response
+from pydantic import Field
+
+from control_plane.api.access import Place, requires
+from control_plane.api.auth import current_actor
+from control_plane.api.idempotency import idempotent
+from control_plane.api.paging import Page, PageQuery, list_position, page_response
+from control_plane.api.schemas import Input, OptionalTime, Output, Time
+from control_plane.api.state import api_options, services
+from control_plane.api.v1.blueprints import make_blueprint
+from control_plane.domain.access import Permission
+from control_plane.domain.functions import Function
+from control_plane.domain.identity import Actor
+from control_plane.errors import NotFound
+
+blueprint = make_blueprint("functions")
+
+
+class FunctionIn(Input):
+    """A function to make."""
+
+    project: Annotated[str, Field(max_length=80, description="Id or name.")]
+    name: Annotated[str, Field(max_length=40)]
+    title: Annotated[str, Field(max_length=100)] = ""
+
+
+class FunctionQuery(PageQuery):
+    """Which functions to list."""
+
+    project: Annotated[str | None, Field(max_length=80, description="Id or name.")] = None
+    name: Annotated[str | None, Field(max_length=80, description="Only the one of this name.")] = None
+
+
+class FunctionOut(Output):
+    """A function with where it is called and what is live."""
+
+    id: str
+    project: str
+    project_name: str
+    name: str
+    title: str
+    path: str
+    url: str
+    latest: int
+    # Numbers of the versions that receive calls, the largest share first.
+    live_versions: list[int]
+    created_by: str
+    created_at: Time
+    removed_at: OptionalTime
+
+
+@blueprint.post("/functions")
+@requires(Permission.FUNCTION_WRITE, Place.ANYWHERE)
+@blueprint.input(FunctionIn)
+@blueprint.output(FunctionOut, 201)
+@idempotent
+def create_function(json_data: FunctionIn) -> dict[str, Any]:
+    """Make a function with an empty draft."""
+    actor = current_actor()
+    made = services().functions.create(
+        actor, project=json_data.project, name=json_data.name, title=json_data.title
+    )
+    return _shown(actor, (made,))[0]
+
+
+@blueprint.get("/functions")
+@requires(Permission.FUNCTION_READ, Place.ANYWHERE)
+@blueprint.input(FunctionQuery, location="query")
+@blueprint.output(Page[FunctionOut])
+def list_functions(query_data: FunctionQuery) -> Response:
+    """List the functions that one can see."""
+    actor = current_actor()
+    if query_data.name is not None:
+        return page_response(FunctionOut, _shown(actor, _named(actor, query_data.name)), query_data)
+    page = services().functions.list(
+        actor,
+        project=query_data.project or "",
+        after=list_position(query_data) or "",
+        limit=query_data.limit,
+    )
+    return page_response(FunctionOut, _shown(actor, page.items), query_data, page.next or None)
+
+
+@blueprint.get("/functions/<function>")
+@requires(Permission.FUNCTION_READ, Place.FUNCTION)
+@blueprint.output(FunctionOut)
+def get_function(function: str) -> dict[str, Any]:
+    """Show one function, by id or name."""
+    actor = current_actor()
+    return _shown(actor, (services().functions.get(actor, function),))[0]
+
+
+@blueprint.delete("/functions/<function>")
+@requires(Permission.RELEASE_WRITE, Place.FUNCTION)
+@blueprint.output({}, 204)
+def remove_function(function: str) -> Response:
+    """Take a function down: no call reaches it any more; its history stays."""
+    services().functions.remove(current_actor(), function)
+    return Response(status=204)
+
+
+def _named(actor: Actor, name: str) -> tuple[Function, ...]:
+    try:
+        return (services().functions.get(actor, name),)
+    except NotFound:
+        return ()
+
+
+def _shown(actor: Actor, functions: tuple[Function, ...]) -> list[dict[str, Any]]:
+    """Return functions with the names and the traffic that a reader needs beside them."""
+    known = services()
+    organization = known.organizations.get(actor)
+    projects = {project.id: project.name for project in known.projects.list(actor)}
+    rows = []
+    for function in functions:
+        path = f"{organization.name}/{function.name}"
+        live = known.releases.live(actor, function.id)
+        parts = sorted(live.parts, key=lambda part: -part.percent) if live else []
+        rows.append(
+            {
+                "id": function.id,
+                "project": function.project,
+                "project_name": projects.get(function.project, ""),
+                "name": function.name,
+                "title": function.title,
+                "path": f"/{path}",
+                "url": f"{api_options().functions_url}/{path}",
+                "latest": function.latest,
+                "live_versions": [part.number for part in parts],
+                "created_by": function.created_by,
+                "created_at": function.created_ms,
+                "removed_at": function.removed_ms,
+            }
+        )
+    return rows

@@ -1,0 +1,168 @@
+"""First owner, sign-in, sign-out, and who one is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask import Response, jsonify, request
+from flask import g as request_state
+from pydantic import Field
+
+from control_plane.api.access import own, public
+from control_plane.api.auth import (
+    clear_session_cookie,
+    csrf_token,
+    current_actor,
+    current_csrf_token,
+    set_session_cookie,
+)
+from control_plane.api.schemas import Input, Output
+from control_plane.api.state import services
+from control_plane.api.v1.blueprints import make_blueprint
+from control_plane.api.v1.members import BindingOut
+from control_plane.api.v1.projects import OrganizationOut
+from control_plane.domain.identity import Actor, User
+from control_plane.services.sessions import Opened
+
+blueprint = make_blueprint("sessions")
+
+_Secret = Annotated[str, Field(min_length=1, max_length=300)]
+_Short = Annotated[str, Field(min_length=1, max_length=320)]
+
+
+class SetupIn(Input):
+    """The first owner's account."""
+
+    token: _Secret
+    organization: Annotated[str, Field(max_length=40)]
+    name: Annotated[str, Field(max_length=100)]
+    email: _Short
+    password: _Secret
+
+
+class SessionIn(Input):
+    """A sign-in."""
+
+    email: _Short
+    password: _Secret
+    organization: Annotated[str, Field(max_length=80)] = ""
+
+
+class PasswordIn(Input):
+    """A change of one's own password."""
+
+    current_password: _Secret
+    new_password: _Secret
+
+
+class UserOut(Output):
+    """A person."""
+
+    id: str
+    email: str
+    name: str
+
+
+class SessionOut(Output):
+    """A session; its secret travels in the cookie alone."""
+
+    user: UserOut
+    must_change_password: bool
+    csrf_token: str
+
+
+class MeOut(SessionOut):
+    """Who sends this request, where, and with which roles."""
+
+    organization: OrganizationOut
+    method: str
+    bindings: list[BindingOut]
+
+
+@blueprint.post("/setup")
+@public("The one-time token in the body is the credential.")
+@blueprint.input(SetupIn)
+@blueprint.output(SessionOut, 201)
+def set_up(json_data: SetupIn) -> Response:
+    """Create the first owner with the one-time token, and sign in."""
+    services().accounts.claim(
+        json_data.token,
+        email=json_data.email,
+        name=json_data.name,
+        password=json_data.password,
+        organization=json_data.organization,
+    )
+    return _open(json_data.email, json_data.password, json_data.organization)
+
+
+@blueprint.post("/sessions")
+@public("Signing in is how one gets a credential.")
+@blueprint.input(SessionIn)
+@blueprint.output(SessionOut, 201)
+def sign_in(json_data: SessionIn) -> Response:
+    """Sign in with e-mail and password; the session is set as a cookie."""
+    return _open(json_data.email, json_data.password, json_data.organization)
+
+
+@blueprint.delete("/sessions/current")
+@own("It ends the session that the request came with.")
+@blueprint.output({}, 204)
+def sign_out() -> Response:
+    """Sign out."""
+    services().sessions.logout(current_actor())
+    return clear_session_cookie(Response(status=204))
+
+
+@blueprint.get("/me")
+@own("It shows the caller to themselves.")
+@blueprint.output(MeOut)
+def show_me() -> dict[str, Any]:
+    """Show who one is, and what one may do where."""
+    return _me(current_actor())
+
+
+@blueprint.put("/me/password")
+@own("It changes the caller's own password, and asks for the present one.")
+@blueprint.input(PasswordIn)
+@blueprint.output(SessionOut)
+def change_password(json_data: PasswordIn) -> dict[str, Any]:
+    """Change one's own password; other sessions end."""
+    actor = current_actor()
+    services().accounts.change_password(
+        actor, current=json_data.current_password, new=json_data.new_password
+    )
+    user = {"id": actor.user, "email": actor.email, "name": actor.name}
+    return {"user": user, "must_change_password": False, "csrf_token": current_csrf_token()}
+
+
+def _open(email: str, password: str, organization: str) -> Response:
+    opened: Opened = services().sessions.login(
+        email=email,
+        password=password,
+        organization=organization,
+        request=request_state.request_id,
+        address=request.remote_addr or "",
+    )
+    body = SessionOut(
+        user=_user(opened.user),
+        must_change_password=opened.user.must_change_password,
+        csrf_token=csrf_token(opened.text),
+    )
+    response = jsonify(body.model_dump(mode="json"))
+    response.status_code = 201
+    return set_session_cookie(response, opened.text)
+
+
+def _user(user: User) -> UserOut:
+    return UserOut(id=user.id, email=user.email, name=user.name)
+
+
+def _me(actor: Actor) -> dict[str, Any]:
+    return {
+        "user": {"id": actor.user, "email": actor.email, "name": actor.name},
+        "must_change_password": actor.must_change_password,
+        "csrf_token": current_csrf_token(),
+        "organization": services().organizations.get(actor),
+        "method": actor.method,
+        "bindings": [{"role": one.role, "scope": str(one.scope)} for one in actor.bindings],
+    }

@@ -1,0 +1,72 @@
+"""Personal tokens: how the CLI and robots sign in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from flask import Response
+from pydantic import Field
+
+from control_plane.api.access import own
+from control_plane.api.auth import current_actor
+from control_plane.api.idempotency import idempotent
+from control_plane.api.paging import Page, PageQuery, slice_response
+from control_plane.api.schemas import Input, OptionalTime, Output, Time
+from control_plane.api.state import services
+from control_plane.api.v1.blueprints import make_blueprint
+
+blueprint = make_blueprint("tokens")
+
+
+class TokenIn(Input):
+    """A token to make."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    days: Annotated[int, Field(ge=1, le=366)] = 90
+
+
+class TokenOut(Output):
+    """A token; never its text."""
+
+    id: str
+    name: str
+    hint: str
+    created_at: Annotated[Time, Field(validation_alias="created_ms")]
+    expires_at: Annotated[Time, Field(validation_alias="expires_ms")]
+    revoked_at: Annotated[OptionalTime, Field(validation_alias="revoked_ms")]
+
+
+class TokenMadeOut(Output):
+    """A new token with its text, shown this one time."""
+
+    token: TokenOut
+    text: str
+
+
+@blueprint.post("/tokens")
+@own("A token carries the caller's own rights and no more.")
+@blueprint.input(TokenIn)
+@blueprint.output(TokenMadeOut, 201)
+@idempotent
+def create_token(json_data: TokenIn) -> TokenMadeOut:
+    """Make a personal token."""
+    made = services().tokens.create(current_actor(), name=json_data.name, days=json_data.days)
+    return TokenMadeOut.model_validate(made)
+
+
+@blueprint.get("/tokens")
+@own("It lists the caller's own tokens.")
+@blueprint.input(PageQuery, location="query")
+@blueprint.output(Page[TokenOut])
+def list_tokens(query_data: PageQuery) -> Response:
+    """List one's own tokens."""
+    return slice_response(TokenOut, services().tokens.list(current_actor()), query_data)
+
+
+@blueprint.delete("/tokens/<token>")
+@own("It ends one of the caller's own tokens.")
+@blueprint.output({}, 204)
+def revoke_token(token: str) -> Response:
+    """Revoke one of one's own tokens."""
+    services().tokens.revoke(current_actor(), token)
+    return Response(status=204)

@@ -1,0 +1,174 @@
+"""Immutable versions: freeze, list, show, compare, download."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask import Response, jsonify, request
+from pydantic import Field
+
+from control_plane.api.access import Place, requires
+from control_plane.api.archives import archive_response
+from control_plane.api.auth import current_actor
+from control_plane.api.etags import required_if_match
+from control_plane.api.idempotency import idempotent
+from control_plane.api.paging import Page, PageQuery, slice_response
+from control_plane.api.schemas import Input, OptionalTime, Output, Time
+from control_plane.api.state import services
+from control_plane.api.v1.blueprints import make_blueprint
+from control_plane.api.v1.drafts import FileOut
+from control_plane.domain.access import Permission
+from control_plane.domain.versions import Diff, Version
+
+blueprint = make_blueprint("versions")
+
+
+class VersionOut(Output):
+    """A version."""
+
+    id: str
+    function: str
+    number: int
+    digest: str
+    state: str
+    revision: int
+    authors: list[tuple[str, str]]
+    created_by: str
+    created_at: Annotated[Time, Field(validation_alias="created_ms")]
+    published_at: Annotated[OptionalTime, Field(validation_alias="published_ms")]
+
+
+class VersionDetailOut(VersionOut):
+    """A version with what it is made of."""
+
+    manifest: dict[str, Any]
+    files: list[FileOut]
+    layers: dict[str, str]
+    image: str
+
+
+class FileChangeOut(Output):
+    """One file that differs; `lines` is a unified diff."""
+
+    path: str
+    kind: str
+    lines: list[str]
+    binary: bool
+
+
+class ChangeOut(Output):
+    """One named value that differs."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+class DiffOut(Output):
+    """Everything that two versions differ in."""
+
+    files: list[FileChangeOut]
+    dependencies: list[ChangeOut]
+    declaration: list[ChangeOut]
+
+
+class DiffQuery(Input):
+    """What to compare with."""
+
+    base: Annotated[
+        int | None, Field(ge=1, description="A version's number; default: the last published one before.")
+    ] = None
+
+
+@blueprint.post("/functions/<function>/versions")
+@requires(Permission.VERSION_FREEZE, Place.FUNCTION)
+@blueprint.output(VersionOut, 201)
+@idempotent
+def freeze_draft(function: str) -> Version:
+    """Freeze the draft that If-Match names; the same draft gives the same version again."""
+    return services().versions.freeze(current_actor(), function, if_match=required_if_match())
+
+
+@blueprint.get("/functions/<function>/versions")
+@requires(Permission.FUNCTION_READ, Place.FUNCTION)
+@blueprint.input(PageQuery, location="query")
+@blueprint.output(Page[VersionOut])
+def list_versions(function: str, query_data: PageQuery) -> Response:
+    """List a function's versions, newest first."""
+    return slice_response(VersionOut, services().versions.list(current_actor(), function), query_data)
+
+
+@blueprint.get("/functions/<function>/versions/<int:number>")
+@requires(Permission.FUNCTION_READ, Place.FUNCTION)
+@blueprint.output(VersionDetailOut)
+def get_version(function: str, number: int) -> Version:
+    """Show one version."""
+    return _version(function, number)
+
+
+@blueprint.get("/functions/<function>/versions/<int:number>/diff")
+@requires(Permission.FUNCTION_READ, Place.FUNCTION)
+@blueprint.input(DiffQuery, location="query")
+@blueprint.output(DiffOut)
+def diff_version(function: str, number: int, query_data: DiffQuery) -> Diff:
+    """Show what a version changes: code, dependencies and declaration."""
+    return services().versions.diff(current_actor(), function, number, against=query_data.base or "")
+
+
+@blueprint.get("/functions/<function>/versions/<int:number>/source")
+@requires(Permission.FUNCTION_READ, Place.FUNCTION)
+@blueprint.doc(responses={200: {"description": "A gzipped tar.", "content": {"application/gzip": {}}}})
+def get_source(function: str, number: int) -> Response:
+    """Download a version's files."""
+    files = services().versions.files(current_actor(), function, number)
+    return archive_response(files, f"version-{number}")
+
+
+@blueprint.get("/functions/<function>/versions/<int:number>/lock")
+@requires(Permission.FUNCTION_READ, Place.FUNCTION)
+@blueprint.doc(responses={200: {"description": "The lock.", "content": {"application/json": {}}}})
+def get_lock(function: str, number: int) -> Response:
+    """Download a version's lock."""
+    return _text(_version(function, number).lock)
+
+
+@blueprint.get("/functions/<function>/versions/<int:number>/sbom")
+@requires(Permission.FUNCTION_READ, Place.FUNCTION)
+@blueprint.doc(responses={200: {"description": "CycloneDX.", "content": {"application/json": {}}}})
+def get_sbom(function: str, number: int) -> Response:
+    """Download a version's bill of materials."""
+    return _text(services().versions.sbom(current_actor(), function, number))
+
+
+@blueprint.get("/functions/<function>/versions/<int:number>/manifest")
+@requires(Permission.FUNCTION_READ, Place.FUNCTION)
+@blueprint.doc(responses={200: {"description": "The manifest.", "content": {"application/json": {}}}})
+def get_manifest(function: str, number: int) -> Response:
+    """Download the manifest that the digest is of."""
+    return jsonify(_version(function, number).manifest)
+
+
+@blueprint.post("/functions/<function>/versions/<int:number>/deprecate")
+@requires(Permission.VERSION_RETIRE, Place.FUNCTION)
+@blueprint.output(VersionOut)
+def deprecate_version(function: str, number: int) -> Version:
+    """Mark a version as not to be used for anything new."""
+    return services().versions.deprecate(current_actor(), function, number)
+
+
+@blueprint.post("/functions/<function>/versions/<int:number>/retire")
+@requires(Permission.VERSION_RETIRE, Place.FUNCTION)
+@blueprint.output(VersionOut)
+def retire_version(function: str, number: int) -> Version:
+    """Forbid any further release of a version."""
+    return services().versions.retire(current_actor(), function, number)
+
+
+def _version(function: str, number: int) -> Version:
+    return services().versions.get(current_actor(), function, number)
+
+
+def _text(content: str | bytes) -> Response:
+    response = Response(content, content_type="application/json")
+    response.headers["Content-Disposition"] = f'attachment; filename="{request.path.rpartition("/")[2]}.json"'
+    return response

@@ -1,0 +1,117 @@
+"""`ingot draft`: push and pull a function's editable state without losing anybody's edit."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import click
+
+from control_plane.cli.archives import ARCHIVE_TYPE, pack, tree, unpack
+from control_plane.cli.failures import ExitCode, Failure
+from control_plane.cli.output import note, progress, show_list, show_one
+from control_plane.cli.references import Link, find_function, read_link, write_link
+from control_plane.cli.state import CliState, confirm, pass_state
+
+__all__ = ["draft"]
+
+_FOLDER = click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="The function's folder; default: the current one.",
+)
+
+
+@click.group()
+def draft() -> None:
+    """Push and pull a function's editable state."""
+
+
+@draft.command("push")
+@click.argument("function", required=False)
+@_FOLDER
+@click.option("--force", is_flag=True, help="Replace the draft even when somebody else has changed it.")
+@click.option("--lock/--no-lock", default=True, help="Resolve the dependencies afterwards.")
+@pass_state
+def push(state: CliState, function: str | None, folder: Path, force: bool, lock: bool) -> None:
+    """Replace the draft's files by this folder's, and lock its dependencies."""
+    with state.client(timeout_s=300) as client:
+        found = find_function(client, function, folder)
+        path = f"/functions/{found['id']}/draft"
+        current = client.send("GET", path)
+        etag = _expected_etag(folder, client.profile.url, found["id"], current, force)
+        with pack(folder) as archive, progress("Sending the draft"):
+            answer = client.send(
+                "PUT",
+                f"{path}/archive",
+                content=archive,
+                headers={"Content-Type": ARCHIVE_TYPE, "If-Match": etag},
+            )
+        if lock:
+            with progress("Resolving the dependencies"):
+                answer = client.send("POST", f"{path}/lock", headers={"If-Match": answer.headers["ETag"]})
+        write_link(folder, Link(client.profile.url, found["id"], answer.headers["ETag"]))
+    show_one(state, answer.json(), ("function", "revision", "locked", "updated_at"))
+
+
+@draft.command("pull")
+@click.argument("function", required=False)
+@_FOLDER
+@pass_state
+def pull(state: CliState, function: str | None, folder: Path) -> None:
+    """Write the draft's files into this folder."""
+    with state.client() as client:
+        found = find_function(client, function, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(True for _ in tree(folder)):
+            confirm(state, f"{folder.resolve()} holds files; those of the same name will be replaced. Go on?")
+        answer = client.send("GET", f"/functions/{found['id']}/draft/archive")
+        written = unpack(answer.content, folder)
+        write_link(folder, Link(client.profile.url, found["id"], answer.headers["ETag"]))
+    note(f"Wrote {len(written)} files to {folder.resolve()}.")
+
+
+@draft.command("status")
+@click.argument("function", required=False)
+@_FOLDER
+@pass_state
+def status(state: CliState, function: str | None, folder: Path) -> None:
+    """Compare this folder with the draft on the server."""
+    with state.client() as client:
+        found = find_function(client, function, folder)
+        remote = {item["path"]: item["digest"] for item in client.get(f"/functions/{found['id']}/draft")["files"]}
+    local = {name: f"sha256:{sha256(path.read_bytes()).hexdigest()}" for name, path in tree(folder)}
+    rows = [
+        {"path": path, "state": _difference(local.get(path), remote.get(path))}
+        for path in sorted({*local, *remote})
+        if local.get(path) != remote.get(path)
+    ]
+    if not rows and state.output == "table":
+        note("The folder and the draft hold the same files.")
+        return
+    show_list(state, rows, ("state", "path"))
+
+
+def _expected_etag(folder: Path, url: str, function: str, current: Any, force: bool) -> str:
+    """Return the ETag that the push builds on: the one last seen here, not merely the newest."""
+    newest: str = current.headers["ETag"]
+    if force:
+        return newest
+    link = read_link(folder)
+    if link is not None and (link.url, link.function) == (url, function):
+        return link.etag
+    if current.json()["files"]:
+        raise Failure(
+            "The draft holds files that this folder has never seen.",
+            hint="Run `ingot draft pull` into an empty folder, or push with --force to replace them.",
+            exit_code=ExitCode.CONFLICT,
+        )
+    return newest
+
+
+def _difference(local: str | None, remote: str | None) -> str:
+    if remote is None:
+        return "only here"
+    return "only in the draft" if local is None else "differs"

@@ -1,0 +1,70 @@
+"""The root of the `ingot` command: the table of nouns and how errors end a run.
+
+Nothing heavy is imported here; commands are loaded when they run.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from control_plane.cli.lazy import LazyCommand, LazyGroup
+from control_plane.cli.state import CliState
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+
+def _at(module: str, attribute: str, summary: str) -> LazyCommand:
+    return LazyCommand(f"control_plane.cli.{module}", attribute, summary)
+
+
+COMMANDS: Final[dict[str, LazyCommand]] = {
+    "login": _at("account", "login", "Sign in and keep a personal token."),
+    "logout": _at("account", "logout", "Revoke the token and forget it."),
+    "whoami": _at("account", "whoami", "Show who you are on this server."),
+    "init": _at("starters", "init", "Start a function's folder from a starter."),
+    "function": _at("functions", "function", "Create and look at functions."),
+    "draft": _at("drafts", "draft", "Push and pull a function's editable state."),
+    "test": _at("testing", "test", "Run the draft once, in the sandbox it will run in."),
+    "freeze": _at("versions", "freeze", "Make an immutable version of the draft."),
+    "version": _at("versions", "version", "List, show and compare versions."),
+    "submit": _at("reviews", "submit", "Ask for a review of a version."),
+    "review": _at("reviews", "review", "Look at reviews and decide them."),
+    "release": _at("releases", "release", "Put versions into traffic, and take them out."),
+    "key": _at("keys", "key", "Manage callers' API keys."),
+    "invoke": _at("invoke", "invoke", "Call a released function."),
+    "usage": _at("usage", "usage", "Show what was counted, and check it."),
+    "logs": _at("logs", "logs", "Show a function's log records."),
+    "setting": _at("settings", "setting", "Set values that functions read."),
+    "member": _at("members", "member", "Invite people."),
+    "audit": _at("audit", "audit", "Read and verify the audit chain."),
+    "openapi": _at("openapi", "openapi", "Print the API's description."),
+    # The machine's own commands exist only where the whole of Ingot is installed.
+    "up": _at("system", "up", "Start Ingot on this machine."),
+    "down": _at("system", "down", "Stop Ingot on this machine."),
+    "doctor": _at("system", "doctor", "Say what this machine can isolate and run."),
+    "_run": _at("system", "run_role", "Run one process of Ingot."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--url", envvar="INGOT_URL", metavar="URL", help="The server; default: the last one logged in to.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How results are printed."
+)
+@click.option("-y", "--yes", is_flag=True, help="Answer every question with yes.")
+@click.version_option(package_name="ingot", message="ingot %(version)s")
+@click.pass_context
+def cli(context: click.Context, url: str | None, output: str, yes: bool) -> None:
+    """Turn code into reviewed, immutable functions, and call them."""
+    context.obj = CliState(url=url.rstrip("/") if url else None, output=output, yes=yes)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="ingot")

@@ -1,0 +1,116 @@
+"""`ingot submit` and `ingot review`: ask for a decision, look, decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from control_plane.cli.failures import ExitCode, Failure
+from control_plane.cli.output import show_list, show_one
+from control_plane.cli.references import find_function
+from control_plane.cli.state import CliState, confirm, pass_state
+from control_plane.cli.versions import show_diff
+
+__all__ = ["review", "submit"]
+
+_FIELDS = (
+    "id", "function_name", "version_number", "digest", "state", "submitter_email", "note",
+    "approvals", "required", "comments", "reason", "created_at",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("function", required=False)
+@click.option("--version", "number", type=int, help="Version to submit; default: the newest.")
+@click.option("--note", "remark", default="", help="What the reviewer should know.")
+@pass_state
+def submit(state: CliState, function: str | None, number: int | None, remark: str) -> None:
+    """Ask for a review of a version of FUNCTION."""
+    with state.client() as client:
+        found = find_function(client, function)
+        wanted = number or found["latest"]
+        if not wanted:
+            raise Failure("There is no version yet.", hint="Run `ingot freeze` first.", exit_code=ExitCode.CONFLICT)
+        made = client.create(f"/functions/{found['id']}/reviews", {"version": wanted, "note": remark})
+    show_one(state, made, _FIELDS)
+
+
+@click.group()
+def review() -> None:
+    """Look at reviews and decide them."""
+
+
+@review.command("list")
+@click.option("--all", "everything", is_flag=True, help="Decided ones too.")
+@click.option("--function", help="Only this function's.")
+@pass_state
+def list_reviews(state: CliState, everything: bool, function: str | None) -> None:
+    """List the reviews that wait for a decision."""
+    with state.client() as client:
+        found = find_function(client, function)["id"] if function else None
+        rows = list(client.pages("/reviews", state=None if everything else "open", function=found))
+    show_list(state, rows, ("id", "function_name", "version_number", "state", "submitter_email", "created_at"))
+
+
+@review.command("show")
+@click.argument("review")
+@pass_state
+def show(state: CliState, review: str) -> None:
+    """Show a REVIEW with all that it changes; the digest is what you approve."""
+    with state.client() as client:
+        found = client.get(f"/reviews/{review}")
+        changes = client.get(f"/reviews/{review}/diff")
+    if state.output == "json":
+        show_one(state, {**found, "diff": changes})
+        return
+    show_one(state, found, _FIELDS)
+    show_diff(state, changes)
+
+
+@review.command("approve")
+@click.argument("review")
+@click.option("--digest", help="The digest that you have read; asked for by showing it when left out.")
+@pass_state
+def approve(state: CliState, review: str, digest: str | None) -> None:
+    """Approve exactly the version that REVIEW shows."""
+    with state.client() as client:
+        if digest is None:
+            digest = client.get(f"/reviews/{review}")["digest"]
+            confirm(state, f"Have you read {digest}, and approve it?")
+        _decide(state, client.post(f"/reviews/{review}/approve", {"digest": digest}))
+
+
+@review.command("reject")
+@click.argument("review")
+@click.option("--reason", required=True, help="Why; the author reads it.")
+@pass_state
+def reject(state: CliState, review: str, reason: str) -> None:
+    """Reject a REVIEW."""
+    with state.client() as client:
+        _decide(state, client.post(f"/reviews/{review}/reject", {"reason": reason}))
+
+
+@review.command("withdraw")
+@click.argument("review")
+@pass_state
+def withdraw(state: CliState, review: str) -> None:
+    """Take your own REVIEW back."""
+    with state.client() as client:
+        _decide(state, client.post(f"/reviews/{review}/withdraw"))
+
+
+@review.command("comment")
+@click.argument("review")
+@click.argument("text")
+@click.option("--path", default="", help="A file that it is about.")
+@click.option("--line", type=int, default=0, help="A line of that file.")
+@pass_state
+def comment(state: CliState, review: str, text: str, path: str, line: int) -> None:
+    """Remark on a REVIEW, or on a line of one of its files."""
+    with state.client() as client:
+        _decide(state, client.post(f"/reviews/{review}/comments", {"text": text, "path": path, "line": line}))
+
+
+def _decide(state: CliState, found: dict[str, Any]) -> None:
+    show_one(state, found, _FIELDS)

@@ -1,0 +1,50 @@
+"""`ingot init`: a function's folder from a starter, the local checkout's or the server's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from control_plane.cli.archives import unpack
+from control_plane.cli.failures import ExitCode, Failure
+from control_plane.cli.output import note
+from control_plane.cli.state import CliState, pass_state
+
+__all__ = ["init"]
+
+# The checkout's starters; an installed CLI without them asks the server.
+_LOCAL = Path(__file__).resolve().parents[2] / "templates" / "starters"
+
+
+@click.command()
+@click.argument("name")
+@click.option("--starter", help="The starter's name; without it the starters are listed.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where; default: ./NAME.")
+@pass_state
+def init(state: CliState, name: str, starter: str | None, folder: Path | None) -> None:
+    """Start the folder of a function NAME from a starter."""
+    from control_plane.domain.ids import check_name
+    from control_plane.errors import Invalid
+
+    try:
+        check_name(name)
+    except Invalid as error:
+        raise Failure(error.message, hint=error.hint or "", exit_code=ExitCode.USAGE) from error
+    local = sorted(path.name for path in _LOCAL.iterdir() if path.is_dir()) if _LOCAL.is_dir() else []
+    if starter is None or (local and starter not in local):
+        known = ", ".join(local) or "see `ingot init NAME --starter` on the server's /docs"
+        problem = "No starter is named." if starter is None else f"There is no starter “{starter}”."
+        raise Failure(problem, hint=f"Choose one of {known}.", exit_code=ExitCode.USAGE)
+    target = folder or Path(name)
+    if target.exists() and any(target.iterdir()):
+        raise Failure(f"{target} is not empty.", hint="Choose another --folder.", exit_code=ExitCode.CONFLICT)
+    if local:
+        ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+        shutil.copytree(_LOCAL / starter, target, dirs_exist_ok=True, ignore=ignored)
+    else:
+        with state.client() as client:
+            target.mkdir(parents=True, exist_ok=True)
+            unpack(client.send("GET", f"/starters/{starter}/archive").content, target)
+    note(f"Wrote {target}/. Next: ingot function create {name}; ingot draft push {name} --folder {target}")

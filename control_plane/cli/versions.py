@@ -1,0 +1,90 @@
+"""`ingot freeze` and `ingot version`: immutable versions and what changed between two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from control_plane.cli.bodies import write_body
+from control_plane.cli.output import progress, show_list, show_one
+from control_plane.cli.references import find_function
+from control_plane.cli.state import CliState, pass_state
+
+__all__ = ["freeze", "version"]
+
+_FIELDS = ("function", "number", "digest", "state", "created_by", "created_at", "published_at")
+
+
+@click.command()
+@click.argument("function", required=False)
+@pass_state
+def freeze(state: CliState, function: str | None) -> None:
+    """Make an immutable version of FUNCTION's draft."""
+    with state.client(timeout_s=900) as client:
+        found = find_function(client, function)
+        etag = client.send("GET", f"/functions/{found['id']}/draft").headers["ETag"]
+        with progress("Freezing: layers, image, bill of materials"):
+            made = client.create(f"/functions/{found['id']}/versions", {}, {"If-Match": etag})
+    show_one(state, made, _FIELDS)
+
+
+@click.group()
+def version() -> None:
+    """List, show and compare versions."""
+
+
+@version.command("list")
+@click.argument("function", required=False)
+@pass_state
+def list_versions(state: CliState, function: str | None) -> None:
+    """List FUNCTION's versions, newest first."""
+    with state.client() as client:
+        found = find_function(client, function)
+        rows = list(client.pages(f"/functions/{found['id']}/versions"))
+    show_list(state, rows, ("number", "state", "digest", "created_at", "published_at"))
+
+
+@version.command("get")
+@click.argument("function")
+@click.argument("number", type=int)
+@click.option("--part", type=click.Choice(["source", "lock", "sbom", "manifest"]), help="Download this part.")
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="File to write the part to.")
+@pass_state
+def get(state: CliState, function: str, number: int, part: str | None, save: Path | None) -> None:
+    """Show version NUMBER of FUNCTION, or download one part of it."""
+    with state.client() as client:
+        found = find_function(client, function)
+        path = f"/functions/{found['id']}/versions/{number}"
+        if part is None:
+            show_one(state, client.get(path), _FIELDS)
+            return
+        write_body(client.send("GET", f"{path}/{part}").content, save)
+
+
+@version.command("diff")
+@click.argument("function")
+@click.argument("number", type=int)
+@click.option("--base", type=int, help="Compare with this version; default: the one before.")
+@pass_state
+def diff(state: CliState, function: str, number: int, base: int | None) -> None:
+    """Show what version NUMBER changes: code, dependencies and declaration."""
+    with state.client() as client:
+        found = find_function(client, function)
+        changes = client.get(f"/functions/{found['id']}/versions/{number}/diff", base=base)
+    show_diff(state, changes)
+
+
+def show_diff(state: CliState, changes: dict[str, Any]) -> None:
+    """Print a structural difference."""
+    if state.output == "json":
+        show_one(state, changes)
+        return
+    for change in [*changes["declaration"], *changes["dependencies"]]:
+        click.echo(f"{change['name']}: {change['before']} -> {change['after']}")
+    for file in changes["files"]:
+        click.echo(f"{file['kind']} {file['path']}{' (binary)' if file['binary'] else ''}")
+        for line in file["lines"]:
+            colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+            click.echo(click.style(line, fg=colour))
