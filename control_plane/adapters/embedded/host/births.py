@@ -1,0 +1,296 @@
+"""Makes instances: from the order to a template until `ready`, and their end.
+
+Whatever an instance does or says, it is ended and accounted for exactly once,
+by its pidfd. What a target does about it is decided by callbacks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from control_plane.adapters.embedded.host.instance import STORED, Failure, Instance, new_instance_id
+from control_plane.adapters.embedded.host.log_pipes import LogPipe
+from control_plane.adapters.embedded.host.machine import Machine
+from control_plane.adapters.embedded.host.slot_table import SlotTable
+from control_plane.adapters.embedded.host.specs import sandbox_of, seal, spec_of
+from control_plane.adapters.embedded.host.status_socket import Gone, open_pidfd, receive, status_pair
+from control_plane.adapters.embedded.host.template_process import TemplateProcess
+from control_plane.domain.desired import HostTarget
+
+__all__ = ["Births", "Order", "StartFailed"]
+
+_log = logging.getLogger(__name__)
+# From handing over until the fork has reported: milliseconds unless the template is stuck.
+_BIRTH_TIMEOUT_S = 3.0
+_EXIT_TIMEOUT_S = 2.0
+
+
+class StartFailed(Exception):
+    """An instance could not even be ordered."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(code, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to start, from which template, on which socket."""
+
+    wanted: HostTarget
+    listener: socket.socket
+    template: TemplateProcess
+    activated_ms: int
+    one_shot: bool = False
+
+
+class Births:
+    """Every living instance, by id."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.instances: dict[str, Instance] = {}
+
+    def begin(self, order: Order) -> Instance:
+        """Order an instance. Raises StartFailed."""
+        machine, template = self._machine, order.template
+        uid = self._uid(template)
+        try:
+            spec = spec_of(machine.config, order.wanted, uid, secrets=True)
+        except ValueError as error:
+            machine.uids.give_back(uid)
+            raise StartFailed("crashed", f"a secret cannot be opened: {error}") from error
+        spec["profile"] = order.one_shot
+        instance, theirs, log_end = self._make(order, uid)
+        spec_descriptor = seal(spec)
+        handed = template.send(
+            {
+                "op": "spawn",
+                "instance": instance.id,
+                "sandbox": sandbox_of(machine.config, order.wanted, uid),
+            },
+            [spec_descriptor, order.listener.fileno(), instance.slots.descriptor, log_end, theirs.fileno()],
+        )
+        os.close(spec_descriptor)
+        os.close(log_end)
+        theirs.close()
+        self.instances[instance.id] = instance
+        if not handed:
+            self._end_unborn(instance, Failure("crashed", "the template does not take orders"))
+            raise StartFailed("crashed", "the template does not take orders")
+        if not order.one_shot:
+            self._keep(instance)
+        self.attend(instance)
+        instance.timer = machine.loop.after(_BIRTH_TIMEOUT_S, lambda: self._too_slow(instance))
+        return instance
+
+    def attend(self, instance: Instance) -> None:
+        """Watch everything that an instance can tell."""
+        loop = self._machine.loop
+        loop.watch(instance.status.fileno(), lambda _events: self._spoke(instance))
+        self._machine.pipes.watch(instance.log)
+        if instance.pidfd >= 0:
+            loop.watch(instance.pidfd, lambda _events: self._ended(instance))
+
+    def give_up(self, instance: Instance) -> None:
+        """Forget an instance that was never born; a late birth finds its socket closed and ends."""
+        if instance.phase != "gone" and not instance.pid:
+            self._end_unborn(instance, Failure("start_timeout", "the instance was not started in time"))
+
+    def _uid(self, template: TemplateProcess) -> int | None:
+        if template.level == 2:
+            # Below a level-2 template there is one user id: its own.
+            return template.uid
+        try:
+            return self._machine.uids.take()
+        except LookupError as error:
+            raise StartFailed("crashed", str(error)) from error
+
+    def _make(self, order: Order, uid: int | None) -> tuple[Instance, socket.socket, int]:
+        machine, wanted = self._machine, order.wanted
+        identity = new_instance_id()
+        log_descriptor, log_end = os.pipe2(os.O_CLOEXEC)
+        ours, theirs = status_pair()
+        instance = Instance(
+            id=identity,
+            wanted=wanted,
+            level=order.template.level,
+            slots=SlotTable.create(wanted.limits.concurrency),
+            log=LogPipe(log_descriptor, wanted.function, wanted.version, identity),
+            status=ours,
+            activated_ms=order.activated_ms,
+            started=machine.loop.clock.monotonic(),
+            uid=uid,
+            template=order.template.id if order.template.level == 2 else "",
+            one_shot=order.one_shot,
+        )
+        return instance, theirs, log_end
+
+    def _keep(self, instance: Instance) -> None:
+        """Put what must survive us into the store, before any user code runs."""
+        meta = instance.meta()
+        self._machine.store.put_all(
+            [
+                (f"slots:{instance.id}", instance.slots.descriptor, meta),
+                (f"log:{instance.id}", instance.log.descriptor, meta),
+                (f"status:{instance.id}", instance.status.fileno(), meta),
+            ]
+        )
+
+    def _spoke(self, instance: Instance) -> None:
+        while instance.phase != "gone":
+            try:
+                received = receive(instance.status)
+            except Gone:
+                self._machine.loop.forget(instance.status.fileno())
+                if not instance.pid:
+                    self._end_unborn(instance, Failure("crashed", "the instance ended before it began"))
+                return
+            if received is None:
+                return
+            message, pid = received
+            event = message.get("event")
+            if event == "born" and not instance.pid:
+                self._born(instance, pid)
+            elif event == "ready" and instance.phase == "starting" and instance.pid:
+                self._ready(instance, message)
+            elif event == "failed" and instance.phase == "starting":
+                self._failed(instance, str(message.get("code", "")), str(message.get("message", "")))
+
+    def _born(self, instance: Instance, pid: int) -> None:
+        machine = self._machine
+        try:
+            instance.pidfd = open_pidfd(pid, instance.status)
+        except Gone:
+            return
+        instance.pid = pid
+        instance.group = machine.groups.place(pid, instance.wanted.limits.memory_mb)
+        machine.loop.watch(instance.pidfd, lambda _events: self._ended(instance))
+        if not instance.one_shot:
+            machine.store.put(f"pidfd:{instance.id}", instance.pidfd, instance.meta())
+        # Only now may user code run.
+        with contextlib.suppress(OSError):
+            instance.status.send(b"g")
+        self._restart_timer(instance, machine.config.start_timeout_s)
+
+    def _ready(self, instance: Instance, message: dict[str, object]) -> None:
+        machine = self._machine
+        if instance.timer is not None:
+            instance.timer.cancel()
+        instance.phase = "serving"
+        instance.ready_ms = machine.loop.clock.unix_ms()
+        instance.last_active = machine.loop.clock.monotonic()
+        import_us, profile = message.get("import_us"), message.get("profile")
+        instance.import_us = import_us if isinstance(import_us, int) else 0
+        instance.profile = profile if isinstance(profile, list) else []
+        if not instance.one_shot:
+            machine.records.write(
+                "start",
+                instance=instance.id,
+                target=instance.wanted.id,
+                version=instance.wanted.version,
+                activated_ms=instance.activated_ms,
+                ready_ms=instance.ready_ms,
+                level=instance.level,
+            )
+            machine.store.put(f"pidfd:{instance.id}", instance.pidfd, instance.meta())
+        _call(instance.on_ready, instance)
+
+    def _failed(self, instance: Instance, code: str, text: str) -> None:
+        known = {
+            "import_failed",
+            "handler_not_found",
+            "isolation_unavailable",
+            "out_of_memory",
+            "layer_missing",
+        }
+        instance.failure = Failure(code if code in known else "import_failed", text[:2000])
+        self._machine.pipes.note(
+            instance.log, "error", f"{instance.failure.code}: {instance.failure.message}"
+        )
+        self._restart_timer(instance, _EXIT_TIMEOUT_S)
+
+    def _restart_timer(self, instance: Instance, seconds: float) -> None:
+        if instance.timer is not None:
+            instance.timer.cancel()
+        instance.timer = self._machine.loop.after(seconds, lambda: self._too_slow(instance))
+
+    def _too_slow(self, instance: Instance) -> None:
+        if instance.phase == "gone":
+            return
+        seconds = self._machine.config.start_timeout_s if instance.pid else _BIRTH_TIMEOUT_S
+        failure = Failure("start_timeout", f"the function was not ready after {seconds:g} seconds")
+        instance.failure = instance.failure or failure
+        if instance.pid:
+            instance.kill("crashed")
+        else:
+            self._end_unborn(instance, failure)
+
+    def _end_unborn(self, instance: Instance, failure: Failure) -> None:
+        instance.failure = instance.failure or failure
+        self._release(instance)
+
+    def _ended(self, instance: Instance) -> None:
+        # What it said last (why it failed) may still be unread.
+        self._spoke(instance)
+        if instance.phase != "gone":
+            self._release(instance)
+
+    def _release(self, instance: Instance) -> None:
+        machine = self._machine
+        if not instance.reason:
+            died_of_memory = instance.group is not None and machine.groups.out_of_memory(instance.group)
+            instance.reason = "out_of_memory" if died_of_memory else "crashed"
+        served = instance.slots.served
+        if instance.group is not None:
+            instance.peak_mb = machine.groups.peak_mb(instance.group)
+        instance.phase = "gone"
+        machine.loop.forget(instance.status.fileno())
+        if instance.pidfd >= 0:
+            machine.loop.forget(instance.pidfd)
+        machine.pipes.finish(instance.log)
+        instance.close()
+        if instance.group is not None:
+            machine.groups.release(instance.group)
+        if instance.level == 1:
+            machine.uids.give_back(instance.uid)
+        del self.instances[instance.id]
+        if not instance.one_shot:
+            machine.store.drop(*(f"{kind}:{instance.id}" for kind in STORED))
+        _call(instance.on_gone, instance)
+        if instance.pid:
+            self._account(instance, served, 3)
+
+    def _account(self, instance: Instance, served: int, tries: int) -> None:
+        """Write the exit record, once the reaper of orphans knows the status."""
+        machine = self._machine
+        ended = machine.reaper.take(instance.pid, adopted=machine.supervised)
+        if ended.status is None and instance.level == 1 and tries:
+            machine.loop.after(0.01, lambda: self._account(instance, served, tries - 1))
+            return
+        if instance.one_shot:
+            return
+        machine.records.write(
+            "exit",
+            instance=instance.id,
+            target=instance.wanted.id,
+            version=instance.wanted.version,
+            reason=instance.reason,
+            status=ended.status,
+            peak_mb=round(max(instance.peak_mb, ended.peak_mb), 1),
+            served=served,
+            at_ms=machine.loop.clock.unix_ms(),
+        )
+
+
+def _call(callbacks: list[Callable[[Instance], None]], instance: Instance) -> None:
+    for callback in list(callbacks):
+        try:
+            callback(instance)
+        except Exception:
+            _log.exception("a callback about instance %s failed", instance.id)

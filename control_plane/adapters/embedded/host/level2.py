@@ -1,0 +1,252 @@
+"""Level-2 templates: one for each hot target, with its code imported inside the sandbox.
+
+They are never believed. One is only used while it is in state `ready`, reached
+by an import that left neither threads nor sockets; any trouble ends it and the
+target goes on from level 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+
+from control_plane.adapters.embedded.host.level1 import Level1
+from control_plane.adapters.embedded.host.log_pipes import LogPipe
+from control_plane.adapters.embedded.host.machine import Machine
+from control_plane.adapters.embedded.host.proportional_memory import proportional_mb
+from control_plane.adapters.embedded.host.specs import missing_layer, sandbox_of, seal, spec_of
+from control_plane.adapters.embedded.host.status_socket import Gone, open_pidfd, receive, status_pair
+from control_plane.adapters.embedded.host.template_process import TemplateProcess
+from control_plane.domain.desired import HostTarget
+
+__all__ = ["Level2"]
+
+_log = logging.getLogger(__name__)
+_BUILD_TIMEOUT_S = 60.0
+
+
+class Level2:
+    """The hot templates, by target, least recently used first."""
+
+    def __init__(self, machine: Machine, level1: Level1, busy: Callable[[], bool]) -> None:
+        self._machine = machine
+        self._level1 = level1
+        # Says whether a cold start is under way: builds wait for quiet.
+        self._busy = busy
+        self._templates: OrderedDict[str, TemplateProcess] = OrderedDict()
+        self._leaving: dict[str, TemplateProcess] = {}
+        self._queue: OrderedDict[str, HostTarget] = OrderedDict()
+        self._unfit: dict[str, str] = {}
+        self._building: TemplateProcess | None = None
+        self._scheduled = False
+        self._count = 0
+        # Why there are none at all: nesting is refused on this machine.
+        self.off = "" if machine.config.level2_templates > 0 else "level2_templates is 0"
+
+    def get(self, target: str) -> TemplateProcess | None:
+        """Return the target's template when it can fork now."""
+        template = self._templates.get(target)
+        if template is None or template.state != "ready":
+            return None
+        self._templates.move_to_end(target)
+        template.last_used = self._machine.loop.clock.monotonic()
+        return template
+
+    def want(self, wanted: HostTarget, *, only_if_room: bool = False) -> None:
+        """Build one for the target, in the background, unless it is there or unfit."""
+        if self.off or wanted.id in self._templates or wanted.id in self._unfit or wanted.id in self._queue:
+            return
+        if only_if_room and len(self._templates) + len(self._queue) >= self._machine.config.level2_templates:
+            return
+        self._queue[wanted.id] = wanted
+        self._schedule(self._machine.config.level2_delay_s)
+
+    def drop(self, target: str) -> None:
+        """End the target's template; its instances finish first."""
+        self._queue.pop(target, None)
+        self._unfit.pop(target, None)
+        template = self._templates.pop(target, None)
+        if template is not None:
+            self._leaving[template.id] = template
+            template.stop()
+
+    def distrust(self, template: TemplateProcess, reason: str) -> None:
+        """End a template that did not do what it was asked."""
+        _log.warning("the template of %s is ended: %s", template.key, reason)
+        self._unfit[template.key] = reason
+        template.kill()
+
+    def by_id(self, identity: str) -> TemplateProcess | None:
+        """Return a living template by its own id."""
+        for template in (*self._templates.values(), *self._leaving.values()):
+            if template.id == identity:
+                return template
+        return None
+
+    def stop(self) -> None:
+        """End all."""
+        self.off = "the host is stopping"
+        self._queue.clear()
+        for target in list(self._templates):
+            self.drop(target)
+
+    def status(self) -> list[dict[str, object]]:
+        """Return what `status` shows."""
+        return [
+            {"level": 2, "target": key, "state": template.state, "memory_mb": round(template.memory_mb, 1)}
+            for key, template in self._templates.items()
+        ] + [{"level": 2, "target": key, "state": "unfit", "reason": why} for key, why in self._unfit.items()]
+
+    def _schedule(self, delay: float) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._machine.loop.after(delay, self._build_next)
+
+    def _build_next(self) -> None:
+        self._scheduled = False
+        if not self._queue or self.off or self._building is not None:
+            return
+        if self._busy():
+            self._schedule(0.1)
+            return
+        _, wanted = self._queue.popitem(last=False)
+        template1 = self._level1.get(wanted.runtime)
+        if template1 is None or template1.state != "ready" or missing_layer(self._machine.config, wanted):
+            self._schedule(0.1)
+            return
+        self._make_room()
+        self._become(template1, wanted)
+
+    def _make_room(self) -> None:
+        config = self._machine.config
+        while self._templates and (
+            len(self._templates) >= config.level2_templates
+            or sum(template.memory_mb for template in self._templates.values()) > config.level2_memory_mb
+        ):
+            self.drop(next(iter(self._templates)))
+
+    def _become(self, template1: TemplateProcess, wanted: HostTarget) -> None:
+        machine = self._machine
+        try:
+            uid = machine.uids.take()
+        except LookupError:
+            return
+        self._count += 1
+        identity = f"level2-{wanted.id}-{os.getpid()}-{self._count}"
+        spec_descriptor = seal(spec_of(machine.config, wanted, uid, secrets=False))
+        ours, theirs = status_pair()
+        log_descriptor, log_end = os.pipe2(os.O_CLOEXEC)
+        log = LogPipe(log_descriptor, wanted.function, wanted.version, identity)
+        template = TemplateProcess(identity, 2, wanted.id, ours, uid=uid, log=log)
+        order = {"op": "become", "template": identity, "sandbox": sandbox_of(machine.config, wanted, uid)}
+        handed = template1.send(order, [spec_descriptor, theirs.fileno(), log_end])
+        for descriptor in (spec_descriptor, log_end):
+            os.close(descriptor)
+        theirs.close()
+        machine.pipes.watch(log)
+        self._templates[wanted.id] = self._building = template
+        machine.loop.watch(ours.fileno(), lambda _events: self._spoke(template, wanted))
+        template.timer = machine.loop.after(
+            _BUILD_TIMEOUT_S, lambda: self._failed(template, "its import took too long")
+        )
+        if not handed:
+            self._failed(template, "level 1 does not take orders")
+
+    def _spoke(self, template: TemplateProcess, wanted: HostTarget) -> None:
+        while template.state != "gone":
+            try:
+                received = receive(template.channel)
+            except Gone:
+                self._machine.loop.forget(template.channel.fileno())
+                self._failed(template, "it closed its control socket")
+                return
+            if received is None:
+                return
+            message, pid = received
+            event = message.get("event")
+            if event == "born" and not template.pid:
+                self._born(template, wanted, pid)
+            elif event == "ready" and template.state == "starting" and template.pid:
+                self._ready(template, message)
+            elif event == "failed" and template.state == "starting":
+                if message.get("code") == "isolation_unavailable":
+                    self.off = str(message.get("message", ""))[:300] or "nesting is refused"
+                self._failed(template, str(message.get("message", "its import failed"))[:300])
+
+    def _born(self, template: TemplateProcess, wanted: HostTarget, pid: int) -> None:
+        machine = self._machine
+        try:
+            template.pidfd = open_pidfd(pid, template.channel)
+        except Gone:
+            return
+        template.pid = pid
+        template.group = machine.groups.place(pid, wanted.limits.memory_mb)
+        machine.loop.watch(template.pidfd, lambda _events: self._ended(template))
+        machine.store.put(
+            f"pidfd:{template.id}", template.pidfd, {"kind": "template", "pid": pid, "uid": template.uid}
+        )
+        with contextlib.suppress(OSError):
+            template.channel.send(b"g")
+
+    def _ready(self, template: TemplateProcess, message: dict[str, object]) -> None:
+        if template.timer is not None:
+            template.timer.cancel()
+        if message.get("threads") or message.get("sockets"):
+            self._failed(template, "its import leaves threads or sockets behind")
+            return
+        template.state = "ready"
+        template.memory_mb = proportional_mb(template.pid)
+        self._built(template)
+        self._make_room_for_memory()
+
+    def _make_room_for_memory(self) -> None:
+        # The newest stays even if it alone is over: it is the one in use.
+        while len(self._templates) > 1 and (
+            sum(template.memory_mb for template in self._templates.values())
+            > self._machine.config.level2_memory_mb
+        ):
+            self.drop(next(iter(self._templates)))
+
+    def _failed(self, template: TemplateProcess, reason: str) -> None:
+        if template.state in {"leaving", "gone"}:
+            if not template.pid:
+                self._release(template)
+            return
+        if template.state == "starting":
+            self._unfit[template.key] = reason
+        template.kill()
+        self._built(template)
+        if not template.pid:
+            self._release(template)
+
+    def _built(self, template: TemplateProcess) -> None:
+        if self._building is template:
+            self._building = None
+            self._schedule(0.0)
+
+    def _ended(self, template: TemplateProcess) -> None:
+        self._machine.loop.forget(template.pidfd)
+        self._release(template)
+        self._machine.reaper.take(template.pid, adopted=False)
+
+    def _release(self, template: TemplateProcess) -> None:
+        if template.state == "gone":
+            return
+        machine = self._machine
+        machine.loop.forget(template.channel.fileno())
+        if template.pidfd >= 0:
+            machine.loop.forget(template.pidfd)
+        if template.log is not None:
+            machine.pipes.finish(template.log)
+        template.close()
+        if template.group is not None:
+            machine.groups.release(template.group)
+        machine.uids.give_back(template.uid)
+        machine.store.drop(f"pidfd:{template.id}")
+        self._leaving.pop(template.id, None)
+        if self._templates.get(template.key) is template:
+            del self._templates[template.key]
+        self._built(template)

@@ -1,0 +1,117 @@
+"""Day files of functions' logs: `<folder>/<function>/<YYYY-MM-DD>.jsonl`, capped.
+
+A file over its cap says so once and takes nothing more that day; over the cap
+of all files together the oldest days go first. Files are opened for each
+batch: thousands of functions must not hold a descriptor each.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from control_plane.adapters.embedded.host.log_lines import LogRecord
+
+__all__ = ["LogFiles", "render"]
+
+_log = logging.getLogger(__name__)
+
+
+def render(record: LogRecord, ts_ms: int, instance: str, version: str) -> bytes:
+    """Return one JSON line. Escapes keep control characters and lone surrogates harmless."""
+    line = {
+        "ts": _rfc3339(ts_ms),
+        "instance": instance,
+        "version": version,
+        "request_id": record.request_id,
+        "level": record.level,
+        "message": record.message,
+    }
+    if record.fields:
+        line["fields"] = record.fields  # type: ignore[assignment]
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+
+
+class LogFiles:
+    """Appends batches of lines and keeps both caps."""
+
+    def __init__(self, folder: Path, day_bytes: int, total_bytes: int) -> None:
+        self._folder = folder
+        self._day_bytes = day_bytes
+        self._total_bytes = total_bytes
+        # Sizes of today's files, so that a batch costs no stat; forgotten at midnight.
+        self._sizes: dict[tuple[str, str], int] = {}
+        self._full: set[tuple[str, str]] = set()
+        self._written_since_sweep = 0
+        self._failing = False
+
+    def append(self, function: str, ts_ms: int, lines: Iterable[bytes]) -> None:
+        """Write lines to the function's file of the day. A full disk loses lines, never the host."""
+        day = _rfc3339(ts_ms)[:10]
+        key = (function, day)
+        if key in self._full:
+            return
+        try:
+            self._append(key, ts_ms, list(lines))
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                _log.error("logs of functions cannot be written: %s", error)
+            self._failing = True
+
+    def _append(self, key: tuple[str, str], ts_ms: int, lines: list[bytes]) -> None:
+        function, day = key
+        path = self._folder / function / f"{day}.jsonl"
+        size = self._sizes.get(key)
+        if size is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            size = path.stat().st_size if path.exists() else 0
+            self._sizes = {known: held for known, held in self._sizes.items() if known[1] == day}
+            self._full = {known for known in self._full if known[1] == day}
+            if size >= self._day_bytes:
+                self._full.add(key)
+                return
+        kept: list[bytes] = []
+        for line in lines:
+            if size + len(line) > self._day_bytes:
+                text = f"this function's log of {day} is full at {self._day_bytes >> 20} MB; no more is kept today"
+                kept.append(render(LogRecord(text, "warning"), ts_ms, "", ""))
+                self._full.add(key)
+                break
+            kept.append(line)
+            size += len(line)
+        self._sizes[key] = size
+        content = b"".join(kept)
+        _write(path, content)
+        self._written_since_sweep += len(content)
+        if self._written_since_sweep > self._total_bytes // 16:
+            self._written_since_sweep = 0
+            self.sweep(day)
+
+    def sweep(self, today: str) -> None:
+        """Delete the oldest days until all files fit; today's stay."""
+        found = sorted((path.name, path.stat().st_size, path) for path in self._folder.glob("*/*.jsonl"))
+        total = sum(size for _, size, _ in found)
+        for name, size, path in found:
+            if total <= self._total_bytes or name >= f"{today}.jsonl":
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+
+
+def _write(path: Path, content: bytes) -> None:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o640)
+    try:
+        os.write(descriptor, content)
+    finally:
+        os.close(descriptor)
+
+
+def _rfc3339(ts_ms: int) -> str:
+    moment = datetime.fromtimestamp(ts_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,86 @@
+"""What every part of the host works with: loop, store, logs, records, user ids, groups.
+
+One object instead of eight parameters. It holds no targets and decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from control_plane.adapters.embedded.host.config import HostConfig
+from control_plane.adapters.embedded.host.log_pipes import LogPipes
+from control_plane.adapters.embedded.host.loop import Loop
+from control_plane.adapters.embedded.host.reaper import Reaper
+from control_plane.adapters.embedded.host.records import Records
+from control_plane.adapters.embedded.host.store_client import DescriptorStore
+from control_plane.adapters.embedded.host.unix_diag import UnixDiag
+
+__all__ = ["Machine", "MemoryGroups", "UserIds"]
+
+
+class MemoryGroups(Protocol):
+    """Control groups that bound what an instance uses; the sandbox package makes them."""
+
+    def place(self, pid: int, memory_mb: int) -> Any:
+        """Move a process into a group of its own; None where groups cannot be made."""
+        ...
+
+    def adopt(self, pid: int) -> Any:
+        """Find the group of a process from before a restart; None when it has none."""
+        ...
+
+    def peak_mb(self, group: Any) -> float:
+        """Return the highest memory use so far, 0 when unknown."""
+        ...
+
+    def out_of_memory(self, group: Any) -> bool:
+        """Say whether the kernel killed in this group for lack of memory."""
+        ...
+
+    def release(self, group: Any) -> None:
+        """End what is left in the group and give it back."""
+        ...
+
+
+class UserIds:
+    """Hands out user ids of functions, one for each process that runs user code."""
+
+    def __init__(self, base: int | None, count: int) -> None:
+        self._free = [] if base is None else list(range(base + count - 1, base - 1, -1))
+        self.enabled = base is not None
+
+    def take(self) -> int | None:
+        """Return a user id of nobody else, None where there are none to give. Raises LookupError."""
+        if not self.enabled:
+            return None
+        if not self._free:
+            raise LookupError("every user id for functions is in use")
+        return self._free.pop()
+
+    def claim(self, uid: int | None) -> None:
+        """Take a certain id: its process outlived the former host."""
+        if uid in self._free:
+            self._free.remove(uid)
+
+    def give_back(self, uid: int | None) -> None:
+        """Make the id available, last: a late process of its former owner may still be ending."""
+        if self.enabled and uid is not None:
+            self._free.insert(0, uid)
+
+
+@dataclass(slots=True)
+class Machine:
+    """Everything below the targets."""
+
+    config: HostConfig
+    loop: Loop
+    store: DescriptorStore
+    pipes: LogPipes
+    records: Records
+    reaper: Reaper
+    diag: UnixDiag
+    groups: MemoryGroups
+    uids: UserIds
+    # Another process has the orphans' exits (the supervisor is the subreaper).
+    supervised: bool = False

@@ -1,0 +1,180 @@
+"""The operations of the control socket: apply, prepare, status, test, retire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from control_plane.adapters.embedded.host.activation import Activation
+from control_plane.adapters.embedded.host.births import Births, StartFailed
+from control_plane.adapters.embedded.host.control import Answer, Operation
+from control_plane.adapters.embedded.host.instance import Instance
+from control_plane.adapters.embedded.host.interpreters import find_interpreter
+from control_plane.adapters.embedded.host.loop import Timer
+from control_plane.adapters.embedded.host.machine import Machine
+from control_plane.adapters.embedded.host.specs import missing_layer
+from control_plane.adapters.embedded.host.target import Target
+from control_plane.adapters.embedded.host.trial import Trial, request_bytes
+from control_plane.adapters.embedded.host.wanted import parse_target
+from control_plane.adapters.embedded.host.wishes import Wishes
+from control_plane.errors import Invalid, NotFound, Unavailable
+
+__all__ = ["Operations"]
+
+_LONGEST_MS = 15 * 60_000
+
+
+class Operations:
+    """What each request of the control socket does."""
+
+    def __init__(self, machine: Machine, births: Births, activation: Activation, wishes: Wishes) -> None:
+        self._machine, self._births = machine, births
+        self._activation, self._wishes = activation, wishes
+
+    def table(self) -> dict[str, Operation]:
+        """Return the operations by name."""
+        return {
+            "apply": self.apply,
+            "prepare": self.prepare,
+            "status": self.status,
+            "test": self.test,
+            "retire": self.retire,
+        }
+
+    def apply(self, _request: Mapping[str, Any], answer: Answer) -> None:
+        """Make the wanted state so."""
+        self._wishes.apply()
+        targets = {identity: {"state": "listening"} for identity in self._activation.targets}
+        answer({"ok": True, "epoch": self._wishes.epoch, "targets": targets})
+
+    def retire(self, request: Mapping[str, Any], answer: Answer) -> None:
+        """End a target's instances; the next connection starts anew."""
+        self._wishes.restart(self._target(request).wanted.id)
+        answer({"ok": True})
+
+    def prepare(self, request: Mapping[str, Any], answer: Answer) -> None:
+        """Load the target's code once, or prove that an instance has."""
+        target = self._target(request)
+        timeout_s = _milliseconds(request, 30_000) / 1000
+        began = self._machine.loop.clock.monotonic()
+        serving = [instance for instance in target.instances.values() if instance.phase == "serving"]
+        if serving:
+            answer({"ok": True, "ms": 0.0, "level": serving[0].level})
+            return
+
+        def done(instance: Instance | None) -> None:
+            timer.cancel()
+            if instance is not None:
+                spent = (self._machine.loop.clock.monotonic() - began) * 1000
+                answer({"ok": True, "ms": round(spent, 1), "level": instance.level})
+            else:
+                answer(_unprepared(target))
+
+        def too_late() -> None:
+            if done in target.waiters:
+                target.waiters.remove(done)
+                text = f"the function was not ready after {timeout_s:g} seconds"
+                answer({"ok": False, "code": "start_timeout", "message": text, "log": list(target.log)})
+
+        timer: Timer = self._machine.loop.after(timeout_s, too_late)
+        target.waiters.append(done)
+        if not target.accepting:
+            self._activation.start(target)
+
+    def test(self, request: Mapping[str, Any], answer: Answer) -> None:
+        """Run one request in a one-shot instance."""
+        wanted = parse_target(request.get("target"), "/target")
+        timeout_s = _milliseconds(request, 30_000) / 1000
+        try:
+            content = request_bytes(request["request"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise Invalid(f"The test request is refused: {error}", field="/request") from error
+        problem = self._cannot_run(wanted.runtime)
+        digest = missing_layer(self._machine.config, wanted)
+        if problem is None and digest is not None:
+            problem = ("layer_missing", f"the layer {digest} is not on this machine")
+        if problem is not None:
+            answer({"ok": False, "code": problem[0], "message": problem[1], "logs": []})
+            return
+        template = self._activation.level1.get(wanted.runtime)
+        if template is None:
+            raise Unavailable(f"The template of {wanted.runtime} is not there; try again in a moment.")
+        try:
+            Trial(self._machine, self._births, template, answer).begin(wanted, content, timeout_s)
+        except StartFailed as error:
+            answer({"ok": False, "code": error.failure.code, "message": error.failure.message, "logs": []})
+
+    def status(self, _request: Mapping[str, Any], answer: Answer) -> None:
+        """Say what runs."""
+        now = self._machine.loop.clock.monotonic()
+        answer(
+            {
+                "ok": True,
+                "epoch": self._wishes.epoch,
+                "isolation": self._machine.config.isolation,
+                "wakeups": self._machine.loop.wakeups,
+                "memory_mb": self._machine.config.memory_mb,
+                "level2": self._activation.level2.off or "on",
+                "templates": [
+                    {"level": 1, "runtime": template.key, "state": template.state, "pid": template.pid}
+                    for template in self._activation.level1.all()
+                ]
+                + self._activation.level2.status(),
+                "targets": {
+                    identity: _described(target, now) for identity, target in self._activation.targets.items()
+                },
+                "retiring": len(self._activation.retiring),
+            }
+        )
+
+    def _cannot_run(self, runtime: str) -> tuple[str, str] | None:
+        if find_interpreter(runtime) is None:
+            return "no_interpreter", f"this machine has no {runtime}; install it"
+        reason = self._activation.level1.failures.get(runtime)
+        return ("isolation_unavailable", reason) if reason else None
+
+    def _target(self, request: Mapping[str, Any]) -> Target:
+        target = self._activation.targets.get(str(request.get("target", "")))
+        if target is None:
+            raise NotFound(f"There is no target “{str(request.get('target', ''))[:40]}”.", field="/target")
+        return target
+
+
+def _described(target: Target, now: float) -> dict[str, Any]:
+    failure = target.failure
+    return {
+        "state": target.state(now),
+        "reason": f"{failure.code}: {failure.message}" if failure else "",
+        "retry_in_s": round(target.backoff.waits(now), 1),
+        "log": list(target.log) if failure else [],
+        "instances": [
+            {
+                "id": instance.id,
+                "phase": instance.phase,
+                "level": instance.level,
+                "pid": instance.pid,
+                "served": instance.slots.served,
+                "busy": sum(1 for _ in instance.slots.busy()),
+            }
+            for instance in target.instances.values()
+        ],
+    }
+
+
+def _unprepared(target: Target) -> dict[str, Any]:
+    failure = target.failure
+    if failure is None:
+        return {
+            "ok": False,
+            "code": "start_timeout",
+            "message": "no memory or template was free in time",
+            "log": [],
+        }
+    return {"ok": False, "code": failure.code, "message": failure.message, "log": list(target.log)}
+
+
+def _milliseconds(request: Mapping[str, Any], default: int) -> int:
+    value = request.get("timeout_ms", default)
+    if type(value) is not int or not 1 <= value <= _LONGEST_MS:
+        raise Invalid(f"timeout_ms must be a whole number from 1 to {_LONGEST_MS}.", field="/timeout_ms")
+    return value

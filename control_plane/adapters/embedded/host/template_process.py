@@ -1,0 +1,95 @@
+"""The host's end of one template: start, hand over, stop.
+
+A level-1 template is our own code. A level-2 template has run user code: what
+it says is at most a hint, and it can fail to do anything it is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from control_plane.adapters.embedded.host.log_pipes import LogPipe
+from control_plane.adapters.embedded.host.loop import Timer
+
+__all__ = ["TemplateProcess", "exec_template"]
+
+_CONTROL_DESCRIPTOR = 3
+_BUFFER_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class TemplateProcess:
+    """One process that forks instances."""
+
+    id: str
+    level: int
+    # The runtime of a level-1 template, the target of a level-2 template.
+    key: str
+    channel: socket.socket
+    state: Literal["starting", "ready", "leaving", "gone"] = "starting"
+    pid: int = 0
+    pidfd: int = -1
+    uid: int | None = None
+    group: Any = None
+    memory_mb: float = 0.0
+    last_used: float = 0.0
+    log: LogPipe | None = None
+    timer: Timer | None = None
+
+    def send(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> bool:
+        """Hand over without waiting; False when it does not take messages (any more)."""
+        try:
+            socket.send_fds(self.channel, [json.dumps(message).encode()], descriptors)
+        except OSError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ask it to fork nothing more and exit; with instances left it ends after them."""
+        if self.state in {"starting", "ready"}:
+            self.state = "leaving"
+            self.send({"op": "stop"}, [])
+
+    def kill(self) -> None:
+        """End it at once, and with it every process in its namespace."""
+        if self.state != "gone":
+            self.state = "leaving"
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Release the descriptors."""
+        self.state = "gone"
+        if self.timer is not None:
+            self.timer.cancel()
+        self.channel.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+
+def exec_template(interpreter: str, script: str, channel: socket.socket) -> int:
+    """Start a level-1 template on `channel` and return its process id."""
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+    return os.posix_spawn(
+        interpreter,
+        [interpreter, "-I", "-S", "-X", "utf8", script],
+        # Nothing of the host's environment reaches user code.
+        {"LANG": "C.UTF-8"},
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, channel.fileno(), _CONTROL_DESCRIPTOR),
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, 2, 1),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE],
+    )
