@@ -7,13 +7,14 @@ little left to do. Runs before any user code.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ingot_sandbox import bpf, kernel, landlock, seccomp, view
-from ingot_sandbox.spec import LANDLOCK, NAMESPACES, IsolationUnavailable, SandboxSpec
+from ingot_sandbox.spec import ENVIRONMENT, LANDLOCK, NAMESPACES, IsolationUnavailable, SandboxSpec
 
 __all__ = ["Base", "prepare", "unshare_with_user"]
 
@@ -87,6 +88,8 @@ def prepare(
     base.final_filter = seccomp.instance_filter(level)
     base.template_filter = seccomp.template_filter(level)
     sys.executable = base.executable
+    # Objects that no collection touches stay shared with the instances.
+    gc.freeze()
     return base
 
 
@@ -163,7 +166,7 @@ def _prefer_as_victim() -> None:
 
 
 def _forget_environment() -> None:
-    """Empty the environment, and the block that exec left on the stack, where any code could read it."""
+    """Leave the documented minimum in the environment; wipe the block that exec left on the stack."""
     libc = ctypes.CDLL(None)
     os.environ.clear()
     libc.clearenv()
@@ -173,3 +176,4 @@ def _forget_environment() -> None:
     start, end = int(fields[47]), int(fields[48])
     if 0 < start < end:
         ctypes.memset(start, 0, end - start)
+    os.environ.update(ENVIRONMENT)

@@ -14,7 +14,7 @@ from functools import partial
 
 from ingot_sandbox import confine, enter, kernel, landlock, seccomp, view, world
 from ingot_sandbox.base import SYS_ADMIN, Base, unshare_with_user
-from ingot_sandbox.spec import LANDLOCK, NAMESPACES, SandboxSpec
+from ingot_sandbox.spec import LANDLOCK, NAMESPACES, IsolationUnavailable, SandboxSpec
 
 __all__ = ["become_template"]
 
@@ -32,6 +32,12 @@ def become_template(base: Base, spec: SandboxSpec) -> bool:
     confine.check_ids(base, spec)
     if base.level == NAMESPACES:
         return enter.fork_orphan(spec, partial(_own_world, base, spec), partial(_with_init, base, spec))
+    if base.level == LANDLOCK and base.landlock_abi < landlock.SCOPES_SINCE:
+        # Its filter cannot name the instances' own numbers, so signals need Landlock's scope.
+        raise IsolationUnavailable(
+            f"level-2 templates at level landlock need Landlock ABI {landlock.SCOPES_SINCE}, "
+            f"this kernel has {base.landlock_abi}: use level-1 templates only"
+        )
     return enter.fork_orphan(spec, _nothing, partial(_enter_landlock, base, spec))
 
 
@@ -82,10 +88,10 @@ def _be_init(base: Base, spec: SandboxSpec, parent: int, template: int) -> None:
 
 
 def _finish(base: Base, spec: SandboxSpec) -> None:
-    inherited = confine.data_in_use()
+    inherited = confine.data_in_use(spec)
     confine.keep_descriptors(base, spec, base.own_descriptors())
     confine.limit(spec, inherited)
-    confine.reset_environment(base, spec)
+    confine.settle(base, spec)
     confine.undumpable()
     if base.template_filter is not None:
         if base.level == NAMESPACES:

@@ -13,7 +13,7 @@ import select
 
 from ingot_sandbox import kernel
 from ingot_sandbox.base import Base
-from ingot_sandbox.spec import ENVIRONMENT, NAMESPACES, SandboxSpec
+from ingot_sandbox.spec import NAMESPACES, SandboxSpec
 
 __all__ = [
     "become_user",
@@ -22,7 +22,7 @@ __all__ = [
     "keep_descriptors",
     "limit",
     "report_failure",
-    "reset_environment",
+    "settle",
     "signal_on_death_of_subreaper",
     "undumpable",
 ]
@@ -64,10 +64,8 @@ def keep_descriptors(base: Base, spec: SandboxSpec, also: tuple[int, ...] = ()) 
     kernel.close_others((0, 1, 2, *given, *also))
 
 
-def reset_environment(base: Base, spec: SandboxSpec) -> None:
-    """Leave the documented minimum in the environment, and start in the writable folder."""
-    os.environ.clear()
-    os.environ.update(ENVIRONMENT)
+def settle(base: Base, spec: SandboxSpec) -> None:
+    """Start in the writable folder; the environment was emptied in `base.prepare`."""
     tmp = base.tmp_path(spec)
     if base.level != NAMESPACES:
         os.environ["HOME"] = os.environ["TMPDIR"] = tmp
@@ -87,13 +85,15 @@ def limit(spec: SandboxSpec, inherited: int) -> None:
         _set(resource.RLIMIT_DATA, inherited + (spec.data_mb << 20))
 
 
-def data_in_use() -> int:
-    """Return the bytes that the kernel counts against a data limit now; 0 where it does not say."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[5]) * _PAGE
-    except OSError:
+def data_in_use(spec: SandboxSpec) -> int:
+    """Return the bytes that the kernel counts against a data limit now; 0 where there will be none."""
+    if not spec.data_mb:
         return 0
+    descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return int(os.read(descriptor, 200).split()[5]) * _PAGE
+    finally:
+        os.close(descriptor)
 
 
 def _set(which: int, value: int) -> None:

@@ -75,7 +75,7 @@ def _fork_nested(base: Base, spec: SandboxSpec) -> bool:
         kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
         world.mount_tmp(spec)
         view.mount_proc(b"/proc")
-        _finish(base, spec, inherited=confine.data_in_use())
+        _finish(base, spec, inherited=confine.data_in_use(spec))
     except BaseException as error:
         confine.report_failure(spec, error)
         os._exit(_FAILED)
@@ -95,14 +95,14 @@ def _enter_namespaces(base: Base, spec: SandboxSpec, parent: int) -> None:
     world.mount_layers(base, spec)
     world.mount_tmp(spec)
     view.mount_proc(b"/proc")
-    inherited = confine.data_in_use()
+    inherited = confine.data_in_use(spec)
     confine.become_user(spec)
     confine.signal_on_death_of_subreaper(parent, spec.death_signal)
     _finish(base, spec, inherited)
 
 
 def _enter_landlock(base: Base, spec: SandboxSpec, parent: int) -> None:
-    inherited = confine.data_in_use()
+    inherited = confine.data_in_use(spec)
     confine.become_user(spec)
     confine.signal_on_death_of_subreaper(parent, spec.death_signal)
     if base.level == LANDLOCK:
@@ -114,7 +114,7 @@ def _finish(base: Base, spec: SandboxSpec, inherited: int) -> None:
     """The steps that every instance ends with; afterwards it is user code's process."""
     confine.keep_descriptors(base, spec)
     confine.limit(spec, inherited)
-    confine.reset_environment(base, spec)
+    confine.settle(base, spec)
     confine.undumpable()
     if base.final_filter is not None:
         kernel.set_capabilities(0)

@@ -12,12 +12,14 @@ from collections.abc import Iterable
 
 from ingot_sandbox import kernel, syscalls
 
-__all__ = ["READ", "READ_FILE", "WRITE", "WRITE_FILE", "abi", "lacks", "restrict"]
+__all__ = ["READ", "READ_FILE", "SCOPES_SINCE", "WRITE", "WRITE_FILE", "abi", "lacks", "restrict"]
 
 _CREATE = syscalls.number("landlock_create_ruleset") or 0
 _ADD = syscalls.number("landlock_add_rule") or 0
 _RESTRICT = syscalls.number("landlock_restrict_self") or 0
 _VERSION_FLAG = 1
+# The first ABI that keeps signals and abstract sockets inside.
+SCOPES_SINCE = 6
 _PATH_BENEATH = 1
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -68,8 +70,8 @@ def restrict(version: int, rules: Iterable[tuple[int, int]]) -> None:
     """Confine this process: every file right not granted by a (descriptor, rights) rule is gone."""
     files = (1 << (_FILE_RIGHTS[min(version, 5)] + 1)) - 1
     network = 3 if version >= 4 else 0
-    scopes = 3 if version >= 6 else 0
-    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    scopes = 3 if version >= SCOPES_SINCE else 0
+    size = 24 if version >= SCOPES_SINCE else 16 if version >= 4 else 8
     attributes = ctypes.create_string_buffer(struct.pack("=QQQ", files, network, scopes), 24)
     ruleset = kernel.syscall(_CREATE, ctypes.addressof(attributes), size, 0)
     rule = ctypes.create_string_buffer(12)

@@ -73,37 +73,39 @@ Code = list[bpf.Instruction]
 
 
 class _Rules:
-    """Collects rules for one architecture, leaving out the calls that it lacks."""
+    """Collects checks for one architecture, leaving out the calls that it lacks."""
 
     def __init__(self, arch: str) -> None:
-        self.arch = arch
-        self.code: Code = bpf.head(syscalls.AUDIT_ARCH[arch], has_x32=arch == "x86_64")
+        self.arch = arch or syscalls.machine()
+        self.checks: dict[int, Code] = {}
+
+    def check(self, name: str, code: Code) -> None:
+        if (number := syscalls.number(name, self.arch)) is not None:
+            self.checks.setdefault(number, []).extend(code)
 
     def answer(self, names: list[str], errno: int) -> None:
         for name in names:
-            if (number := syscalls.number(name, self.arch)) is not None:
-                self.code += bpf.on_call(number, bpf.error(errno))
+            self.check(name, bpf.always(bpf.error(errno)))
 
-    def number(self, name: str) -> int:
-        number = syscalls.number(name, self.arch)
-        if number is None:
-            raise KeyError(name)
-        return number
+    def program(self) -> bpf.Program:
+        return bpf.Program(syscalls.AUDIT_ARCH[self.arch], self.arch == "x86_64", self.checks)
+
+
+_REFUSE = bpf.error(_EPERM)
 
 
 def _common(rules: _Rules) -> None:
-    refuse = bpf.error(_EPERM)
     rules.answer(_REFUSED, _EPERM)
     rules.answer(_ABSENT, _ENOSYS)
-    rules.code += bpf.argument_has(rules.number("clone"), 0, _CLONE_NEW_ANY, refuse)
-    rules.code += bpf.argument_not_in(rules.number("socketpair"), 0, (_AF_UNIX,), refuse)
+    rules.check("clone", bpf.argument_has(0, _CLONE_NEW_ANY, _REFUSE))
+    rules.check("socketpair", bpf.argument_not_in(0, (_AF_UNIX,), _REFUSE))
     # A datagram pair could be sent to any named socket, with no connect.
-    rules.code += bpf.argument_has(rules.number("socketpair"), 1, _DATAGRAM_BIT, refuse)
-    rules.code += bpf.argument_not_in(rules.number("personality"), 0, (_QUERY_PERSONALITY,), refuse)
+    rules.check("socketpair", bpf.argument_has(1, _DATAGRAM_BIT, _REFUSE))
+    rules.check("personality", bpf.argument_not_in(0, (_QUERY_PERSONALITY,), _REFUSE))
     # A notifier could install a descriptor under another number (see _listener).
-    rules.code += bpf.argument_has(rules.number("seccomp"), 1, _SECCOMP_NEW_LISTENER, refuse)
+    rules.check("seccomp", bpf.argument_has(1, _SECCOMP_NEW_LISTENER, _REFUSE))
     for request in (_TIOCSTI, _TIOCLINUX):
-        rules.code += bpf.argument_is(rules.number("ioctl"), 1, request, refuse)
+        rules.check("ioctl", bpf.argument_is(1, request, _REFUSE))
 
 
 def _listener(rules: _Rules) -> None:
@@ -114,40 +116,42 @@ def _listener(rules: _Rules) -> None:
     `listen` succeeds and does nothing: servers call it on what they are given,
     and a smaller backlog would refuse the gateway's connections.
     """
-    refuse = bpf.error(_EPERM)
     for name in ("shutdown", "setsockopt", "dup", "dup2", "dup3"):
-        if (number := syscalls.number(name, rules.arch)) is not None:
-            rules.code += bpf.argument_is(number, 0, _LISTENER, refuse)
+        rules.check(name, bpf.argument_is(0, _LISTENER, _REFUSE))
     for command in (_F_DUPFD, _F_DUPFD_CLOEXEC):
-        rules.code += bpf.both_are(rules.number("fcntl"), (0, _LISTENER), (1, command), refuse)
-    rules.code += bpf.argument_is(rules.number("listen"), 0, _LISTENER, bpf.error(0))
-    rules.code += bpf.on_call(rules.number("listen"), refuse)
+        rules.check("fcntl", bpf.both_are((0, _LISTENER), (1, command), _REFUSE))
+    rules.check("listen", bpf.argument_is(0, _LISTENER, bpf.error(0)))
+    rules.check("listen", bpf.always(_REFUSE))
 
 
 def _without_namespaces(rules: _Rules, may_fork: bool) -> None:
-    refuse = bpf.error(_EPERM)
-    rules.answer([n for n in _REFUSED_WITHOUT_NAMESPACES if not (may_fork and n in ("fork", "vfork"))], _EPERM)
+    """Keep off the processes and file metadata of the host, which are in reach at level landlock."""
+    rules.answer(
+        [n for n in _REFUSED_WITHOUT_NAMESPACES if not (may_fork and n in ("fork", "vfork"))], _EPERM
+    )
     if not may_fork:
-        rules.code += bpf.argument_lacks(rules.number("clone"), 0, _CLONE_THREAD, refuse)
+        rules.check("clone", bpf.argument_lacks(0, _CLONE_THREAD, _REFUSE))
         for name, index in _ONLY_SELF:
-            rules.code += bpf.argument_not_in(rules.number(name), index, (_SELF,), refuse)
-        for name, index in _ONLY_SELF_OR_ZERO:
-            rules.code += bpf.argument_not_in(rules.number(name), index, (0, _SELF), refuse)
+            rules.check(name, bpf.argument_not_in(index, (_SELF,), _REFUSE))
+    # A template's filter holds for its instances too, whose number is another one.
+    themselves = (0,) if may_fork else (0, _SELF)
+    for name, index in _ONLY_SELF_OR_ZERO:
+        rules.check(name, bpf.argument_not_in(index, themselves, _REFUSE))
     for command in (_F_SETOWN, _F_SETOWN_EX):
-        rules.code += bpf.argument_is(rules.number("fcntl"), 1, command, refuse)
+        rules.check("fcntl", bpf.argument_is(1, command, _REFUSE))
     for request in (_FIOSETOWN, _SIOCSPGRP):
-        rules.code += bpf.argument_is(rules.number("ioctl"), 1, request, refuse)
+        rules.check("ioctl", bpf.argument_is(1, request, _REFUSE))
 
 
 def instance_filter(level: str, arch: str = "") -> bpf.Program:
     """Return the final filter, under which callers' requests are served."""
-    rules = _Rules(arch or syscalls.machine())
+    rules = _Rules(arch)
     _listener(rules)
     _common(rules)
     rules.answer(["mount", "unshare", "setns"], _EPERM)
     if level == LANDLOCK:
         _without_namespaces(rules, may_fork=False)
-    return bpf.Program(rules.code)
+    return rules.program()
 
 
 def template_filter(level: str, arch: str = "") -> bpf.Program:
@@ -157,20 +161,19 @@ def template_filter(level: str, arch: str = "") -> bpf.Program:
     mount and an ipc namespace, then two mounts with exactly these flags. A new
     user namespace is refused, so import-time code gains no capability.
     """
-    rules = _Rules(arch or syscalls.machine())
-    refuse = bpf.error(_EPERM)
+    rules = _Rules(arch)
     _common(rules)
     rules.answer(["listen"], _EPERM)
     if level == LANDLOCK:
         rules.answer(["mount", "unshare", "setns"], _EPERM)
         _without_namespaces(rules, may_fork=True)
-        return bpf.Program(rules.code)
+        return rules.program()
     allowed = (kernel.NEW_PIDS, kernel.NEW_MOUNTS | kernel.NEW_IPC)
-    rules.code += bpf.argument_not_in(rules.number("unshare"), 0, allowed, refuse)
-    rules.code += bpf.argument_not_in(rules.number("setns"), 1, (kernel.NEW_PIDS,), refuse)
+    rules.check("unshare", bpf.argument_not_in(0, allowed, _REFUSE))
+    rules.check("setns", bpf.argument_not_in(1, (kernel.NEW_PIDS,), _REFUSE))
     plain = kernel.NOSUID | kernel.NODEV
-    rules.code += bpf.argument_not_in(rules.number("mount"), 3, (plain, plain | kernel.NOEXEC), refuse)
-    return bpf.Program(rules.code)
+    rules.check("mount", bpf.argument_not_in(3, (plain, plain | kernel.NOEXEC), _REFUSE))
+    return rules.program()
 
 
 def install(program: bpf.Program, listener: int, pid: int) -> None:

@@ -13,12 +13,21 @@ from collections.abc import Sequence
 
 from ingot_sandbox import kernel
 
-__all__ = ["LAYERS", "ROOTS", "build", "executable", "library_folders", "mount_proc", "support_paths"]
+__all__ = [
+    "LAYERS",
+    "NOTHING",
+    "ROOTS",
+    "build",
+    "executable",
+    "library_folders",
+    "mount_proc",
+    "support_paths",
+]
 
 # Mount points for the layers of one function.
 LAYERS = ("function", "deps", "bytecode")
-# All functions' layers, in the template's view only; an instance unmounts it.
-ROOTS = "/.roots"
+# All functions' layers, in the template's view only; an instance covers it with an empty folder.
+ROOTS, NOTHING = "/.roots", "/.nothing"
 
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32")
 _DATA = (
@@ -87,7 +96,9 @@ def build(staging: str, roots: Sequence[str], readable: Sequence[str], uids: ran
     # Opened before the new root hides what lies below `staging`, and so that
     # no folder above a source (a 0700 home) needs to be passable later.
     sources = {path: os.open(path, os.O_PATH) for path in (*wanted, *devices, *roots)}
-    kernel.mount(b"tmpfs", os.fsencode(staging), b"tmpfs", kernel.NOSUID, b"size=16m,nr_inodes=4096,mode=0755")
+    kernel.mount(
+        b"tmpfs", os.fsencode(staging), b"tmpfs", kernel.NOSUID, b"size=16m,nr_inodes=4096,mode=0755"
+    )
     try:
         for path in wanted:
             _bind(sources[path], staging + path, nodev=True)
@@ -99,7 +110,9 @@ def build(staging: str, roots: Sequence[str], readable: Sequence[str], uids: ran
         for descriptor in sources.values():
             os.close(descriptor)
     _dead_proc(f"{staging}/proc")
-    kernel.mount(None, os.fsencode(staging), None, kernel.REMOUNT | kernel.BIND | kernel.READ_ONLY | kernel.NOSUID)
+    kernel.mount(
+        None, os.fsencode(staging), None, kernel.REMOUNT | kernel.BIND | kernel.READ_ONLY | kernel.NOSUID
+    )
 
 
 def _bind(source: int, target: str, nodev: bool) -> None:
@@ -118,7 +131,7 @@ def _bind(source: int, target: str, nodev: bool) -> None:
 
 
 def _roots(staging: str, sources: Sequence[int]) -> None:
-    # A mount of its own: an instance drops all of them with one unmount.
+    # A mount of its own, closed to every uid but the template's.
     top = staging + ROOTS
     os.mkdir(top, 0o755)
     kernel.mount(b"tmpfs", os.fsencode(top), b"tmpfs", kernel.NOSUID | kernel.NODEV, b"size=64k,mode=0700")
@@ -127,6 +140,7 @@ def _roots(staging: str, sources: Sequence[int]) -> None:
 
 
 def _plain_files(staging: str, program: str, uids: range) -> None:
+    os.mkdir(staging + NOTHING, 0o000)
     for folder in ("tmp", "proc", "etc", "usr/bin", *LAYERS):
         os.makedirs(f"{staging}/{folder}", exist_ok=True)
     links = dict(_LINKS)

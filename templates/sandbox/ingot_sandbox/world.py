@@ -14,18 +14,20 @@ from ingot_sandbox.spec import SandboxSpec
 
 __all__ = ["landlock_rules", "mount_layers", "mount_tmp"]
 
-_ROOTS = view.ROOTS.encode()
+_ROOTS, _NOTHING = view.ROOTS.encode(), view.NOTHING.encode()
 _PLAIN = kernel.NOSUID | kernel.NODEV
 
 
 def mount_layers(base: Base, spec: SandboxSpec) -> None:
-    """Show this function's layers at their names and drop the view of all the others."""
+    """Show this function's layers at their names and hide all the others."""
     for name, folder in spec.layers.items():
         if name not in view.LAYERS:
             raise ValueError(f"no mount point for the layer {name!r}; there are {', '.join(view.LAYERS)}")
         # The read-only flag is the source mount's and is inherited.
         kernel.mount(_source(base, folder), f"/{name}".encode(), None, kernel.BIND)
-    kernel.unmount(_ROOTS)
+    # Covering costs 10 µs, unmounting 400 (it waits for the kernel's readers).
+    # Nobody can lift the cover: that takes a capability and a call that no user code has.
+    kernel.mount(_NOTHING, _ROOTS, None, kernel.BIND)
 
 
 def _source(base: Base, folder: str) -> bytes:
