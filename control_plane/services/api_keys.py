@@ -11,7 +11,7 @@ from control_plane.domain.identity import Actor, Project
 from control_plane.errors import Invalid
 from control_plane.services.changes import Change, Changes, absent
 
-__all__ = ["ApiKeys", "KeyMade"]
+__all__ = ["ApiKeys", "KeyLimits", "KeyMade"]
 
 _TEST_DAYS: Final = 90
 
@@ -22,6 +22,23 @@ class KeyMade:
 
     key: ApiKey
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What a key may use; 0 means without limit. A test key lives 90 days at most."""
+
+    # Calls in 10 seconds.
+    rate_10s: int = 0
+    # Calls at once.
+    concurrency: int = 0
+    days: int = 0
+
+    def __post_init__(self) -> None:
+        largest = (("rate_10s", 1_000_000), ("concurrency", 100_000), ("days", 3_660))
+        for field, most in largest:
+            if not 0 <= getattr(self, field) <= most:
+                raise Invalid(f"A key's {field} is 0 to {most}.", field=field)
 
 
 class ApiKeys:
@@ -38,21 +55,15 @@ class ApiKeys:
         name: str,
         kind: KeyKind = KeyKind.LIVE,
         functions: tuple[str, ...] = (),
-        rate_10s: int = 0,
-        concurrency: int = 0,
-        days: int = 0,
+        limits: KeyLimits | None = None,
     ) -> KeyMade:
-        """Make a key for some functions of the project (ids or names), or for all of them.
-
-        `rate_10s` calls in 10 s, `concurrency` calls at once and `days` of life
-        are without limit when 0; a test key lives 90 days at most.
-        """
+        """Make a key for some functions of the project (ids or names), or for all of them."""
         if not 1 <= len(name) <= 100 or not name.isprintable():
             raise Invalid("A key's name has 1 to 100 printable characters.", field="name")
-        if not (0 <= rate_10s <= 1_000_000 and 0 <= concurrency <= 100_000 and 0 <= days <= 3_660):
-            raise Invalid("A limit of this key is negative or too large.", field="rate_10s")
         if len(functions) > 100:
             raise Invalid("A key names at most 100 functions.", field="functions")
+        chosen = limits or KeyLimits()
+        days = chosen.days
         if kind is KeyKind.TEST:
             days = min(days or _TEST_DAYS, _TEST_DAYS)
         prefix = f"ing_{kind}"
@@ -68,8 +79,8 @@ class ApiKeys:
                 sha256=sha256_hex(text),
                 hint=parse_text(text, prefix),
                 scopes=_scopes(change, place, functions),
-                rate_10s=rate_10s,
-                concurrency=concurrency,
+                rate_10s=chosen.rate_10s,
+                concurrency=chosen.concurrency,
                 created_by=actor.user,
                 created_ms=change.now_ms,
                 expires_ms=change.now_ms + days * 86_400_000 if days else 0,

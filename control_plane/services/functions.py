@@ -63,7 +63,7 @@ class Functions:
         """Return the functions that the actor can see, of one project or of all."""
         with self._changes.read(actor) as view:
             if project:
-                visible = (view.project(project, Permission.FUNCTION_READ).id,)
+                visible: tuple[str, ...] = (view.project(project, Permission.FUNCTION_READ).id,)
             else:
                 projects = view.unit.identity.projects(actor.organization)
                 allowed = (one for one in projects if view.allows(Permission.FUNCTION_READ, one.scope))

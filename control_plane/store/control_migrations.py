@@ -1,0 +1,36 @@
+"""Brings the control database to the newest schema. Every process that writes it may call this at its start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.schema import CreateSchema
+
+from control_plane.store.tables import CONTROL_SCHEMA
+
+__all__ = ["control_migration_config", "migrate_control"]
+
+# Any number does, as long as nobody else locks it: "ingot" on a telephone's keys.
+_LOCK: Final = 46_468
+
+
+def migrate_control(engine: Engine, revision: str = "head") -> None:
+    """Apply what is missing, in one transaction; a second process waits and then finds nothing to do."""
+    with engine.begin() as connection:
+        # SQLite's transaction holds the write lock already.
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            connection.execute(CreateSchema(CONTROL_SCHEMA, if_not_exists=True))
+        command.upgrade(control_migration_config(connection), revision)
+
+
+def control_migration_config(connection: Connection) -> Config:
+    """Return alembic's configuration for an open connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations" / "control"))
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,74 @@
+"""Rows of sessions, personal tokens and API keys."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, or_
+
+from control_plane.domain.credentials import ApiKey, Credential, CredentialKind
+from control_plane.store.rows import Rows
+from control_plane.store.tables import api_keys, credentials
+
+__all__ = ["CredentialRows"]
+
+
+class CredentialRows:
+    """What proves who somebody is."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._credentials = Rows(connection, credentials, Credential)
+        self._keys = Rows(connection, api_keys, ApiKey)
+
+    def add(self, credential: Credential) -> None:
+        """Insert a session or token."""
+        self._credentials.add(credential)
+
+    def update(self, credential: Credential) -> None:
+        """Write a session or token back."""
+        self._credentials.update(credential, "organization", "id")
+
+    def get(self, organization: str, credential: str) -> Credential | None:
+        """Return a session or token by id."""
+        return self._credentials.one(
+            credentials.c.organization == organization, credentials.c.id == credential
+        )
+
+    def by_sha256(self, sha256: str) -> Credential | None:
+        """Return the session or token with this hash: the only look-up before a tenant is known."""
+        return self._credentials.one(credentials.c.sha256 == sha256)
+
+    def of_user(self, user: str, kind: CredentialKind | None = None) -> tuple[Credential, ...]:
+        """Return a user's sessions and tokens, newest first."""
+        statement = self._credentials.select(credentials.c.user == user)
+        if kind is not None:
+            statement = statement.where(credentials.c.kind == kind)
+        return self._credentials.all(statement.order_by(credentials.c.id.desc()))
+
+    def of_kind(self, kind: CredentialKind) -> tuple[Credential, ...]:
+        """Return all of a kind: the owner links."""
+        return self._credentials.all(self._credentials.select(credentials.c.kind == kind))
+
+    def add_key(self, key: ApiKey) -> None:
+        """Insert an API key."""
+        self._keys.add(key)
+
+    def update_key(self, key: ApiKey) -> None:
+        """Write an API key back."""
+        self._keys.update(key, "organization", "id")
+
+    def key(self, organization: str, key: str) -> ApiKey | None:
+        """Return an API key by id."""
+        return self._keys.one(api_keys.c.organization == organization, api_keys.c.id == key)
+
+    def keys(self, organization: str, project: str) -> tuple[ApiKey, ...]:
+        """Return a project's API keys, newest first."""
+        statement = self._keys.select(api_keys.c.organization == organization, api_keys.c.project == project)
+        return self._keys.all(statement.order_by(api_keys.c.id.desc()))
+
+    def unrevoked_keys(self, now_ms: int) -> tuple[ApiKey, ...]:
+        """Return every usable key over all tenants, for the reconciler alone."""
+        unexpired = or_(api_keys.c.expires_ms == 0, api_keys.c.expires_ms > now_ms)
+        return self._keys.all(self._keys.select(api_keys.c.revoked_ms == 0, unexpired))
+
+    def uncut_keys(self) -> tuple[ApiKey, ...]:
+        """Return revoked keys whose open sessions were not ended yet, for the reconciler alone."""
+        return self._keys.all(self._keys.select(api_keys.c.revoked_ms > 0, api_keys.c.cut_ms == 0))

@@ -1,0 +1,111 @@
+"""Rows of what happened: audit chains, the outbox and the counters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import Connection, func, select, update
+
+from control_plane.domain.audit import AuditEntry
+from control_plane.domain.events import Event
+from control_plane.store.rows import Rows, insert_missing
+from control_plane.store.tables import audit_entries, audit_heads, counters, outbox
+
+__all__ = ["AuditRows", "CounterRows", "OutboxRows"]
+
+
+class AuditRows:
+    """One hash chain for each organization; entries are only ever added."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._entries = Rows(connection, audit_entries, AuditEntry)
+
+    def lock(self, organization: str) -> None:
+        """Let nobody else change anything of this organization until the transaction ends."""
+        statement = select(audit_heads.c.sequence).where(audit_heads.c.organization == organization)
+        if self._connection.execute(statement.with_for_update()).one_or_none() is None:
+            row = {"organization": organization, "sequence": 0, "hash": ""}
+            insert_missing(self._connection, audit_heads, [row])
+            self._connection.execute(statement.with_for_update()).one()
+
+    def head(self, organization: str) -> tuple[int, str]:
+        """Return the last entry's sequence and hash; 0 and "" before the first."""
+        statement = select(audit_heads.c.sequence, audit_heads.c.hash).where(
+            audit_heads.c.organization == organization
+        )
+        row = self._connection.execute(statement).one()
+        return row.sequence, row.hash
+
+    def heads(self) -> tuple[tuple[str, int, str], ...]:
+        """Return (organization, sequence, hash) of every chain."""
+        statement = select(audit_heads.c.organization, audit_heads.c.sequence, audit_heads.c.hash)
+        rows = self._connection.execute(statement.order_by(audit_heads.c.organization))
+        return tuple((row.organization, row.sequence, row.hash) for row in rows if row.sequence)
+
+    def append(self, entry: AuditEntry, digest: str) -> None:
+        """Insert the entry with its hash and move the head."""
+        self._entries.add(replace(entry, hash=digest))
+        self._connection.execute(
+            update(audit_heads)
+            .where(audit_heads.c.organization == entry.organization)
+            .values(sequence=entry.sequence, hash=digest)
+        )
+
+    def entries(
+        self, organization: str, after: int, limit: int | None, *, subject: str = ""
+    ) -> tuple[AuditEntry, ...]:
+        """Return a chain's entries behind a sequence number, oldest first."""
+        statement = self._entries.select(
+            audit_entries.c.organization == organization, audit_entries.c.sequence > after
+        )
+        if subject:
+            statement = statement.where(audit_entries.c.subject == subject)
+        return self._entries.all(statement.order_by(audit_entries.c.sequence).limit(limit))
+
+
+class OutboxRows:
+    """Events, committed with the change that they tell of."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._events = Rows(connection, outbox, Event)
+
+    def add(self, event: Event) -> None:
+        """Insert an event."""
+        self._events.add(event)
+
+    def waiting(self, limit: int) -> tuple[Event, ...]:
+        """Return committed events without a place, in the order of their ids."""
+        return self._events.all(
+            self._events.select(outbox.c.sequence == 0).order_by(outbox.c.id).limit(limit)
+        )
+
+    def place(self, event: Event, sequence: int) -> None:
+        """Give an event its place in the public order."""
+        self._connection.execute(update(outbox).where(outbox.c.id == event.id).values(sequence=sequence))
+
+    def after(self, organization: str, cursor: int, limit: int) -> tuple[Event, ...]:
+        """Return a tenant's events behind a cursor."""
+        statement = self._events.select(
+            outbox.c.organization == organization, outbox.c.sequence > max(cursor, 0)
+        )
+        return self._events.all(statement.order_by(outbox.c.sequence).limit(limit))
+
+    def last_sequence(self, organization: str) -> int:
+        """Return the place of a tenant's newest event, or 0."""
+        statement = select(func.max(outbox.c.sequence)).where(outbox.c.organization == organization)
+        return int(self._connection.execute(statement).scalar_one() or 0)
+
+
+class CounterRows:
+    """Numbers that only grow."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def next(self, name: str) -> int:
+        """Return the next number, from 1."""
+        insert_missing(self._connection, counters, [{"name": name, "value": 0}])
+        statement = update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
+        return int(self._connection.execute(statement.returning(counters.c.value)).scalar_one())

@@ -1,0 +1,16 @@
+"""Runs the control database's migrations on the connection that the caller opened."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from control_plane.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    # SQLite cannot alter a column in place.
+    render_as_batch=True,
+    transactional_ddl=True,
+)
+context.run_migrations()

@@ -1,0 +1,133 @@
+"""Rows of releases and of the named values that they bind."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, func, or_, select
+
+from control_plane.domain.releases import Release, ReleaseState
+from control_plane.domain.values import Stage, Value, ValueKind
+from control_plane.store.rows import Rows
+from control_plane.store.tables import named_values, releases
+
+__all__ = ["ReleaseRows", "ValueRows"]
+
+_ACTIVE = (ReleaseState.PENDING, ReleaseState.LIVE)
+
+
+class ReleaseRows:
+    """The wanted traffic and what became of it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._releases = Rows(connection, releases, Release)
+
+    def add(self, release: Release) -> None:
+        """Insert a release."""
+        self._releases.add(release)
+
+    def update(self, release: Release) -> None:
+        """Write a release back."""
+        self._releases.update(release, "organization", "id")
+
+    def get(self, organization: str, release: str) -> Release | None:
+        """Return a release by id."""
+        return self._releases.one(releases.c.organization == organization, releases.c.id == release)
+
+    def by_number(self, organization: str, function: str, number: int) -> Release | None:
+        """Return a release by its number."""
+        return self._releases.one(
+            releases.c.organization == organization,
+            releases.c.function == function,
+            releases.c.number == number,
+        )
+
+    def list(self, organization: str, function: str, limit: int) -> tuple[Release, ...]:
+        """Return a function's releases, newest first."""
+        statement = self._releases.select(
+            releases.c.organization == organization, releases.c.function == function
+        )
+        return self._releases.all(statement.order_by(releases.c.number.desc()).limit(limit))
+
+    def last_number(self, organization: str, function: str) -> int:
+        """Return the newest release's number, or 0."""
+        statement = select(func.max(releases.c.number)).where(
+            releases.c.organization == organization, releases.c.function == function
+        )
+        return int(self._connection.execute(statement).scalar_one() or 0)
+
+    def active_of(self, organization: str, function: str) -> tuple[Release, ...]:
+        """Return a function's live and pending releases."""
+        statement = self._releases.select(
+            releases.c.organization == organization,
+            releases.c.function == function,
+            releases.c.state.in_(_ACTIVE),
+        )
+        return self._releases.all(statement.order_by(releases.c.number))
+
+    def live_since(self, organization: str, function: str, since_ms: int) -> tuple[Release, ...]:
+        """Return the releases that received calls at some time after `since_ms`."""
+        statement = self._releases.select(
+            releases.c.organization == organization,
+            releases.c.function == function,
+            releases.c.live_ms > 0,
+            or_(releases.c.ended_ms == 0, releases.c.ended_ms > since_ms),
+        )
+        return self._releases.all(statement)
+
+    def active(self) -> tuple[Release, ...]:
+        """Return every live and pending release over all tenants, for the reconciler alone."""
+        return self._releases.all(
+            self._releases.select(releases.c.state.in_(_ACTIVE)).order_by(releases.c.id)
+        )
+
+
+class ValueRows:
+    """Settings and secrets; rows are only ever added."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._values = Rows(connection, named_values, Value)
+
+    def add(self, value: Value) -> None:
+        """Insert one version of a value."""
+        self._values.add(value)
+
+    def newest(self, organization: str, project: str) -> tuple[Value, ...]:
+        """Return the newest version of each value of a project, removed ones too."""
+        columns = named_values.c
+        newest = (
+            select(columns.kind, columns.stage, columns.name, func.max(columns.number).label("number"))
+            .where(columns.organization == organization, columns.project == project)
+            .group_by(columns.kind, columns.stage, columns.name)
+            .subquery()
+        )
+        statement = self._values.select(
+            columns.organization == organization,
+            columns.project == project,
+            columns.kind == newest.c.kind,
+            columns.stage == newest.c.stage,
+            columns.name == newest.c.name,
+            columns.number == newest.c.number,
+        )
+        return self._values.all(statement.order_by(columns.kind, columns.name, columns.stage))
+
+    def latest(
+        self, organization: str, project: str, kind: ValueKind, stage: Stage, name: str
+    ) -> Value | None:
+        """Return the newest version of one value."""
+        columns = named_values.c
+        statement = self._values.select(
+            columns.organization == organization,
+            columns.project == project,
+            columns.kind == kind,
+            columns.stage == stage,
+            columns.name == name,
+        )
+        found = self._values.all(statement.order_by(columns.number.desc()).limit(1))
+        return found[0] if found else None
+
+    def by_ids(self, ids: Collection[str]) -> dict[str, Value]:
+        """Return these versions of values over all tenants, for the reconciler alone."""
+        found = self._values.all(self._values.select(named_values.c.id.in_(ids)))
+        return {value.id: value for value in found}

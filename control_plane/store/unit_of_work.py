@@ -1,0 +1,81 @@
+"""One transaction over the control database, with the row modules on it.
+
+On SQLite a writing one takes the write lock at once; on PostgreSQL the
+organization's audit head is locked instead (`AuditRows.lock`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from control_plane.errors import Conflict, Unavailable
+from control_plane.store.credential_rows import CredentialRows
+from control_plane.store.function_rows import FunctionRows
+from control_plane.store.identity_rows import IdentityRows
+from control_plane.store.journal_rows import AuditRows, CounterRows, OutboxRows
+from control_plane.store.release_rows import ReleaseRows, ValueRows
+from control_plane.store.version_rows import ReviewRows, VersionRows
+
+__all__ = ["Store", "UnitOfWork"]
+
+
+class UnitOfWork:
+    """The rows of one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.identity = IdentityRows(connection)
+        self.credentials = CredentialRows(connection)
+        self.functions = FunctionRows(connection)
+        self.versions = VersionRows(connection)
+        self.reviews = ReviewRows(connection)
+        self.releases = ReleaseRows(connection)
+        self.values = ValueRows(connection)
+        self.audit = AuditRows(connection)
+        self.outbox = OutboxRows(connection)
+        self.counters = CounterRows(connection)
+
+
+class Store:
+    """Opens transactions on an engine from `engine.create_engine`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        snapshot = {"ingot_read_only": True}
+        if engine.dialect.name == "postgresql":
+            # One statement alone is consistent there; several need the snapshot named.
+            snapshot |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}  # type: ignore[dict-item]
+        self._reading = engine.execution_options(**snapshot)
+
+    @contextmanager
+    def begin(self) -> Iterator[UnitOfWork]:
+        """Open a writing transaction; it commits when the block ends without an error."""
+        with _translated(), self._engine.begin() as connection:
+            yield UnitOfWork(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[UnitOfWork]:
+        """Open a transaction that sees one moment and writes nothing."""
+        with _translated(), self._reading.connect() as connection, connection.begin():
+            yield UnitOfWork(connection)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what callers can act on into the error tree; anything else is a bug and passes."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict(
+            "Somebody else made the same thing at this moment.", hint="Look again, then repeat."
+        ) from error
+    except (OperationalError, PoolTimeoutError) as error:
+        raise Unavailable("The database does not answer.", hint="Try again in a moment.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("The database closed the connection.", hint="Try again.") from error
+        raise
