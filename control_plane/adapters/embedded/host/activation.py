@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from control_plane.adapters.embedded.host.births import Births, Order, StartFailed
-from control_plane.adapters.embedded.host.budget import Holding, Want, decide, next_in_line
 from control_plane.adapters.embedded.host.instance import Failure, Instance
 from control_plane.adapters.embedded.host.interpreters import find_interpreter
 from control_plane.adapters.embedded.host.level1 import Level1
@@ -24,6 +23,7 @@ from control_plane.adapters.embedded.host.refusals import Refusals, refusal
 from control_plane.adapters.embedded.host.specs import missing_layer
 from control_plane.adapters.embedded.host.target import Target
 from control_plane.adapters.embedded.host.template_process import TemplateProcess
+from control_plane.adapters.embedded.host.waiting_line import WaitingLine
 
 __all__ = ["Activation"]
 
@@ -41,7 +41,7 @@ class Activation:
         self._births = births
         self._listeners = listeners
         self._refusals = Refusals(machine.loop)
-        self._waiting: dict[str, Target] = {}
+        self.line = WaitingLine(machine, births, self._evict)
         self.targets: dict[str, Target] = {}
         self.retiring: list[Target] = []
         self.level1 = Level1(machine)
@@ -72,7 +72,9 @@ class Activation:
         if problem is not None:
             self._fail(target, problem, certain=True)
             return None
-        if not self._admitted(target):
+        if not self.line.admit(target):
+            if target.waiting_since is not None:
+                self.disarm(target)
             return None
         template = self.level2.get(target.wanted.id) or self.level1.get(target.wanted.runtime)
         if template is None:
@@ -126,7 +128,8 @@ class Activation:
             self._refuse(target)
 
     def _refuse(self, target: Target) -> None:
-        assert target.listener is not None
+        if target.listener is None:
+            return
         failure = target.failure or Failure("crashed", "the function ended unexpectedly")
         left = target.backoff.waits(self._machine.loop.clock.monotonic())
         content = refusal(failure.code, failure.message, left)
@@ -145,7 +148,8 @@ class Activation:
         return None
 
     def _begin(self, target: Target, template: TemplateProcess) -> Instance | None:
-        assert target.listener is not None
+        if target.listener is None:
+            return None
         order = Order(target.wanted, target.listener, template, self._machine.loop.clock.unix_ms())
         self.disarm(target)
         try:
@@ -180,7 +184,8 @@ class Activation:
         if not target.instances and target.waiters and target.waiting_since is None:
             target.notify(None)
         self.arm(target)
-        self.serve_waiting()
+        if not self.stopping:
+            self.line.serve(self._again)
 
     def _died(self, target: Target, instance: Instance) -> None:
         unborn_of_level2 = instance.level == 2 and not instance.pid
@@ -218,43 +223,6 @@ class Activation:
             self.start(target)
         self.arm(target)
 
-    # Memory
-
-    def serve_waiting(self) -> None:
-        """Give freed memory to whoever is first in line."""
-        if self._waiting and not self.stopping:
-            for want in next_in_line(self._holdings(), self._wants()):
-                target = self._waiting.pop(want.target, None)
-                if target is not None:
-                    since, target.waiting_since = target.waiting_since, None
-                    self._again(target)
-                    if target.waiting_since is not None:
-                        target.waiting_since = since
-
-    def forget_waiting(self, target: Target) -> None:
-        """Take a target out of the line."""
-        self._waiting.pop(target.wanted.id, None)
-        target.waiting_since = None
-
-    def _admitted(self, target: Target) -> bool:
-        now = self._machine.loop.clock.monotonic()
-        wanted = target.wanted
-        want = Want(wanted.id, wanted.organization, wanted.limits.memory_mb, now)
-        others = {waiting.wanted.organization for waiting in self._waiting.values()}
-        verdict = decide(self._machine.config.memory_mb, self._holdings(), want, others)
-        if verdict.admit:
-            return True
-        for identity in verdict.evict:
-            instance = self._births.instances[identity]
-            owner = self.owner(instance)
-            if owner is not None:
-                self.end(owner, instance, "evicted")
-        if not target.accepting:
-            target.waiting_since = now
-            self._waiting[wanted.id] = target
-            self.disarm(target)
-        return False
-
     def owner(self, instance: Instance) -> Target | None:
         """Return the target that an instance belongs to."""
         for target in (self.targets.get(instance.wanted.id), *self.retiring):
@@ -266,30 +234,10 @@ class Activation:
         """Return the wanted targets and those that are ending."""
         return [*self.targets.values(), *self.retiring]
 
-    def _holdings(self) -> list[Holding]:
-        return [
-            Holding(
-                instance.id,
-                instance.wanted.organization,
-                instance.wanted.limits.memory_mb,
-                None
-                if instance.phase != "serving" or any(True for _ in instance.slots.busy())
-                else instance.last_active,
-                instance.phase == "leaving",
-            )
-            for instance in self._births.instances.values()
-        ]
-
-    def _wants(self) -> list[Want]:
-        return [
-            Want(
-                target.wanted.id,
-                target.wanted.organization,
-                target.wanted.limits.memory_mb,
-                target.waiting_since or 0.0,
-            )
-            for target in self._waiting.values()
-        ]
+    def _evict(self, instance: Instance) -> None:
+        owner = self.owner(instance)
+        if owner is not None:
+            self.end(owner, instance, "evicted")
 
     def _cold_start_under_way(self) -> bool:
         return any(instance.phase == "starting" for instance in self._births.instances.values())

@@ -292,5 +292,5 @@ def _call(callbacks: list[Callable[[Instance], None]], instance: Instance) -> No
     for callback in list(callbacks):
         try:
             callback(instance)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the instance's end must be accounted for in any case.
             _log.exception("a callback about instance %s failed", instance.id)

@@ -120,7 +120,7 @@ class _Conversation:
             operation(request, self._say)
         except IngotError as error:
             self._say({"ok": False, "code": error.code, "message": error.message, "field": error.field})
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the other side waits for an answer.
             _log.exception("the operation %s failed", request["op"])
             self._say({"ok": False, "code": "internal", "message": f"{type(error).__name__}: {error}"})
 

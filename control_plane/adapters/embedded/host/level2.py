@@ -12,6 +12,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from control_plane.adapters.embedded.host.level1 import Level1
 from control_plane.adapters.embedded.host.log_pipes import LogPipe
@@ -93,7 +94,7 @@ class Level2:
         for target in list(self._templates):
             self.drop(target)
 
-    def status(self) -> list[dict[str, object]]:
+    def status(self) -> list[dict[str, Any]]:
         """Return what `status` shows."""
         return [
             {"level": 2, "target": key, "state": template.state, "memory_mb": round(template.memory_mb, 1)}

@@ -78,7 +78,8 @@ class LogFiles:
         kept: list[bytes] = []
         for line in lines:
             if size + len(line) > self._day_bytes:
-                text = f"this function's log of {day} is full at {self._day_bytes >> 20} MB; no more is kept today"
+                limit = f"{self._day_bytes >> 20} MB"
+                text = f"this function's log of {day} is full at {limit}; no more is kept today"
                 kept.append(render(LogRecord(text, "warning"), ts_ms, "", ""))
                 self._full.add(key)
                 break

@@ -139,5 +139,5 @@ class Loop:
     def _guarded(self, callback: Callable[[], None]) -> None:
         try:
             callback()
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the other targets must go on.
             _log.exception("a callback of the function host failed")

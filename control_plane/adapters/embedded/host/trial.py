@@ -62,7 +62,6 @@ class Trial:
         self._logs: list[dict[str, Any]] = []
         self._result: dict[str, Any] | None = None
         self._sent_at = 0.0
-        self._exchange: _Exchange | None = None
         self._instance: Instance | None = None
 
     def begin(self, wanted: HostTarget, request: bytes, timeout_s: float) -> None:
@@ -102,7 +101,6 @@ class Trial:
             )
 
     def _send(self) -> None:
-        assert self._exchange is not None
         self._sent_at = self._machine.loop.clock.monotonic()
         self._exchange.start()
 
@@ -129,7 +127,6 @@ class Trial:
 
     def _gone(self, instance: Instance) -> None:
         self._timer.cancel()
-        assert self._exchange is not None
         # What it wrote before it ended is still in the socket.
         self._exchange.finish()
         if self._result is None:

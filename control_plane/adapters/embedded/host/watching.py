@@ -127,9 +127,8 @@ class Watcher:
             self._activation.end(target, instance, "idle")
 
     def _scale(self, target: Target, free: int, now: float, *, inspect: bool) -> None:
-        assert target.listener is not None
-        state = self._machine.diag.ask(target.listener)
-        if state is None:
+        state = self._machine.diag.ask(target.listener) if target.listener is not None else None
+        if state is None or target.listener is None:
             return
         if inspect and state.backlog != self._machine.config.backlog:
             self._listeners.refresh(target.listener)
@@ -180,7 +179,7 @@ class Watcher:
                 self._activation.end(target, instance, "retired")
         if not target.instances:
             self._activation.disarm(target)
-            self._activation.forget_waiting(target)
+            self._activation.line.forget(target)
             if target.listener is not None:
                 target.listener.close()
             self._activation.retiring.remove(target)

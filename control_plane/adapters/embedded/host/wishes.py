@@ -85,7 +85,7 @@ class Wishes:
         self._listeners.unlink(identity)
         self._machine.store.drop(f"listen:{identity}")
         self._activation.level2.drop(identity)
-        self._activation.forget_waiting(target)
+        self._activation.line.forget(target)
         self._activation.retiring.append(target)
         self._activation.arm(target)
         self._activation.on_active()

@@ -1,0 +1,73 @@
+"""Targets that wait for memory, and the admission of new instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from control_plane.adapters.embedded.host.births import Births
+from control_plane.adapters.embedded.host.budget import Holding, Want, decide, next_in_line
+from control_plane.adapters.embedded.host.instance import Instance
+from control_plane.adapters.embedded.host.machine import Machine
+from control_plane.adapters.embedded.host.target import Target
+
+__all__ = ["WaitingLine"]
+
+
+class WaitingLine:
+    """Applies the rules of `budget` to the living instances."""
+
+    def __init__(self, machine: Machine, births: Births, evict: Callable[[Instance], None]) -> None:
+        self._machine = machine
+        self._births = births
+        self._evict = evict
+        self._waiting: dict[str, Target] = {}
+
+    def admit(self, target: Target) -> bool:
+        """Say whether one more instance fits; else make room and put the target in line."""
+        now = self._machine.loop.clock.monotonic()
+        want = _want(target, now)
+        others = {waiting.wanted.organization for waiting in self._waiting.values()}
+        verdict = decide(self._machine.config.memory_mb, self._holdings(), want, others)
+        if verdict.admit:
+            return True
+        for identity in verdict.evict:
+            self._evict(self._births.instances[identity])
+        if not target.accepting:
+            target.waiting_since = now
+            self._waiting[target.wanted.id] = target
+        return False
+
+    def forget(self, target: Target) -> None:
+        """Take a target out of the line."""
+        self._waiting.pop(target.wanted.id, None)
+        target.waiting_since = None
+
+    def serve(self, again: Callable[[Target], None]) -> None:
+        """Give freed memory to whoever is first in line; the others keep their place."""
+        wants = [_want(target, target.waiting_since or 0.0) for target in self._waiting.values()]
+        for want in next_in_line(self._holdings(), wants):
+            target = self._waiting.pop(want.target, None)
+            if target is not None:
+                target.waiting_since = None
+                again(target)
+                if target.waiting_since is not None:
+                    target.waiting_since = want.since
+
+    def _holdings(self) -> list[Holding]:
+        return [_holding(instance) for instance in self._births.instances.values()]
+
+
+def _want(target: Target, since: float) -> Want:
+    wanted = target.wanted
+    return Want(wanted.id, wanted.organization, wanted.limits.memory_mb, since)
+
+
+def _holding(instance: Instance) -> Holding:
+    used = instance.phase != "serving" or any(True for _ in instance.slots.busy())
+    return Holding(
+        instance.id,
+        instance.wanted.organization,
+        instance.wanted.limits.memory_mb,
+        None if used else instance.last_active,
+        instance.phase == "leaving",
+    )
