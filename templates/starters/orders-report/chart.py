@@ -1,6 +1,7 @@
 """Draws a bar chart with Pillow alone."""
 
 import io
+import unicodedata
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -38,8 +39,11 @@ def _shortened(rows):
 
 
 def _fitted(draw, label, font, width):
+    # Pillow's own font has ASCII only, so accents are left off; the JSON keeps the exact name.
+    plain = unicodedata.normalize("NFKD", label)
+    label = "".join(c for c in plain if not unicodedata.combining(c)).encode("ascii", "replace").decode()
     if draw.textlength(label, font=font) <= width:
         return label
-    while label and draw.textlength(label + "…", font=font) > width:
+    while label and draw.textlength(label + "...", font=font) > width:
         label = label[:-1]
-    return label + "…"
+    return label + "..."
