@@ -24,7 +24,7 @@ from control_plane.domain.metering import (
 from control_plane.store.usage_evidence import Evidence, affected_rows, chunked
 from control_plane.store.usage_intake import Intake
 from control_plane.store.usage_rows import EVENT_COLUMNS, HourlySums, event_of_row, row_of_event
-from control_plane.store.usage_statements import add_hourly, add_log_hours, insert_new
+from control_plane.store.usage_statements import add_hourly, add_log_hours, insert_all, insert_new
 from control_plane.store.usage_tables import (
     HOURLY_KEY,
     host_exits,
@@ -90,10 +90,8 @@ class UsageBatch:
         events = [_rate_new(call, early.get(call.id) or ends.get(call.id)) for call in calls]
         evidence = Evidence(self._connection, events)
         events = [evidence.judge(event) for event in events]
-        stored = insert_new(
-            self._connection, usage_events, EVENT_COLUMNS, [row_of_event(event) for event in events]
-        )
-        if stored != len(events):
+        rows = [row_of_event(event) for event in events]
+        if not insert_all(self._connection, usage_events, EVENT_COLUMNS, rows):
             raise Repeated
         for event in events:
             self._sums.add(event)

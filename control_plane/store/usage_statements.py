@@ -1,7 +1,7 @@
-"""The two statements of the usage database that run for every batch, in text.
+"""The statements of the usage database that run for every batch, in text.
 
-Both dialects understand them. They are text, as building them anew for each
-row would cost more than the database does.
+They are text, as building them anew for each row would cost more than the
+database does. Only here the dialects differ.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table
 
 from control_plane.store.usage_tables import HOURLY_KEY, HOURLY_SUMS, log_hours, usage_hourly
 
-__all__ = ["add_hourly", "add_log_hours", "insert_new"]
+__all__ = ["add_hourly", "add_log_hours", "insert_all", "insert_new"]
 
 
 def insert_new(
@@ -24,6 +24,27 @@ def insert_new(
         return 0
     statement = f"{_insert(connection, table, columns)} ON CONFLICT DO NOTHING"
     return connection.exec_driver_sql(statement, list(rows)).rowcount
+
+
+def insert_all(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> bool:
+    """Insert rows of which none should be there yet; False, with the transaction lost, when one is."""
+    if connection.dialect.name != "postgresql" or not rows:
+        return insert_new(connection, table, columns, rows) == len(rows)
+    from psycopg.errors import UniqueViolation
+
+    cursor = connection.connection.cursor()
+    try:
+        # One statement with values for each row would take twice the time.
+        with cursor.copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    except UniqueViolation:
+        return False
+    finally:
+        cursor.close()
+    return True
 
 
 def add_hourly(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
