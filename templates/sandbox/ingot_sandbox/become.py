@@ -106,5 +106,5 @@ def _enter_landlock(base: Base, spec: SandboxSpec, parent: int) -> None:
     confine.signal_on_death_of_subreaper(parent, spec.death_signal)
     base.nested = True
     if base.level == LANDLOCK:
-        landlock.restrict(base.landlock_abi, world.landlock_rules(base, spec, show_self=False))
+        landlock.restrict(base.landlock_abi, world.landlock_rules(base, spec, show_self=True))
     _finish(base, spec)

@@ -1,30 +1,201 @@
-"""Memory and process limits by child groups of this process's own cgroup, v1 or v2."""
+"""Memory and process limits by child groups of this process's own cgroup, v1 or v2.
+
+Used by the function host, not inside the sandbox. Groups that existed before
+are never touched. `cgroup_files` knows where things are; here is what is done.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import errno
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+
+from ingot_sandbox import cgroup_files
 
 __all__ = ["Group", "Groups", "memory_of"]
+
+_REMOVE_WITHIN_S = 2.0
+_KEPT_FREE = 16
 
 
 @dataclass(slots=True)
 class Group:
-    """One child group; reusable after `empty()`."""
+    """One child group: a folder for each controller (one and the same in v2)."""
 
     name: str
-    folders: dict[str, str]
+    version: int
+    memory: str = ""
+    pids: str = ""
+
+    def folders(self) -> list[str]:
+        """Return its folders, each once."""
+        return [folder for folder in dict.fromkeys((self.memory, self.pids)) if folder]
+
+    def add(self, pid: int) -> None:
+        """Move a process (all its threads) into the group."""
+        for folder in self.folders():
+            cgroup_files.write(f"{folder}/cgroup.procs", str(pid))
+
+    def members(self) -> list[int]:
+        """Return the processes in the group."""
+        return [int(line) for line in cgroup_files.read(f"{self.folders()[0]}/cgroup.procs").split()]
+
+    def limit(self, memory_mb: int, processes: int) -> None:
+        """Set the limits; a memory limit includes swap where the kernel counts it."""
+        if self.memory:
+            cgroup_files.limit_memory(self.memory, self.version, memory_mb << 20)
+        if self.pids:
+            cgroup_files.write(f"{self.pids}/pids.max", str(processes))
+
+    def peak(self) -> int:
+        """Return the most memory used so far, in bytes; 0 where the kernel does not say."""
+        return cgroup_files.number(self.memory, "memory.max_usage_in_bytes", "memory.peak", self.version)
+
+    def current(self) -> int:
+        """Return the memory in use, in bytes; 0 where memory is not counted."""
+        return cgroup_files.number(self.memory, "memory.usage_in_bytes", "memory.current", self.version)
+
+    def out_of_memory_kills(self) -> int:
+        """Return how many processes the kernel killed for the memory limit."""
+        return cgroup_files.out_of_memory_kills(self.memory, self.version)
+
+    def kill(self) -> None:
+        """Kill every process in the group; repeats until a fork bomb has no member left."""
+        if self.version == 2:
+            with contextlib.suppress(OSError):
+                cgroup_files.write(f"{self.folders()[0]}/cgroup.kill", "1")
+                return
+        end = time.monotonic() + _REMOVE_WITHIN_S
+        while (members := self.members()) and time.monotonic() < end:
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
+@dataclass(slots=True)
 class Groups:
-    """All groups of one host process, below one folder of its own cgroup."""
+    """All groups of one host process, below one folder `name` (`ingot-<id>`) of its own cgroup."""
 
-    def __init__(self, name: str) -> None:
-        """`name` is `ingot-<id>`; nothing is created yet. `memory` and `pids` say what is limited."""
-        self.name = name
-        self.memory = False
-        self.pids = False
+    name: str
+    version: int = 0
+    memory: bool = False
+    pids: bool = False
+    why: str = ""
+    _top: Group = field(init=False)
+    _free: list[Group] = field(default_factory=list)
+    _made: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the common folder for each controller that can be used."""
+        self._top = Group(self.name, 0)
+        try:
+            self.version, homes = cgroup_files.homes()
+        except OSError as error:
+            self.why = str(error)
+            return
+        self._top.version = self.version
+        for controller, home in homes.items():
+            try:
+                setattr(self._top, controller, cgroup_files.child(home, self.name, self.version))
+            except OSError as error:
+                self.why = f"{home}: {error.strerror}"
+        self.memory, self.pids = bool(self._top.memory), bool(self._top.pids)
+
+    def explain(self) -> list[tuple[str, bool, str]]:
+        """Return (fact, holds, sentence) for `ingot doctor`."""
+        memory = "Each instance's memory is limited by a cgroup of its own."
+        fallback = f"No memory cgroup can be made ({self.why}): a data limit and the host's watch stand in."
+        counted = "Each instance's processes and threads are limited by a cgroup of its own."
+        shared = f"No pids cgroup can be made ({self.why}): a limit for each user or template stands in."
+        return [
+            ("cgroup_memory", self.memory, memory if self.memory else fallback),
+            ("cgroup_pids", self.pids, counted if self.pids else shared),
+        ]
+
+    def acquire(self, memory_mb: int, processes: int) -> Group | None:
+        """Return an empty group with these limits, or None where no controller can be used."""
+        if not self._top.folders():
+            return None
+        group = self._free.pop() if self._free else self._new()
+        group.limit(memory_mb, processes)
+        return group
+
+    def release(self, group: Group) -> bool:
+        """Give back a group whose processes have ended; False if some are left (kill and try again)."""
+        if group.members():
+            return False
+        if len(self._free) < _KEPT_FREE and cgroup_files.forget(group.memory, group.version):
+            self._free.append(group)
+            return True
+        return _remove(group)
+
+    def of_process(self, pid: int) -> Group | None:
+        """Return the group of a process that an earlier host placed, to adopt it again."""
+        for line in cgroup_files.read(f"/proc/{pid}/cgroup").splitlines():
+            parts = line.split(":", 2)[2].split("/")
+            if self.name in parts[:-1]:
+                name = parts[parts.index(self.name) + 1]
+                return Group(name, self.version, *self._folders(name))
+        return None
+
+    def close(self) -> None:
+        """Remove every empty group of this host and the common folder; occupied ones stay."""
+        self._free.clear()
+        for folder in self._top.folders():
+            for name in sorted(os.listdir(folder)):
+                if os.path.isdir(f"{folder}/{name}"):
+                    _remove_folder(f"{folder}/{name}")
+        _remove(self._top)
+
+    def _folders(self, name: str) -> tuple[str, str]:
+        top = self._top
+        return (f"{top.memory}/{name}" if top.memory else "", f"{top.pids}/{name}" if top.pids else "")
+
+    def _new(self) -> Group:
+        while True:
+            self._made += 1
+            group = Group(f"i{self._made}", self.version, *self._folders(f"i{self._made}"))
+            try:
+                for folder in group.folders():
+                    os.mkdir(folder)
+            except FileExistsError:
+                # Left by an earlier host of this name whose instances still run.
+                continue
+            return group
+
+
+def _remove(group: Group) -> bool:
+    return all([_remove_folder(folder) for folder in group.folders()])
+
+
+def _remove_folder(folder: str) -> bool:
+    # The kernel empties a group a moment after the last process was reaped.
+    end = time.monotonic() + _REMOVE_WITHIN_S
+    while True:
+        try:
+            os.rmdir(folder)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno != errno.EBUSY or cgroup_files.occupied(folder) or time.monotonic() > end:
+                return False
+            time.sleep(0.002)
+        else:
+            return True
 
 
 def memory_of(pid: int) -> int:
-    """Return the bytes of private memory (anonymous and shared-memory pages) of one process."""
-    raise NotImplementedError
+    """Return the bytes of private memory of one process: anonymous, shared-memory and swapped pages.
+
+    For hosts without a memory cgroup. Pages shared with the template since the
+    fork count too, as the function's author would count them. 0 if it has ended.
+    """
+    total = 0
+    with contextlib.suppress(OSError):
+        for line in cgroup_files.read(f"/proc/{pid}/status").splitlines():
+            if line.startswith(("RssAnon:", "RssShmem:", "VmSwap:")):
+                total += int(line.split()[1]) << 10
+    return total

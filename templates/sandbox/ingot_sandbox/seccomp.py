@@ -12,7 +12,7 @@ from __future__ import annotations
 from ingot_sandbox import bpf, kernel, syscalls
 from ingot_sandbox.spec import LANDLOCK
 
-__all__ = ["instance_filter", "install", "template_filter"]
+__all__ = ["install", "instance_filter", "template_filter"]
 
 _EPERM, _ENOSYS = 1, 38
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
@@ -27,32 +27,13 @@ _DATAGRAM_BIT = 2  # set in SOCK_DGRAM and SOCK_RAW, not in SOCK_STREAM and SOCK
 _SECCOMP_NEW_LISTENER = 8
 _QUERY_PERSONALITY = 0xFFFF_FFFF
 
-_REFUSED = """
-    ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp perf_event_open
-    add_key request_key keyctl bpf userfaultfd
-    pivot_root chroot umount2 open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick
-    mount_setattr statmount listmount open_by_handle_at name_to_handle_at quotactl quotactl_fd acct
-    socket bind connect recvmsg recvmmsg
-    kexec_load kexec_file_load reboot swapon swapoff init_module finit_module delete_module
-    settimeofday adjtimex clock_settime clock_adjtime sethostname setdomainname syslog vhangup
-    iopl ioperm fanotify_init fanotify_mark migrate_pages move_pages
-""".split()  # fmt: skip
+_REFUSED = ["ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp", "perf_event_open", "add_key", "request_key", "keyctl", "bpf", "userfaultfd", "pivot_root", "chroot", "umount2", "open_tree", "open_tree_attr", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "statmount", "listmount", "open_by_handle_at", "name_to_handle_at", "quotactl", "quotactl_fd", "acct", "socket", "bind", "connect", "recvmsg", "recvmmsg", "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "init_module", "finit_module", "delete_module", "settimeofday", "adjtimex", "clock_settime", "clock_adjtime", "sethostname", "setdomainname", "syslog", "vhangup", "iopl", "ioperm", "fanotify_init", "fanotify_mark", "migrate_pages", "move_pages"]  # fmt: skip
 
 # Libraries probe these and fall back when the kernel "does not have" them.
-_ABSENT = """
-    clone3 io_uring_setup io_uring_enter io_uring_register modify_ldt
-    _sysctl afs_syscall create_module get_kernel_syms getpmsg lookup_dcookie nfsservctl putpmsg
-    query_module security sysfs tuxcall uselib ustat vserver
-""".split()  # fmt: skip
+_ABSENT = ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "modify_ldt", "_sysctl", "afs_syscall", "create_module", "get_kernel_syms", "getpmsg", "lookup_dcookie", "nfsservctl", "putpmsg", "query_module", "security", "sysfs", "tuxcall", "uselib", "ustat", "vserver"]  # fmt: skip
 
 # Level landlock has the host's processes and metadata in reach: these would touch them.
-_REFUSED_WITHOUT_NAMESPACES = """
-    fork vfork execve execveat pidfd_open pidfd_send_signal tkill
-    chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat mknod mknodat
-    utime utimes futimesat utimensat truncate inotify_add_watch
-    setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat
-    shmget semget msgget mq_open setpgid
-""".split()  # fmt: skip
+_REFUSED_WITHOUT_NAMESPACES = ["fork", "vfork", "execve", "execveat", "pidfd_open", "pidfd_send_signal", "tkill", "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "mknod", "mknodat", "utime", "utimes", "futimesat", "utimensat", "truncate", "inotify_add_watch", "setxattr", "lsetxattr", "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr", "removexattrat", "shmget", "semget", "msgget", "mq_open", "setpgid"]  # fmt: skip
 
 # (call, index of the argument that names a process): only the caller itself.
 _ONLY_SELF = (("kill", 0), ("tgkill", 0), ("rt_sigqueueinfo", 0), ("rt_tgsigqueueinfo", 0))
