@@ -11,6 +11,7 @@ from control_plane.services.audit import Audit
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
 from control_plane.services.functions import Functions
+from control_plane.services.idempotency import Idempotency
 from control_plane.services.projects import Organizations, Projects
 from control_plane.services.releases import Releases
 from control_plane.services.reviews import Reviews
@@ -18,6 +19,7 @@ from control_plane.services.sessions import Sessions
 from control_plane.services.settings import Settings
 from control_plane.services.test_runs import TestRuns
 from control_plane.services.tokens import Tokens
+from control_plane.services.usage import Usage
 from control_plane.services.versions import Versions
 
 __all__ = ["Services"]
@@ -34,6 +36,7 @@ class Services:
     drafts: Drafts
     events: Events
     functions: Functions
+    idempotency: Idempotency
     organizations: Organizations
     projects: Projects
     releases: Releases
@@ -42,4 +45,5 @@ class Services:
     settings: Settings
     test_runs: TestRuns
     tokens: Tokens
+    usage: Usage
     versions: Versions

@@ -42,6 +42,7 @@ __all__ = [
     "draft_edits",
     "drafts",
     "functions",
+    "idempotency_keys",
     "login_failures",
     "metadata",
     "named_values",
@@ -240,7 +241,7 @@ versions = Table(
     _text("function"),
     _number("number"),
     _text("digest"),
-    _json("manifest", Mapping[str, Any]),
+    Column("manifest_text", Text, nullable=False),
     _json("declaration", Declaration),
     _json("files", tuple[DraftFile, ...]),
     Column("lock", Text, nullable=False),
@@ -362,3 +363,16 @@ outbox = Table(
 )
 
 counters = Table("counters", metadata, _text("name", key=True), _number("value"))
+
+# The first attempt with each Idempotency-Key, for a day.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _text("organization", key=True),
+    _text("user", key=True),
+    _text("key", key=True),
+    _text("fingerprint"),
+    _number("created_ms"),
+    _number("status"),
+    Column("answer", Text, nullable=False),
+)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from control_plane.errors import Conflict, Unavailable
 from control_plane.store.credential_rows import CredentialRows
 from control_plane.store.function_rows import FunctionRows
+from control_plane.store.idempotency_rows import IdempotencyRows
 from control_plane.store.identity_rows import IdentityRows
 from control_plane.store.journal_rows import AuditRows, CounterRows, OutboxRows
 from control_plane.store.release_rows import ReleaseRows, ValueRows
@@ -38,6 +39,7 @@ class UnitOfWork:
         self.audit = AuditRows(connection)
         self.outbox = OutboxRows(connection)
         self.counters = CounterRows(connection)
+        self.idempotency = IdempotencyRows(connection)
 
 
 class Store:

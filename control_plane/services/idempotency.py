@@ -1,0 +1,59 @@
+"""Lets a caller repeat a creating request without creating twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from control_plane.domain.idempotency import KEPT_MS, Attempt
+from control_plane.domain.identity import Actor
+from control_plane.ports import Sealer
+from control_plane.services.changes import Changes
+
+__all__ = ["Answer", "Idempotency"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered to the first attempt."""
+
+    status: int
+    content_type: str
+    body: str
+
+
+class Idempotency:
+    """Use cases about repeated requests."""
+
+    def __init__(self, changes: Changes, sealer: Sealer) -> None:
+        self._changes = changes
+        self._sealer = sealer
+
+    def begin(self, actor: Actor, key: str, fingerprint: str) -> Answer | None:
+        """Return the answer of the first attempt, or None when this is the first one.
+
+        Raises KeyReused for another request with the key, KeyInUse while the
+        first attempt runs.
+        """
+        with self._changes.change(actor, "idempotency.begin") as change:
+            rows = change.unit.idempotency
+            known = rows.get(actor.organization, actor.user, key)
+            if known is not None and known.repeated(fingerprint, change.now_ms):
+                return Answer(**json.loads(self._sealer.open(actor.organization, known.answer)))
+            rows.drop_before(actor.organization, change.now_ms - KEPT_MS)
+            rows.put(Attempt(actor.organization, actor.user, key, fingerprint, change.now_ms))
+        return None
+
+    def end(self, actor: Actor, key: str, answer: Answer) -> None:
+        """Remember the answer, sealed, for a day."""
+        plain = {"status": answer.status, "content_type": answer.content_type, "body": answer.body}
+        sealed = self._sealer.seal(actor.organization, json.dumps(plain).encode())
+        with self._changes.change(actor, "idempotency.end") as change:
+            known = change.unit.idempotency.get(actor.organization, actor.user, key)
+            if known is not None:
+                change.unit.idempotency.put(known.ended(answer.status, sealed))
+
+    def abandon(self, actor: Actor, key: str) -> None:
+        """Forget an attempt that failed, so that a corrected one may use the key."""
+        with self._changes.change(actor, "idempotency.abandon") as change:
+            change.unit.idempotency.drop(actor.organization, actor.user, key)

@@ -1,0 +1,49 @@
+"""Rows of first attempts with an Idempotency-Key."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete
+
+from control_plane.domain.idempotency import Attempt
+from control_plane.store.rows import Rows
+from control_plane.store.tables import idempotency_keys
+
+__all__ = ["IdempotencyRows"]
+
+
+class IdempotencyRows:
+    """What is remembered of requests that may be repeated."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._attempts = Rows(connection, idempotency_keys, Attempt)
+
+    def get(self, organization: str, user: str, key: str) -> Attempt | None:
+        """Return the first attempt with this key, if there was one."""
+        table = idempotency_keys.c
+        return self._attempts.one(
+            table.organization == organization, table.user == user, table.key == key
+        )
+
+    def put(self, attempt: Attempt) -> None:
+        """Write the attempt in place of any with the same key."""
+        self.drop(attempt.organization, attempt.user, attempt.key)
+        self._attempts.add(attempt)
+
+    def drop(self, organization: str, user: str, key: str) -> None:
+        """Forget an attempt."""
+        table = idempotency_keys.c
+        self._connection.execute(
+            delete(idempotency_keys).where(
+                table.organization == organization, table.user == user, table.key == key
+            )
+        )
+
+    def drop_before(self, organization: str, created_ms: int) -> None:
+        """Forget an organization's attempts that are older."""
+        table = idempotency_keys.c
+        self._connection.execute(
+            delete(idempotency_keys).where(
+                table.organization == organization, table.created_ms < created_ms
+            )
+        )
