@@ -9,6 +9,8 @@ listener's and its own number in them and installs them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ingot_sandbox import bpf, kernel, syscalls
 from ingot_sandbox.spec import LANDLOCK
 
@@ -27,13 +29,40 @@ _DATAGRAM_BIT = 2  # set in SOCK_DGRAM and SOCK_RAW, not in SOCK_STREAM and SOCK
 _SECCOMP_NEW_LISTENER = 8
 _QUERY_PERSONALITY = 0xFFFF_FFFF
 
-_REFUSED = ["ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp", "perf_event_open", "add_key", "request_key", "keyctl", "bpf", "userfaultfd", "pivot_root", "chroot", "umount2", "open_tree", "open_tree_attr", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "statmount", "listmount", "open_by_handle_at", "name_to_handle_at", "quotactl", "quotactl_fd", "acct", "socket", "bind", "connect", "recvmsg", "recvmmsg", "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "init_module", "finit_module", "delete_module", "settimeofday", "adjtimex", "clock_settime", "clock_adjtime", "sethostname", "setdomainname", "syslog", "vhangup", "iopl", "ioperm", "fanotify_init", "fanotify_mark", "migrate_pages", "move_pages"]  # fmt: skip
+_REFUSED = (
+    # Looking into or acting on other processes.
+    *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp"),
+    *("perf_event_open", "migrate_pages", "move_pages"),
+    # Parts of the kernel with a long history of holes.
+    *("add_key", "request_key", "keyctl", "bpf", "userfaultfd", "fanotify_init", "fanotify_mark"),
+    # Another view of the files.
+    *("pivot_root", "chroot", "umount2", "open_tree", "open_tree_attr", "move_mount", "mount_setattr"),
+    *("fsopen", "fsconfig", "fsmount", "fspick", "statmount", "listmount"),
+    *("open_by_handle_at", "name_to_handle_at"),
+    # Sockets; receiving descriptors is refused for the listener's sake (see _listener).
+    *("socket", "bind", "connect", "recvmsg", "recvmmsg"),
+    # The machine.
+    *("kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "init_module", "finit_module"),
+    *("delete_module", "settimeofday", "adjtimex", "clock_settime", "clock_adjtime", "sethostname"),
+    *("setdomainname", "syslog", "vhangup", "iopl", "ioperm", "quotactl", "quotactl_fd", "acct"),
+)
 
 # Libraries probe these and fall back when the kernel "does not have" them.
-_ABSENT = ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "modify_ldt", "_sysctl", "afs_syscall", "create_module", "get_kernel_syms", "getpmsg", "lookup_dcookie", "nfsservctl", "putpmsg", "query_module", "security", "sysfs", "tuxcall", "uselib", "ustat", "vserver"]  # fmt: skip
+_ABSENT = (
+    *("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "modify_ldt", "_sysctl"),
+    *("afs_syscall", "create_module", "get_kernel_syms", "getpmsg", "lookup_dcookie", "nfsservctl"),
+    *("putpmsg", "query_module", "security", "sysfs", "tuxcall", "uselib", "ustat", "vserver"),
+)
 
 # Level landlock has the host's processes and metadata in reach: these would touch them.
-_REFUSED_WITHOUT_NAMESPACES = ["fork", "vfork", "execve", "execveat", "pidfd_open", "pidfd_send_signal", "tkill", "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "mknod", "mknodat", "utime", "utimes", "futimesat", "utimensat", "truncate", "inotify_add_watch", "setxattr", "lsetxattr", "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr", "removexattrat", "shmget", "semget", "msgget", "mq_open", "setpgid"]  # fmt: skip
+_REFUSED_WITHOUT_NAMESPACES = (
+    *("fork", "vfork", "execve", "execveat", "pidfd_open", "pidfd_send_signal", "tkill", "setpgid"),
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
+    *("mknod", "mknodat", "utime", "utimes", "futimesat", "utimensat", "truncate", "inotify_add_watch"),
+    *("setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
+    *("removexattr", "lremovexattr", "fremovexattr", "removexattrat"),
+    *("shmget", "semget", "msgget", "mq_open"),
+)
 
 # (call, index of the argument that names a process): only the caller itself.
 _ONLY_SELF = (("kill", 0), ("tgkill", 0), ("rt_sigqueueinfo", 0), ("rt_tgsigqueueinfo", 0))
@@ -64,7 +93,7 @@ class _Rules:
         if (number := syscalls.number(name, self.arch)) is not None:
             self.checks.setdefault(number, []).extend(code)
 
-    def answer(self, names: list[str], errno: int) -> None:
+    def answer(self, names: Iterable[str], errno: int) -> None:
         for name in names:
             self.check(name, bpf.always(bpf.error(errno)))
 
@@ -75,8 +104,9 @@ class _Rules:
 _REFUSE = bpf.error(_EPERM)
 
 
-def _common(rules: _Rules) -> None:
-    rules.answer(_REFUSED, _EPERM)
+def _common(rules: _Rules, receives: bool = False) -> None:
+    # A template gets the descriptors of each new instance by recvmsg on its control socket.
+    rules.answer([name for name in _REFUSED if not (receives and name == "recvmsg")], _EPERM)
     rules.answer(_ABSENT, _ENOSYS)
     rules.check("clone", bpf.argument_has(0, _CLONE_NEW_ANY, _REFUSE))
     rules.check("socketpair", bpf.argument_not_in(0, (_AF_UNIX,), _REFUSE))
@@ -143,7 +173,7 @@ def template_filter(level: str, arch: str = "") -> bpf.Program:
     user namespace is refused, so import-time code gains no capability.
     """
     rules = _Rules(arch)
-    _common(rules)
+    _common(rules, receives=True)
     rules.answer(["listen"], _EPERM)
     if level == LANDLOCK:
         rules.answer(["mount", "unshare", "setns"], _EPERM)
