@@ -67,13 +67,11 @@ class Births:
             raise StartFailed("crashed", f"a secret cannot be opened: {error}") from error
         spec["profile"] = order.one_shot
         instance, theirs, log_end = self._make(order, uid)
+        data_mb = 0 if machine.groups.limited else order.wanted.limits.memory_mb
+        sandbox = sandbox_of(machine.config, order.wanted, uid, data_mb)
         spec_descriptor = seal(spec)
         handed = template.send(
-            {
-                "op": "spawn",
-                "instance": instance.id,
-                "sandbox": sandbox_of(machine.config, order.wanted, uid),
-            },
+            {"op": "spawn", "instance": instance.id, "sandbox": sandbox},
             [spec_descriptor, order.listener.fileno(), instance.slots.descriptor, log_end, theirs.fileno()],
         )
         os.close(spec_descriptor)

@@ -142,7 +142,9 @@ class Level2:
         log_descriptor, log_end = os.pipe2(os.O_CLOEXEC)
         log = LogPipe(log_descriptor, wanted.function, wanted.version, identity)
         template = TemplateProcess(identity, 2, wanted.id, ours, uid=uid, log=log)
-        order = {"op": "become", "template": identity, "sandbox": sandbox_of(machine.config, wanted, uid)}
+        data_mb = 0 if machine.groups.limited else wanted.limits.memory_mb
+        sandbox = sandbox_of(machine.config, wanted, uid, data_mb)
+        order = {"op": "become", "template": identity, "sandbox": sandbox}
         handed = template1.send(order, [spec_descriptor, theirs.fileno(), log_end])
         for descriptor in (spec_descriptor, log_end):
             os.close(descriptor)

@@ -6,41 +6,16 @@ One object instead of eight parameters. It holds no targets and decides nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
-
 from control_plane.adapters.embedded.host.config import HostConfig
 from control_plane.adapters.embedded.host.log_pipes import LogPipes
 from control_plane.adapters.embedded.host.loop import Loop
+from control_plane.adapters.embedded.host.memory_groups import MemoryGroups
 from control_plane.adapters.embedded.host.reaper import Reaper
 from control_plane.adapters.embedded.host.records import Records
 from control_plane.adapters.embedded.host.store_client import DescriptorStore
 from control_plane.adapters.embedded.host.unix_diag import UnixDiag
 
-__all__ = ["Machine", "MemoryGroups", "UserIds"]
-
-
-class MemoryGroups(Protocol):
-    """Control groups that bound what an instance uses; the sandbox package makes them."""
-
-    def place(self, pid: int, memory_mb: int) -> Any:
-        """Move a process into a group of its own; None where groups cannot be made."""
-        ...
-
-    def adopt(self, pid: int) -> Any:
-        """Find the group of a process from before a restart; None when it has none."""
-        ...
-
-    def peak_mb(self, group: Any) -> float:
-        """Return the highest memory use so far, 0 when unknown."""
-        ...
-
-    def out_of_memory(self, group: Any) -> bool:
-        """Say whether the kernel killed in this group for lack of memory."""
-        ...
-
-    def release(self, group: Any) -> None:
-        """End what is left in the group and give it back."""
-        ...
+__all__ = ["Machine", "UserIds"]
 
 
 class UserIds:

@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 
 from control_plane.adapters.embedded.host.activation import Activation
 from control_plane.adapters.embedded.host.adoption import adopt_all
@@ -26,7 +27,7 @@ from control_plane.adapters.embedded.host.log_files import LogFiles
 from control_plane.adapters.embedded.host.log_pipes import LogPipes
 from control_plane.adapters.embedded.host.loop import Loop, SystemClock
 from control_plane.adapters.embedded.host.machine import Machine, UserIds
-from control_plane.adapters.embedded.host.memory_groups import NoGroups
+from control_plane.adapters.embedded.host.memory_groups import MemoryGroups
 from control_plane.adapters.embedded.host.operations import Operations
 from control_plane.adapters.embedded.host.reaper import Reaper, become_subreaper
 from control_plane.adapters.embedded.host.records import Records
@@ -70,7 +71,7 @@ class _Host:
             records=Records(config.folder / "records.log"),
             reaper=Reaper(store),
             diag=UnixDiag(),
-            groups=NoGroups(),
+            groups=MemoryGroups(config.sandbox, _group_name(config)),
             uids=UserIds(config.uid_base, config.uid_count),
             supervised=supervised,
         )
@@ -116,6 +117,7 @@ class _Host:
     def close(self) -> None:
         """Release what the process holds."""
         self.activation.level1.stop()
+        self.machine.groups.close()
         self.machine.records.close()
         self.machine.diag.close()
         self.loop.close()
@@ -154,6 +156,10 @@ def _filled_in(config: HostConfig) -> HostConfig:
     for folder in (config.folder / "logs", config.sockets):
         folder.mkdir(parents=True, exist_ok=True)
     return replace(config, memory_mb=config.memory_mb or default_memory_mb())
+
+
+def _group_name(config: HostConfig) -> str:
+    return f"ingot-{sha256(str(config.folder).encode()).hexdigest()[:10]}"
 
 
 def _raise_descriptor_limit() -> None:

@@ -1,32 +1,85 @@
-"""Control groups of instances, by the sandbox package; or none where they cannot be made."""
+"""Control groups of instances, made by the sandbox package; none where they cannot be made.
+
+The package lies beside the templates, not on this process's import path, so
+it is loaded from the configured folder.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import logging
+import sys
+from pathlib import Path
 from typing import Any
 
-__all__ = ["NoGroups"]
+__all__ = ["MemoryGroups"]
+
+_log = logging.getLogger(__name__)
+_PROCESSES = 64
 
 
-class NoGroups:
-    """No group can be made here: limits are resource limits, peaks come from the reaper."""
+class MemoryGroups:
+    """One group for each process that runs user code."""
 
-    limited = False
+    def __init__(self, sandbox: Path, name: str) -> None:
+        """`name` is the same for every host of one data folder, so that a restart finds its groups."""
+        if str(sandbox) not in sys.path:
+            sys.path.append(str(sandbox))
+        self._groups: Any = importlib.import_module("ingot_sandbox.cgroups").Groups(name)
+        # Without a memory group the sandbox sets a data limit instead.
+        self.limited = bool(self._groups.memory)
+        # Groups whose last process the kernel has not let go of yet.
+        self._late: list[Any] = []
 
     def place(self, pid: int, memory_mb: int) -> Any:
-        """Return None."""
-        return None
+        """Move a process into a group of its own; None where groups cannot be made."""
+        try:
+            group = self._groups.acquire(memory_mb, _PROCESSES)
+            if group is not None:
+                group.add(pid)
+        except OSError as error:
+            _log.warning("process %d has no control group: %s", pid, error)
+            return None
+        return group
 
     def adopt(self, pid: int) -> Any:
-        """Return None."""
-        return None
+        """Find the group of a process from before a restart."""
+        try:
+            return self._groups.of_process(pid)
+        except OSError:
+            return None
 
     def peak_mb(self, group: Any) -> float:
-        """Return 0."""
+        """Return the highest memory use so far, 0 when unknown."""
+        with contextlib.suppress(OSError, ValueError):
+            return float(group.peak()) / (1 << 20)
         return 0.0
 
     def out_of_memory(self, group: Any) -> bool:
-        """Return False."""
+        """Say whether the kernel killed in this group for lack of memory."""
+        with contextlib.suppress(OSError, ValueError):
+            return int(group.out_of_memory_kills()) > 0
         return False
 
     def release(self, group: Any) -> None:
-        """Do nothing."""
+        """End what is left in the group and give it back, now or with a later one."""
+        self._late.append(group)
+        late, self._late = self._late, []
+        for candidate in late:
+            if not self._released(candidate):
+                self._late.append(candidate)
+
+    def close(self) -> None:
+        """Remove every group that is empty."""
+        with contextlib.suppress(OSError):
+            self._groups.close()
+
+    def _released(self, group: Any) -> bool:
+        try:
+            if group.members():
+                group.kill()
+                return False
+            return bool(self._groups.release(group))
+        except OSError:
+            return False

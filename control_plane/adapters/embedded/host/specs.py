@@ -42,13 +42,14 @@ def spec_of(config: HostConfig, target: HostTarget, uid: int | None, *, secrets:
     return spec
 
 
-def sandbox_of(config: HostConfig, target: HostTarget, uid: int | None) -> dict[str, Any]:
+def sandbox_of(config: HostConfig, target: HostTarget, uid: int | None, data_mb: int) -> dict[str, Any]:
     """Return what a template needs to confine a fork: nothing secret, as it stays in its memory."""
     return {
         "layers": _paths(config, target),
         "uid": -1 if uid is None else uid,
         "gid": -1 if uid is None else uid,
         "tmp_mb": config.tmp_mb,
+        "data_mb": data_mb,
     }
 
 

@@ -93,7 +93,6 @@ class Wishes:
     def restart(self, identity: str) -> None:
         """End the target's instances gracefully; the next connection starts anew."""
         target = self._activation.targets[identity]
-        self._activation.level2.drop(identity)
         target.backoff.succeeded()
         target.failure = None
         for instance in list(target.instances.values()):
@@ -111,6 +110,7 @@ class Wishes:
         same_code = replace(wanted, warm=target.wanted.warm, limits=limits) == target.wanted
         target.wanted = wanted
         if not same_code:
+            self._activation.level2.drop(wanted.id)
             self.restart(wanted.id)
         if wanted.warm:
             self._activation.level2.want(wanted, only_if_room=True)
