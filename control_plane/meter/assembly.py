@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from control_plane.domain.metering import Call, InstanceStart
@@ -19,6 +20,7 @@ _Record = TypeVar("_Record")
 _ACCESS_BEGIN: Final = b'{"v":"1",'
 _HOST_BEGIN: Final = b'{"v":1,'
 _SAMPLE: Final = 256
+_MOST_REJECTS: Final = 1_000
 
 
 def add_access_chunk(intake: Intake, chunk: Chunk) -> int:
@@ -86,5 +88,11 @@ class _Lines:
         return found
 
     def _reject(self, position: int, length: int, reason: str, data: bytes) -> None:
-        sample = data.lstrip(b"\0")[:_SAMPLE]
-        self._intake.rejects.append(Reject(self._source, position, length, reason[:200], sample))
+        rejects = self._intake.rejects
+        if len(rejects) < _MOST_REJECTS:
+            sample = data.lstrip(b"\0")[:_SAMPLE]
+            rejects.append(Reject(self._source, position, length, reason[:200], sample))
+            return
+        # Damage without end must not fill memory and disk: the last one stands for all that follow.
+        last = rejects[-1]
+        rejects[-1] = replace(last, length=last.length + length, reason="more of the same")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,8 @@ __all__ = ["Chunk", "LogChanged", "LogFollower"]
 
 # Twice what the gateway writes at most; more without a newline is damage.
 _LONGEST_PIECE: Final = 128 * 1024
-_TAIL: Final = 64
+# Holds at least the last line's id as a rule, and is less than what the hole puncher spares.
+_TAIL: Final = 4096
 
 
 class LogChanged(Conflict):
@@ -82,9 +84,8 @@ class LogFollower:
 
     def mark_after(self, chunk: Chunk, lines: int) -> LogMark:
         """Return the mark that stands for `chunk` being counted."""
-        tail = os.pread(self._descriptor, min(_TAIL, chunk.end), max(chunk.end - _TAIL, 0))
         counted = (self.mark.lines if self.mark else 0) + lines
-        return LogMark(self.source, chunk.end, counted, tail)
+        return LogMark(self.source, chunk.end, counted, self._tail_digest(chunk.end))
 
     def settle(self) -> None:
         """Make the log durable as far as it was written.
@@ -130,9 +131,12 @@ class LogFollower:
             return 0
         if status.st_size < mark.position:
             raise self._changed(f"was cut to {status.st_size} bytes")
-        if os.pread(self._descriptor, len(mark.tail), mark.position - len(mark.tail)) != mark.tail:
+        if self._tail_digest(mark.position) != mark.tail_digest:
             raise self._changed("is another file than the one counted so far")
         return mark.position
+
+    def _tail_digest(self, position: int) -> bytes:
+        return sha256(os.pread(self._descriptor, min(_TAIL, position), max(position - _TAIL, 0))).digest()
 
     def _data_after(self, position: int) -> int:
         try:

@@ -17,14 +17,14 @@ HOST_RECORDS: Final = "host"
 class LogMark:
     """How far a log is counted.
 
-    `tail` is what stands just before `position`. It tells the file apart from
-    every other one, also after a restore or when device numbers change.
+    `tail_digest` is the SHA-256 of what stands just before `position`. It tells the file
+    apart from every other one, also after a restore or when device numbers change.
     """
 
     source: str
     position: int
     lines: int
-    tail: bytes
+    tail_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,11 @@ def _count_positive(column: ColumnElement[int]) -> ColumnElement[int]:
 
 def _move_marks(connection: Connection, steps: list[Step]) -> None:
     for step in steps:
-        after = {"position": step.after.position, "lines": step.after.lines, "tail": step.after.tail}
+        after = {
+            "position": step.after.position,
+            "lines": step.after.lines,
+            "tail_digest": step.after.tail_digest,
+        }
         if step.before is None:
             try:
                 connection.execute(insert(log_offsets).values(source=step.after.source, **after))

@@ -149,15 +149,15 @@ host_exits = Table(
     Index("host_exits_at", "at_ms"),
 )
 
-# How far each log is counted. `tail` is what stands just before `position`, so that
-# a replaced file cannot pass for this one.
+# How far each log is counted. `tail_digest` is of what stands just before `position`, so
+# that a replaced file cannot pass for this one.
 log_offsets = Table(
     "log_offsets",
     metadata,
     Column("source", String, primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("lines", BigInteger, nullable=False),
-    Column("tail", LargeBinary, nullable=False),
+    Column("tail_digest", LargeBinary, nullable=False),
 )
 
 # What the access log itself held, by hour of acceptance: the gateway's side of a reconciliation.
