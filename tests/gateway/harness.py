@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -123,7 +124,9 @@ def read_request(connection: socket.socket) -> Request | None:
 class ToyFunction:
     """A Unix socket that answers one request for each connection."""
 
-    def __init__(self, path: str, answer: Answer | None = None, workers: int = 8, backlog: int = 1024) -> None:
+    def __init__(
+        self, path: str, answer: Answer | None = None, workers: int = 8, backlog: int = 1024
+    ) -> None:
         self.path = path
         self.answer = answer or say()
         self.requests: list[Request] = []
@@ -304,12 +307,46 @@ class World:
         found: list[AccessRecord] = []
 
         def seen() -> bool:
-            found[:] = [each for each in self.records() if isinstance(each, AccessRecord) and each.id == usage]
+            found[:] = [
+                each for each in self.records() if isinstance(each, AccessRecord) and each.id == usage
+            ]
             return bool(found)
 
         until(seen, 5)
         assert len(found) == 1
         return found[0]
+
+
+def websocket(request: Request, connection: socket.socket) -> None:
+    """Accept a WebSocket and echo."""
+    nonce = (request.header("sec-websocket-key") or "").encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accept = base64.b64encode(hashlib.sha1(nonce).digest()).decode()
+    head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    connection.sendall(f"{head}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+    while data := connection.recv(4096):
+        connection.sendall(data)
+
+
+def open_websocket(world: World, path: str, protocols: str, key: str | None = None) -> socket.socket:
+    """Send a WebSocket's handshake."""
+    connection = world.connect()
+    own = f"X-Api-Key: {key}\r\n" if key else ""
+    connection.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{own}"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n"
+        f"Sec-WebSocket-Protocol: {protocols}\r\n\r\n".encode()
+    )
+    return connection
+
+
+def read_reply_head(connection: socket.socket) -> Reply:
+    """Read a handshake's answer without waiting for a body."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(1)
+    first, *rest = data.decode("latin-1").rstrip().split("\r\n")
+    pairs = [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in rest)]
+    return Reply(int(first.split()[1]), pairs, b"")
 
 
 def listener() -> socket.socket:

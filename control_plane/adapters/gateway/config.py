@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from control_plane.adapters.gateway.headers import waited_out
 from control_plane.adapters.gateway.log_format import ACCESS_FORMAT, BROKEN_FORMAT, END_FORMAT
 from control_plane.adapters.gateway.model import GatewaySettings, SlotServer
-from control_plane.adapters.gateway.refusals import REFUSALS, problem
-from control_plane.adapters.gateway.rules import function_rules, relay_rules
+from control_plane.adapters.gateway.refusals import REFUSALS, either_problem, problem
+from control_plane.adapters.gateway.rules import function_rules, relay_rules, slot_rules
 
 __all__ = ["render_config", "render_slots"]
-
-# Callers beyond this many waiting ones for one version get 503 at once.
-LONGEST_QUEUE = 1_024
 
 _OWN_ERRORS = {
     400: "bad_request",
@@ -61,11 +59,14 @@ def _global(settings: GatewaySettings) -> str:
     return _section("global", lines)
 
 
-def _errors() -> list[str]:
+def _errors(settings: GatewaySettings) -> list[str]:
+    bodies = {status: problem(REFUSALS[code]) for status, code in _OWN_ERRORS.items()}
+    bodies[503] = either_problem(
+        waited_out(settings), REFUSALS["queue_full"], REFUSALS["function_unavailable"]
+    )
     return [
-        f"http-error status {status} content-type application/problem+json"
-        f" lf-string '{problem(REFUSALS[code])}'"
-        for status, code in _OWN_ERRORS.items()
+        f"http-error status {status} content-type application/problem+json lf-string '{body}'"
+        for status, body in bodies.items()
     ]
 
 
@@ -90,7 +91,7 @@ def _base_defaults(settings: GatewaySettings) -> str:
             "retries 3",
             "retry-on conn-failure",
             "unique-id-format %[date(0,ms)]-%[uuid()]",
-            *_errors(),
+            *_errors(settings),
         ],
     )
 
@@ -150,30 +151,29 @@ def _relay(settings: GatewaySettings) -> str:
         [
             # The inner frontend times out first and says why.
             f"http-request set-timeout server var(txn.timeout),add({settings.queue_timeout_ms + 5_000})",
-            f"server relay unix@{settings.relay_socket} send-proxy-v2",
+            f"server relay unix@{settings.relay_socket}",
         ],
     )
     inner = _section(
         "frontend relay_inner from base",
         [
-            f"bind unix@{settings.relay_socket} accept-proxy {_bind_options(settings)}",
+            f"bind unix@{settings.relay_socket} {_bind_options(settings)}",
             "log global",
+            "unique-id-format %[var(txn.uid)]",
             f"log-format '{END_FORMAT}'",
             f"error-log-format '{BROKEN_FORMAT}'",
-            *relay_rules(),
+            *relay_rules(settings),
         ],
     )
     return "\n".join([outer, inner])
 
 
 def _tables() -> str:
-    return "\n".join(
-        _section(
-            f"backend {name} from base",
-            ["stick-table type string len 64 size 100k expire 30s store gpc0,gpc0_rate(10s),conn_cur"],
-        )
-        for name in ("key_limits", "function_limits")
-    )
+    limits = "stick-table type string len 128 size 100k expire 30s store gpc0,gpc0_rate(10s),conn_cur"
+    # Entries of calls that are under way never expire.
+    calls = "stick-table type string len 192 size 100k expire 1s store conn_cur"
+    tables = (("key_limits", limits), ("function_limits", limits), ("open_calls", calls))
+    return "\n".join(_section(f"backend {name} from base", [table]) for name, table in tables)
 
 
 def render_config(settings: GatewaySettings) -> str:
@@ -190,11 +190,11 @@ def render_config(settings: GatewaySettings) -> str:
     )
 
 
-def render_slots(slots: int, servers: Mapping[int, SlotServer]) -> str:
+def render_slots(settings: GatewaySettings, slots: int, servers: Mapping[int, SlotServer]) -> str:
     """Return the slots with the servers that stand in them, so that a restart finds them."""
     lines = [
         "defaults slot from base",
-        "    http-request set-timeout server var(txn.timeout)",
+        *(f"    {rule}" for rule in slot_rules(settings.longest_queue)),
         "",
     ]
     for number in range(slots):
@@ -207,4 +207,4 @@ def render_slots(slots: int, servers: Mapping[int, SlotServer]) -> str:
 
 def server_words(server: SlotServer) -> str:
     """Return a server's address and options, the same in the file and on the socket."""
-    return f"unix@{server.socket} maxconn {server.maxconn} maxqueue {LONGEST_QUEUE}"
+    return f"unix@{server.socket} maxconn {server.maxconn}"

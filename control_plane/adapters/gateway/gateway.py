@@ -99,7 +99,7 @@ class HAProxyGateway:
     def _store_servers(self, slots: int, servers: dict[int, SlotServer]) -> None:
         if (slots, servers) != (self._slots, self._servers):
             write_atomically(self._settings.servers_file, encode_servers(slots, servers))
-            write_atomically(self._settings.slots_file, render_slots(slots, servers))
+            write_atomically(self._settings.slots_file, render_slots(self._settings, slots, servers))
             self._slots, self._servers = slots, servers
 
     def _make_live(self, commands: tuple[Command, ...], before: str | None, must_reload: bool) -> bool:
@@ -184,9 +184,9 @@ class HAProxyGateway:
         return answer in {"Server deleted.", "No such server."}
 
     def _idle(self, slot: int) -> bool:
-        """Say whether a slot's server has neither sessions nor a queue (qcur and scur)."""
-        for line in self._admin.ask(f"show stat s{slot} 4 -1").splitlines():
-            columns = line.split(",")
-            if len(columns) > 4 and columns[1] == self._servers[slot].target:
-                return columns[2] == "0" and columns[4] == "0"
-        return True
+        """Say whether a slot has neither a queue (qcur) nor sessions (scur).
+
+        A call that finds its only server full waits in the backend's queue, not the server's.
+        """
+        rows = (line.split(",") for line in self._admin.ask(f"show stat s{slot} 6 -1").splitlines())
+        return all(row[2] == "0" and row[4] == "0" for row in rows if row[0] == f"s{slot}")

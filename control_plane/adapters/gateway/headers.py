@@ -6,10 +6,20 @@ in `rules`.
 
 from __future__ import annotations
 
-__all__ = ["WEBSOCKET_KEY", "inward_rules", "outward_rules", "why_rules"]
+from control_plane.adapters.gateway.model import GatewaySettings
+
+__all__ = ["WEBSOCKET_KEY", "inward_rules", "outward_rules", "waited_out", "why_rules"]
 
 WEBSOCKET_KEY = "{ req.hdr(sec-websocket-protocol) -m beg ingot.key. }"
 _AROUND_KEY = "^(.*?)[,\\ ]*ingot[.]key[.][^,\\ ]*(.*)$"
+
+
+def waited_out(settings: GatewaySettings) -> str:
+    """Return an expression: 0 until a call has waited the whole queue time in its slot.
+
+    HAProxy sets its termination state only after the answer's rules have run.
+    """
+    return f"date(0,ms),sub(txn.waits),div({settings.queue_timeout_ms})"
 
 
 def inward_rules() -> list[str]:
@@ -67,19 +77,23 @@ def inward_rules() -> list[str]:
     ]
 
 
-def why_rules(relayed: bool) -> list[str]:
-    """Name the errors that HAProxy itself answered, by status and termination state."""
+def why_rules(settings: GatewaySettings, relayed: bool) -> list[str]:
+    """Name the errors that HAProxy itself answered, by status."""
     own = "!{ var(txn.up) -m found } !{ var(txn.why) -m found }"
     codes = [
-        ("queue_full", "{ status 503 } { var(txn.term) -m beg sQ SQ }"),
-        ("function_unavailable", "{ status 503 }"),
         ("function_failed", "{ status 502 }"),
         ("function_failed", "{ status 500 }"),
         ("function_timeout", "{ status 504 }"),
         ("request_timeout", "{ status 408 }"),
         ("bad_request", "{ status 400 }"),
     ]
-    rules = [f"http-after-response set-var-fmt(txn.term) %ts if {own}"]
+    rules = [
+        (
+            f"http-after-response set-var(txn.why) {waited_out(settings)}"
+            ",iif(queue_full,function_unavailable)"
+            f" if {own} {{ status 503 }}"
+        )
+    ]
     rules += [f"http-after-response set-var(txn.why) str({code}) if {own} {status}" for code, status in codes]
     if relayed:
         rules.append(
@@ -88,7 +102,7 @@ def why_rules(relayed: bool) -> list[str]:
     return rules
 
 
-def outward_rules() -> list[str]:
+def outward_rules(settings: GatewaySettings) -> list[str]:
     """Let nothing out that could act on the viewer's other origins."""
     return [
         "http-response set-var(txn.up) bool(1)",
@@ -103,7 +117,7 @@ def outward_rules() -> list[str]:
             "http-response set-header Sec-WebSocket-Protocol ingot if { status 101 }"
             " { var(txn.chosen) -m found } !{ res.hdr(sec-websocket-protocol) -m found }"
         ),
-        *why_rules(relayed=False),
+        *why_rules(settings, relayed=False),
         (
             "http-after-response add-header Server-Timing 'queue;dur=%Tw, connect;dur=%Tc, function;dur=%Tr'"
             " if { var(txn.up) -m found }"

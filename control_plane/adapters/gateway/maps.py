@@ -8,7 +8,6 @@ changed value. Sockets, files and differences may not live here.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -17,7 +16,7 @@ from control_plane.adapters.gateway.model import MAP_NAMES
 from control_plane.domain.desired import CallerKey, FunctionPolicy, GatewayState, Route, Target
 from control_plane.errors import Invalid
 
-__all__ = ["Maps", "key_address", "make_maps"]
+__all__ = ["Maps", "make_maps"]
 
 Maps = dict[str, dict[str, str]]
 
@@ -40,12 +39,6 @@ def _checked(pattern: re.Pattern[str], text: str, what: str) -> str:
 
 def _content_id(letter: str, content: str) -> str:
     return letter + hashlib.sha256(content.encode()).hexdigest()[:12]
-
-
-@lru_cache(maxsize=65_536)
-def key_address(key: str) -> str:
-    """Return the private IPv6 address that stands for a key in `show sess`."""
-    return str(ipaddress.IPv6Address(b"\xfd" + hashlib.sha256(key.encode()).digest()[:15]))
 
 
 @lru_cache(maxsize=65_536)
@@ -73,10 +66,7 @@ def _key_entry(key: CallerKey) -> tuple[str, str]:
     flags = ("s" if key.scopes else "") + ("l" if key.rate_10s > 0 or key.concurrency > 0 else "")
     name = _checked(_ID, key.key, "key")
     organization = _checked(_ID, key.organization, "organization")
-    value = (
-        f"{name}|{organization}|{flags or '-'}|{key.rate_10s}|{key.concurrency}"
-        f"|{key.expires_at or NEVER}|{key_address(name)}"
-    )
+    value = f"{name}|{organization}|{flags or '-'}|{key.rate_10s}|{key.concurrency}|{key.expires_at or NEVER}"
     return _checked(_SHA256, key.sha256, "key hash"), value
 
 

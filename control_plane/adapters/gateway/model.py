@@ -34,6 +34,8 @@ class GatewaySettings:
     idle_timeout_ms: int = 60_000
     # The longest wait for a free place of a version.
     queue_timeout_ms: int = 10_000
+    # Callers beyond this many waiting ones for one version get 503 at once.
+    longest_queue: int = 1_024
     # Longest silence of a WebSocket.
     tunnel_timeout_ms: int = 3_600_000
     # Longest silence of the control plane's API, and of its event streams.

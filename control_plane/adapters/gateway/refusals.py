@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["REFUSALS", "Refusal", "problem"]
+__all__ = ["REFUSALS", "Refusal", "either_problem", "problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,29 @@ _TABLE = (
 REFUSALS = {refusal.code: refusal for refusal in _TABLE}
 
 
+def _body(status: int, title: str, code: str, detail: str, fault: str) -> str:
+    return (
+        f'{{"type":"about:blank","title":"{title}","status":{status},"code":"{code}",'
+        f'"detail":"{detail}","fault":"{fault}",'
+        '"request_id":"%[var(txn.rid),json(utf8s)]","usage_id":"%[unique-id]"}'
+    )
+
+
 def problem(refusal: Refusal) -> str:
     """Return the problem+json body as a log-format string for single quotes."""
-    return (
-        f'{{"type":"about:blank","title":"{refusal.title}","status":{refusal.status},'
-        f'"code":"{refusal.code}","detail":"{refusal.detail}","fault":"{refusal.fault}",'
-        '"request_id":"%[var(txn.rid),json(utf8s)]","usage_id":"%[unique-id]"}'
+    return _body(refusal.status, refusal.title, refusal.code, refusal.detail, refusal.fault)
+
+
+def either_problem(condition: str, first: Refusal, second: Refusal) -> str:
+    """Return the body of the first refusal where the number is not 0, else of the second."""
+
+    def pick(one: str, other: str) -> str:
+        return f"%[{condition},iif({one},{other})]"
+
+    return _body(
+        first.status,
+        pick(first.title, second.title),
+        pick(first.code, second.code),
+        pick(first.detail, second.detail),
+        pick(first.fault, second.fault),
     )

@@ -12,7 +12,7 @@ from control_plane.adapters.gateway.headers import WEBSOCKET_KEY, inward_rules, 
 from control_plane.adapters.gateway.model import GatewaySettings
 from control_plane.adapters.gateway.refusals import REFUSALS, problem
 
-__all__ = ["function_rules", "relay_rules"]
+__all__ = ["function_rules", "relay_rules", "slot_rules"]
 
 METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS"
 
@@ -51,7 +51,6 @@ def _well_formed() -> list[str]:
     once = ("host", "content-length", "x-api-key", "authorization", "sec-websocket-protocol")
     ambiguous = [
         *(f"{{ req.fhdr_cnt({name}) gt 1 }}" for name in once),
-        "{ req.hdr(transfer-encoding) -m found } { req.hdr(content-length) -m found }",
         "{ path -m sub -i /. %2e } { path -m reg -i (^|/)([.]|%2e){1,2}(/|$) }",
         "{ path -m sub -i %00 }",
     ]
@@ -67,6 +66,7 @@ def _route(settings: GatewaySettings) -> list[str]:
     """Find the function; `/` behind the path keeps acme/orders apart from acme/orders2."""
     maps = settings.map_file
     return [
+        "http-request set-var(txn.host) str(*)",
         f"http-request set-var(txn.host) req.hdr(host),host_only,lower,map({maps('hosts')},*)",
         f"http-request set-var(txn.r) var(txn.host),concat(,txn.path,/),map_beg({maps('routes')})",
         "http-request set-var(txn.fn) var(txn.r),field(1,|)",
@@ -98,7 +98,8 @@ def _cors(settings: GatewaySettings) -> list[str]:
         ),
         (
             "http-request set-var(txn.asked) req.fhdr(access-control-request-headers)"
-            " if { var(txn.why) -m found } { req.fhdr(access-control-request-headers) -m reg ^[A-Za-z0-9,\\ _-]{1,512}$ }"
+            " if { var(txn.why) -m found }"
+            " { req.fhdr(access-control-request-headers) -m reg ^[A-Za-z0-9,\\ _-]{1,512}$ }"
         ),
         (
             f"http-request return status 204 hdr Access-Control-Allow-Methods '{METHODS.replace(' ', ', ')}'"
@@ -227,12 +228,17 @@ def _arrived(settings: GatewaySettings) -> list[str]:
 
 
 def _dispatch() -> list[str]:
-    """Hand streams to the inner frontend, with the key as the connection's address."""
+    """Note who calls with which key, so that `cut` finds the session, and hand the call over."""
     stream = "{ var(txn.mode) -m str stream }"
     return [
         f"http-request set-header X-Ingot-Slot %[var(txn.d),field(1,|)] if {stream}",
         f"http-request set-header X-Ingot-Timeout %[var(txn.timeout)] if {stream}",
-        f"http-request set-src var(txn.k),field(7,|) if {stream} {{ var(txn.k) -m found }}",
+        "http-request set-var(txn.ip) src if { var(txn.k) -m found }",
+        "http-request set-var(txn.port) src_port if { var(txn.k) -m found }",
+        (
+            "http-request track-sc2 var(txn.kid),concat(|,txn.ip,:),concat(,txn.port) table open_calls"
+            " if { var(txn.k) -m found }"
+        ),
         f"use_backend relay if {stream}",
         "use_backend %[var(txn.d),field(1,|)]",
     ]
@@ -251,12 +257,12 @@ def function_rules(settings: GatewaySettings) -> list[str]:
         *_limits(),
         *_arrived(settings),
         *inward_rules(),
-        *outward_rules(),
+        *outward_rules(settings),
         *_dispatch(),
     ]
 
 
-def relay_rules() -> list[str]:
+def relay_rules(settings: GatewaySettings) -> list[str]:
     """Return the rules of the inner frontend, which trusts what the outer one set."""
     return [
         "http-request set-var(txn.uid) req.hdr(x-ingot-usage-id)",
@@ -268,6 +274,15 @@ def relay_rules() -> list[str]:
         "http-request del-header X-Ingot-Timeout",
         "http-response set-var(txn.up) bool(1)",
         "http-response del-header X-Ingot- -m beg",
-        *why_rules(relayed=True),
+        *why_rules(settings, relayed=True),
         "use_backend %[var(txn.slot)]",
+    ]
+
+
+def slot_rules(longest_queue: int) -> list[str]:
+    """Return the rules of every slot, which both frontends reach."""
+    return [
+        "http-request set-var(txn.waits) date(0,ms)",
+        *_refuse("queue_full", f"{{ queue ge {longest_queue} }}"),
+        "http-request set-timeout server var(txn.timeout)",
     ]

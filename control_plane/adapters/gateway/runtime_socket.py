@@ -59,8 +59,7 @@ class RuntimeSocket:
             connection.settimeout(self.timeout_s)
             connection.connect(self.path)
             connection.sendall((self.prefix + text + "\n").encode())
-            if not self.prefix:
-                connection.shutdown(socket.SHUT_WR)
+            connection.shutdown(socket.SHUT_WR)
             pieces: list[bytes] = []
             size = 0
             while piece := connection.recv(65_536):

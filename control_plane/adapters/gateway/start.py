@@ -24,7 +24,7 @@ def write_first_files(settings: GatewaySettings) -> None:
         write_atomically(settings.servers_file, encode_servers(settings.first_slots, {}))
     slots, servers = decode_servers(settings.servers_file.read_text(encoding="utf-8"))
     write_atomically(settings.config_file, render_config(settings))
-    write_atomically(settings.slots_file, render_slots(slots, servers))
+    write_atomically(settings.slots_file, render_slots(settings, slots, servers))
     for name in MAP_NAMES:
         if not settings.map_file(name).exists():
             write_atomically(settings.map_file(name), "until 0\n" if name == "lease" else "")
