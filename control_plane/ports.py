@@ -20,8 +20,10 @@ __all__ = [
     "Built",
     "Clock",
     "Entropy",
+    "FunctionLogs",
     "Gateway",
     "GatewayChange",
+    "LogPage",
     "Passwords",
     "Prepared",
     "Runtime",
@@ -116,8 +118,9 @@ class Anchor(Protocol):
 class Built:
     """A frozen draft: everything is stored, nothing runs yet."""
 
-    manifest: Mapping[str, Any]
-    # SHA-256 of the canonical manifest
+    # canonical JSON
+    manifest: str
+    # its SHA-256
     digest: str
     declaration: Declaration
     # layer role ("function", "deps") -> digest
@@ -243,4 +246,20 @@ class Gateway(Protocol):
 
     def cut(self, target_or_key: str) -> int:
         """End the open sessions of a key or target in every worker; returns how many."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Records as docs/contracts.md describes them, and the position behind the last one."""
+
+    records: tuple[Mapping[str, Any], ...]
+    position: str = ""
+
+
+class FunctionLogs(Protocol):
+    """What functions wrote: day files here, a log store in a cluster."""
+
+    def read(self, function: str, *, after: str = "", request: str = "", limit: int = 100) -> LogPage:
+        """Return the newest records, or those behind a position, oldest first; of one request if named."""
         ...

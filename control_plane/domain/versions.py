@@ -7,12 +7,13 @@ deprecated or retired. How a manifest is made is the builders' business.
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from control_plane.domain.canonical import digest_of
 from control_plane.domain.functions import Declaration, DraftFile
 from control_plane.errors import Conflict
 
@@ -37,9 +38,9 @@ class Version:
     project: str
     function: str
     number: int
-    # SHA-256 of the canonical manifest.
+    # SHA-256 of `manifest_text`, which is canonical JSON.
     digest: str
-    manifest: Mapping[str, Any]
+    manifest_text: str
     declaration: Declaration
     files: tuple[DraftFile, ...]
     lock: str
@@ -57,9 +58,15 @@ class Version:
     # When it first received calls; 0 before.
     published_ms: int = 0
 
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The manifest as values."""
+        content: Mapping[str, Any] = json.loads(self.manifest_text)
+        return content
+
     def intact(self) -> bool:
         """Say whether the manifest still hashes to the digest."""
-        return digest_of(self.manifest) == self.digest
+        return "sha256:" + hashlib.sha256(self.manifest_text.encode()).hexdigest() == self.digest
 
     def move(self, state: VersionState) -> Version:
         """Return it deprecated or retired; retiring is final."""

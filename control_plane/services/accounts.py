@@ -128,9 +128,7 @@ class Accounts:
             user = change.unit.identity.user_by_email(address)
             shown = ""
             if user is None:
-                user = self._new_user(
-                    change, address, name, hashed, f"invitation:{actor.user}", must_change=True
-                )
+                user = self._new_user(change, address, name, hashed, f"invitation:{actor.user}")
                 shown = one_time
             change.unit.identity.add_binding(actor.organization, user.id, Binding(role, scope))
             change.happened(
@@ -214,8 +212,6 @@ class Accounts:
         name: str,
         hashed: str,
         verified_by: str,
-        *,
-        must_change: bool = False,
     ) -> User:
         title = name.strip()
         if not 1 <= len(title) <= 100 or not title.isprintable():
@@ -225,7 +221,7 @@ class Accounts:
             email=email,
             name=title,
             verified_by=verified_by,
-            must_change_password=must_change,
+            must_change_password=verified_by.startswith("invitation:"),
             created_ms=change.now_ms,
         )
         change.unit.identity.add_user(user, hashed)

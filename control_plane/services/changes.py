@@ -161,11 +161,6 @@ class Change(View):
         self.unit.audit.lock(actor.organization)
         return replace(self, actor=actor)
 
-    def bump(self) -> None:
-        """Say that what should run has changed."""
-        self.unit.counters.next("wanted")
-        self.wakes = True
-
 
 class Changes:
     """Opens reads and changes for the services."""
@@ -210,6 +205,11 @@ class Changes:
             raise
         if change.wakes:
             self._poke()
+
+    def wanted(self) -> int:
+        """Return the number of the newest change to what should run."""
+        with self._store.read() as unit:
+            return unit.counters.value("wanted")
 
     def count(self, name: str) -> int:
         """Return the next number of a counter, committed at once."""

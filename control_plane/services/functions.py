@@ -80,5 +80,4 @@ class Functions:
             removed = replace(known, removed_ms=change.now_ms)
             change.unit.functions.update(removed)
             change.happened("function.removed", known.id, {"name": known.name, "project": known.project})
-            change.bump()
         return removed

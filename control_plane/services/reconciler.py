@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from control_plane.domain.desired import GatewayState, HostState
@@ -52,7 +52,7 @@ class _Applied:
     host: HostState | None = None
     gateway: GatewayState | None = None
     lingering: tuple[Released, ...] = ()
-    switched: tuple[Released, ...] = field(default_factory=tuple)
+    serving: tuple[Released, ...] = ()
 
 
 class Reconciler:
@@ -129,13 +129,12 @@ class Reconciler:
         state = state if state == known else replace(state, epoch=self._next_epoch())
         change = self._gateway.apply(state)
         self._applied.gateway = state
-        candidates = (*self._applied.switched, *self._applied.lingering)
+        lingering = set(change.lingering)
+        candidates = {one.release.id: one for one in (*self._applied.serving, *self._applied.lingering)}
         self._applied.lingering = tuple(
-            one
-            for one in candidates
-            if set(target_ids(one, self._isolation).values()) & set(change.lingering)
+            one for one in candidates.values() if lingering & set(self._targets(one))
         )
-        self._applied.switched = serving
+        self._applied.serving = serving
 
     def _prepare(
         self, pending: tuple[Released, ...]
@@ -148,9 +147,7 @@ class Reconciler:
         for one in pending:
             future = self._preparing.get(one.release.id)
             if future is None:
-                future = self._executor.submit(
-                    self._prepare_all, sorted(target_ids(one, self._isolation).values())
-                )
+                future = self._executor.submit(self._prepare_all, self._targets(one))
                 self._preparing[one.release.id] = future
                 future.add_done_callback(lambda _: self._poke())
             if not future.done():
@@ -222,6 +219,9 @@ class Reconciler:
             self._gateway.cut(key.id)
             with self._changes.change(Actor.system(key.organization), "api_key.cut") as change:
                 change.unit.credentials.update_key(replace(key, cut_ms=change.now_ms))
+
+    def _targets(self, one: Released) -> list[str]:
+        return sorted(target_ids(one, self._isolation).values())
 
     def _next_epoch(self) -> int:
         return self._changes.count("applied")

@@ -93,6 +93,20 @@ class Releases:
         self, actor: Actor, function: str, *, version: str | int, percent: int, tag: str = "canary"
     ) -> Release:
         """Give a version a part of the traffic and the rest to the largest part that is live."""
+        wishes, throttle = self._split(actor, function, version, percent, tag)
+        note = f"{percent} % to {version}"
+        return self.apply(actor, function, wishes, throttle=throttle, note=note)
+
+    def plan_split(
+        self, actor: Actor, function: str, *, version: str | int, percent: int, tag: str = "canary"
+    ) -> ReleasePlan:
+        """Say what `split` would do; records nothing."""
+        wishes, throttle = self._split(actor, function, version, percent, tag)
+        return self.plan(actor, function, wishes, throttle=throttle)
+
+    def _split(
+        self, actor: Actor, function: str, version: str | int, percent: int, tag: str
+    ) -> tuple[list[Wish], Throttle]:
         live = self.status(actor, function).live
         if live is None:
             raise Conflict(
@@ -105,9 +119,7 @@ class Releases:
         wishes = [Wish(wanted.id, percent, tag if others and percent < 100 else "")]
         if others and percent < 100:
             wishes.insert(0, Wish(max(others, key=lambda part: part.percent).version, 100 - percent))
-        return self.apply(
-            actor, function, wishes, throttle=live.throttle, note=f"{percent} % to {wanted.number}"
-        )
+        return wishes, live.throttle
 
     def rollback(self, actor: Actor, function: str, *, to: int = 0, newest_values: bool = False) -> Release:
         """Release again what an earlier release held: number `to`, or the live one's predecessor.
@@ -239,7 +251,6 @@ class Releases:
         data = {"function": function.id, "number": number, "digest": plan.digest}
         shares = [[part.number, part.percent, part.digest] for part in plan.parts]
         change.happened("release.created", release.id, data, parts=shares, rollback_of=rollback_of)
-        change.bump()
         return release
 
 

@@ -61,6 +61,14 @@ class Versions:
             known, _ = view.function(function, Permission.FUNCTION_READ)
             return find_version(view, known, version)
 
+    def files(self, actor: Actor, function: str, version: str | int) -> dict[str, bytes]:
+        """Return a version's files, path -> bytes."""
+        return read_files(self._blobs, self.get(actor, function, version).files)
+
+    def sbom(self, actor: Actor, function: str, version: str | int) -> bytes:
+        """Return a version's bill of materials, CycloneDX JSON."""
+        return self._blobs.get(self.get(actor, function, version).sbom)
+
     def list(self, actor: Actor, function: str) -> tuple[Version, ...]:
         """Return the function's versions, newest first."""
         with self._changes.read(actor) as view:
@@ -140,7 +148,7 @@ class Versions:
             function=function.id,
             number=function.latest + 1,
             digest=built.digest,
-            manifest=built.manifest,
+            manifest_text=built.manifest,
             declaration=built.declaration,
             files=draft.files,
             lock=draft.lock,

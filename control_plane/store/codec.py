@@ -37,15 +37,8 @@ def from_plain(hint: Any, data: Any) -> Any:
     """Return what `to_plain` made it from. Fields that are not stored take their defaults."""
     if hint is Any or data is None:
         return data
-    origin = get_origin(hint)
-    if origin in {typing.Union, types.UnionType}:
-        # Every union here is one type or None.
-        return from_plain(next(part for part in get_args(hint) if part is not type(None)), data)
-    if origin is tuple:
-        return _tuple(get_args(hint), data)
-    if origin is not None and issubclass(origin, Mapping):
-        item = get_args(hint)[1]
-        return {name: from_plain(item, value) for name, value in data.items()}
+    if get_origin(hint) is not None:
+        return _generic(get_origin(hint), get_args(hint), data)
     if is_dataclass(hint) and isinstance(hint, type):
         hints = _hints(hint)
         return hint(**{name: from_plain(hints[name], value) for name, value in data.items() if name in hints})
@@ -57,6 +50,17 @@ def from_plain(hint: Any, data: Any) -> Any:
 def row_values(value: Any) -> dict[str, Any]:
     """Return a dataclass's fields as column values; nested ones are the columns' business."""
     return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _generic(origin: Any, arguments: tuple[Any, ...], data: Any) -> Any:
+    if origin in {typing.Union, types.UnionType}:
+        # Every union here is one type or None.
+        return from_plain(next(part for part in arguments if part is not type(None)), data)
+    if origin is tuple:
+        return _tuple(arguments, data)
+    if issubclass(origin, Mapping):
+        return {name: from_plain(arguments[1], value) for name, value in data.items()}
+    raise TypeError(f"no value of {origin} can be read from JSON")
 
 
 def _tuple(parts: tuple[Any, ...], data: Any) -> tuple[Any, ...]:

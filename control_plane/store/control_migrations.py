@@ -1,4 +1,4 @@
-"""Brings the control database to the newest schema. Every process that writes it may call this at its start."""
+"""Brings the control database to the newest schema. Any process may do so at its start."""
 
 from __future__ import annotations
 

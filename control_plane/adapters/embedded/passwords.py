@@ -17,7 +17,9 @@ __all__ = ["ArgonPasswords"]
 class ArgonPasswords:
     """Hashes with argon2-cffi's defaults: 64 MiB for each hash that runs."""
 
-    def __init__(self, *, at_once: int = 2, wait_s: float = 5.0, hasher: PasswordHasher | None = None) -> None:
+    def __init__(
+        self, *, at_once: int = 2, wait_s: float = 5.0, hasher: PasswordHasher | None = None
+    ) -> None:
         self._hasher = hasher or PasswordHasher()
         self._places = threading.BoundedSemaphore(at_once)
         self._wait_s = wait_s

@@ -303,7 +303,7 @@ def _create() -> None:
         sa.Column("function", sa.String(), nullable=False),
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
-        sa.Column("manifest", sa.Text(), nullable=False),
+        sa.Column("manifest_text", sa.Text(), nullable=False),
         sa.Column("declaration", sa.Text(), nullable=False),
         sa.Column("files", sa.Text(), nullable=False),
         sa.Column("lock", sa.Text(), nullable=False),

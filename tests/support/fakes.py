@@ -1,0 +1,233 @@
+"""In-memory ports, kept as carefully as the adapters: the contract suites run against them too."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from control_plane.domain.canonical import canonical_json
+from control_plane.domain.desired import GatewayState, HostState, HostTarget, Limits
+from control_plane.domain.functions import Declaration, check_declaration
+from control_plane.errors import Invalid
+from control_plane.ports import Built, GatewayChange, Prepared, TestCall, TestOutcome
+
+__all__ = [
+    "FakeAnchor",
+    "FakeBlobs",
+    "FakeBuilder",
+    "FakeGateway",
+    "FakePasswords",
+    "FakeRuntime",
+    "FakeSealer",
+    "FakeSigner",
+    "InlineExecutor",
+]
+
+
+class FakeBlobs:
+    """Blobs in a dict."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+
+    def put(self, content: bytes) -> str:
+        digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        self.contents[digest] = content
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        content = self.contents.get(digest)
+        if content is None or "sha256:" + hashlib.sha256(content).hexdigest() != digest:
+            raise FileNotFoundError(digest)
+        return content
+
+    def has(self, digest: str) -> bool:
+        return digest in self.contents
+
+
+class FakeSealer:
+    """Readable to the test, bound to its tenant all the same."""
+
+    def seal(self, tenant: str, plain: bytes) -> str:
+        body = tenant.encode() + b"\0" + plain
+        return base64.b64encode(hashlib.sha256(body).digest() + body).decode()
+
+    def open(self, tenant: str, sealed: str) -> bytes:
+        content = base64.b64decode(sealed, validate=True)
+        owner, _, plain = content[32:].partition(b"\0")
+        if hashlib.sha256(content[32:]).digest() != content[:32] or owner.decode() != tenant:
+            raise ValueError("not this tenant's")
+        return plain
+
+
+class FakePasswords:
+    """As good as plain, and fast."""
+
+    def hash(self, password: str) -> str:
+        return f"plain:{password}"
+
+    def verify(self, stored: str, password: str) -> bool:
+        return stored == f"plain:{password}"
+
+
+class FakeSigner:
+    """A keyed hash."""
+
+    def __init__(self, key: str = "key") -> None:
+        self._key = key
+
+    def sign(self, message: bytes) -> str:
+        return hashlib.sha256(self._key.encode() + message).hexdigest()
+
+    def verify(self, message: bytes, signature: str) -> bool:
+        return signature == self.sign(message)
+
+
+class FakeAnchor:
+    """Lines in a list."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def append(self, line: str) -> None:
+        self.kept.append(line)
+
+    def lines(self) -> tuple[str, ...]:
+        return tuple(self.kept)
+
+
+class FakeBuilder:
+    """Reads `ingot.json` as the declaration and `requirements.txt` as pins."""
+
+    def __init__(self) -> None:
+        # Called between reading and answering: where a test edits the draft meanwhile.
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.locks = 0
+
+    def declaration(self, files: Mapping[str, bytes]) -> Declaration:
+        given = json.loads(files.get("ingot.json", b"{}"))
+        limits = Limits(**given.pop("limits", {}))
+        lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+        return check_declaration(Declaration(runtime="python3.11", limits=limits, **(given | lists)))
+
+    def lock(self, files: Mapping[str, bytes], previous: str) -> str:
+        self.meanwhile()
+        pins = sorted(files.get("requirements.txt", b"").decode().split())
+        if "impossible==1" in pins:
+            raise Invalid("No version of impossible fits.", field="requirements.txt:1")
+        lock = json.dumps(dict(pin.split("==") for pin in pins))
+        self.locks += lock != previous
+        return lock
+
+    def packages(self, lock: str) -> Mapping[str, str]:
+        packages: dict[str, str] = json.loads(lock or "{}")
+        return packages
+
+    def build(self, files: Mapping[str, bytes], lock: str) -> Built:
+        self.meanwhile()
+        tree = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+        manifest = canonical_json({"tree": tree, "lock": lock})
+        layers = {"function": "sha256:" + hashlib.sha256(canonical_json(tree)).hexdigest()}
+        if json.loads(lock):
+            layers["deps"] = "sha256:" + hashlib.sha256(lock.encode()).hexdigest()
+        return Built(
+            manifest=manifest.decode(),
+            digest="sha256:" + hashlib.sha256(manifest).hexdigest(),
+            declaration=self.declaration(files),
+            layers=layers,
+            image="sha256:" + "1" * 64,
+            sbom="sha256:" + "2" * 64,
+        )
+
+    def base(self, runtime: str) -> str:
+        if runtime != "python3.11":
+            raise Invalid(f"This machine has no interpreter for {runtime}.")
+        return "cpython-3.11.2"
+
+
+class FakeRuntime:
+    """Serves whatever was applied, unless a test breaks it."""
+
+    def __init__(self) -> None:
+        self.states: list[HostState] = []
+        self.prepared: list[str] = []
+        self.tests: list[tuple[HostTarget, TestCall]] = []
+        # target -> what preparing it says
+        self.broken: dict[str, Prepared] = {}
+        self.every: Prepared = Prepared(ok=True, ms=5.0)
+        self.fault: Exception | None = None
+        self.outcome = TestOutcome(status=200, body=b"{}", duration_ms=1.5)
+
+    def apply(self, state: HostState) -> None:
+        if self.fault:
+            raise self.fault
+        self.states.append(state)
+
+    def prepare(self, target: str, timeout_ms: int) -> Prepared:
+        if self.fault:
+            raise self.fault
+        assert target in {one.id for one in self.states[-1].targets}, "prepared before it was wanted"
+        self.prepared.append(target)
+        return self.broken.get(target, self.every)
+
+    def test(self, target: HostTarget, call: TestCall) -> TestOutcome:
+        if self.fault:
+            raise self.fault
+        self.tests.append((target, call))
+        return self.outcome
+
+    def status(self) -> Mapping[str, Any]:
+        return {}
+
+    def socket_path(self, target: str) -> str:
+        return f"/run/fn/{target}.sock"
+
+
+class FakeGateway:
+    """Remembers what went live; refuses servers that nothing listens for."""
+
+    def __init__(self, runtime: FakeRuntime) -> None:
+        self._runtime = runtime
+        self.states: list[GatewayState] = []
+        self.cuts: list[str] = []
+        self.lingering: tuple[str, ...] = ()
+        self.fault: Exception | None = None
+
+    def apply(self, state: GatewayState) -> GatewayChange:
+        if self.fault:
+            raise self.fault
+        listening = {target.id for target in self._runtime.states[-1].targets}
+        assert {target.id for target in state.targets} <= listening, "a call would find nobody"
+        self.states.append(state)
+        return GatewayChange(commands=1, lingering=self.lingering)
+
+    def cut(self, target_or_key: str) -> int:
+        self.cuts.append(target_or_key)
+        return 1
+
+
+class InlineExecutor(Executor):
+    """Runs what is submitted at once; `held` keeps it back until `release`."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self._waiting: list[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._waiting.append((future, fn, args))
+        if not self.held:
+            self.release()
+        return future
+
+    def release(self) -> None:
+        while self._waiting:
+            future, fn, args = self._waiting.pop(0)
+            try:
+                future.set_result(fn(*args))
+            except Exception as error:
+                future.set_exception(error)
