@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import mmap
 import os
@@ -9,6 +10,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import textwrap
 import time
 import traceback
@@ -18,13 +20,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import jsonschema_rs
 from ingot_shim import logpipe
 from ingot_shim.exchange import Patience
 from ingot_shim.load import LoadFailed, load
 from ingot_shim.serve import failed, serve
 
-VALIDATOR = str(Path(jsonschema_rs.__file__).parent.parent)
+_found = importlib.util.find_spec("jsonschema_rs")
+assert _found is not None
+assert _found.origin is not None
+VALIDATOR = str(Path(_found.origin).parent.parent)
 WAIT = 15.0
 
 
@@ -136,6 +140,9 @@ class Instance:
             self.status.close()
             os.close(self.log_reader)
             signal.alarm(0)
+            # Other tests of this process may have imported it; a template never has.
+            for name in [name for name in sys.modules if name.startswith("jsonschema_rs")]:
+                del sys.modules[name]
             logpipe.install(self._log_writer)
             try:
                 loaded = load(self.spec)

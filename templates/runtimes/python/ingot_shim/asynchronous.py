@@ -19,7 +19,7 @@ from .answers import Answer, head_of
 from .asgi import AsgiApplication
 from .channel import Channel
 from .context import request_id_of
-from .exchange import CONTINUE, READ, hung_up, refusal, too_slow
+from .exchange import CONTINUE, READ, hung_up, is_shut, refusal, too_slow
 from .handler import AsyncHandler, failure, run_hook
 from .http1 import Request, RequestReader
 from .lifespan import Lifespan, StartupFailed
@@ -116,9 +116,10 @@ class _AsyncServer:
     def _accept(self) -> None:
         try:
             connection, _ = self._serving.listener.accept()
-        except (BlockingIOError, ConnectionAbortedError, InterruptedError):
-            return
         except OSError as error:
+            passing = isinstance(error, (BlockingIOError, ConnectionAbortedError, InterruptedError))
+            if passing and not is_shut(self._serving.listener.fileno()):
+                return
             # The host shut it down, or the author's code used up all descriptors: start anew.
             _log.error("cannot accept: %s", error)
             self._serving.quit.ask()
@@ -237,6 +238,6 @@ async def _as_async(stream: Any) -> Any:
 
 
 def _broken(error: BaseException) -> None:
-    """Log why an answer that had begun was cut off, unless its reader went away."""
-    if not isinstance(error, (ConnectionError, TimeoutError)):
+    """Log why an answer that had begun was cut off, unless its reader left or it is logged already."""
+    if not isinstance(error, (ConnectionError, TimeoutError, Problem)):
         failure(error, "The answer's stream broke off.")

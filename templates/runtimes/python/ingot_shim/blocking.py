@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from .answers import Answer, chunk_of, head_of
 from .context import request_id_of
-from .exchange import CONTINUE, LAST_CHUNK, READ, Patience, hung_up, refusal, too_slow
+from .exchange import CONTINUE, LAST_CHUNK, READ, Patience, hung_up, is_shut, refusal, too_slow
 from .handler import failure
 from .http1 import Request, RequestReader
 from .logpipe import current_request
@@ -68,7 +68,7 @@ class BlockingServer:
         try:
             connection, _ = self._listener.accept()
         except OSError as error:
-            if error.errno in _PASSING:
+            if error.errno in _PASSING and not is_shut(self._listener.fileno()):
                 return True
             # The host shut it down, or the author's code used up all descriptors: start anew.
             _log.error("cannot accept: %s", error)

@@ -11,7 +11,7 @@ from .handler import failure
 from .http1 import Request
 from .problems import Problem, author_fault, caller_fault
 
-__all__ = ["CONTINUE", "LAST_CHUNK", "READ", "Patience", "hung_up", "refusal", "too_slow"]
+__all__ = ["CONTINUE", "LAST_CHUNK", "READ", "Patience", "hung_up", "is_shut", "refusal", "too_slow"]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
@@ -42,6 +42,13 @@ def hung_up(descriptor: int) -> bool:
     """Say whether the peer is gone altogether; a half-closed one still wants its answer."""
     poll = select.poll()
     poll.register(descriptor, 0)
+    return bool(poll.poll(0))
+
+
+def is_shut(listener: int) -> bool:
+    """Say whether someone shut the listener down: it stays readable for ever, without a connection."""
+    poll = select.poll()
+    poll.register(listener, select.POLLRDHUP)
     return bool(poll.poll(0))
 
 

@@ -6,6 +6,7 @@ what a caller may see.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import traceback
 from collections.abc import MutableMapping
@@ -16,7 +17,7 @@ from .logpipe import emit
 
 __all__ = ["RequestLogger", "author_traceback", "configure", "request_logger"]
 
-_SHIM = str(Path(__file__).parent)
+_MACHINERY = (str(Path(__file__).parent), str(importlib.__file__), "<frozen importlib", "<frozen runpy")
 _TRACEBACK_LIMIT = 6_000
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _LEVELS = {
@@ -81,4 +82,4 @@ def _trim(summary: traceback.TracebackException, depth: int) -> None:
 
 
 def _is_ours(filename: str) -> bool:
-    return filename.startswith((_SHIM, "<frozen importlib", "<frozen runpy"))
+    return filename.startswith(_MACHINERY)

@@ -19,9 +19,9 @@ _EVENT_KEYS = frozenset(["data", "event", "id", "retry"])
 
 def answer_of(value: Any, contract: Contract, request: Request, streaming: bool) -> Answer:
     """Return the answer for a handler's value. Raises Problem."""
-    status, headers = 200, ()
-    plain = type(value) is not tuple
-    if not plain:
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    if type(value) is tuple:
         status, headers, value = _unpacked(value)
     if isinstance(value, (GeneratorType, AsyncGeneratorType)):
         if not streaming:
@@ -104,9 +104,8 @@ def _event(value: Any) -> bytes:
     """Return one server-sent event: a dict with `data` is the whole event, all else its data."""
     lines = []
     if isinstance(value, dict) and "data" in value and value.keys() <= _EVENT_KEYS:
-        for key in ("event", "id", "retry"):
-            if key in value:
-                lines.append(f"{key}: {_single_line(value[key])}")
+        keys = [key for key in ("event", "id", "retry") if key in value]
+        lines += [f"{key}: {_single_line(value[key])}" for key in keys]
         value = value["data"]
     text = value if isinstance(value, str) else encode_json(value).decode()
     lines.extend(f"data: {line}" for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))

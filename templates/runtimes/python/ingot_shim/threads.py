@@ -62,11 +62,12 @@ def _serve_here(serving: Serving, server: BlockingServer) -> None:
     serving.quit.watch(poll)
     serving.ready()
     while not serving.quit.asked:
-        for descriptor, _ in poll.poll():
-            if descriptor != listener:
-                serving.quit.hear(descriptor, poll)
-            elif not serving.quit.asked and not server.accept():
-                serving.quit.ask()
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        # A wish to quit that came during the last call goes before the next call.
+        for descriptor in ready - {listener}:
+            serving.quit.hear(descriptor, poll)
+        if listener in ready and not serving.quit.asked and not server.accept():
+            serving.quit.ask()
     serving.table.draining()
 
 
