@@ -89,6 +89,7 @@ class ApiKeys:
             change.happened(
                 "api_key.created", key.id, {"project": place.id, "name": name}, scopes=list(key.scopes)
             )
+            change.bump()
         return KeyMade(key, text)
 
     def list(self, actor: Actor, *, project: str) -> tuple[ApiKey, ...]:
@@ -118,6 +119,7 @@ class ApiKeys:
             revoked = known.revoke(change.now_ms)
             change.unit.credentials.update_key(revoked)
             change.happened("api_key.revoked", key, {"project": known.project, "name": known.name})
+            change.bump()
         return revoked
 
 

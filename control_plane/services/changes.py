@@ -161,6 +161,11 @@ class Change(View):
         self.unit.audit.lock(actor.organization)
         return replace(self, actor=actor)
 
+    def bump(self) -> None:
+        """Say that what should run has changed, so that the reconciler looks."""
+        self.unit.counters.next("wanted")
+        self.wakes = True
+
 
 class Changes:
     """Opens reads and changes for the services."""

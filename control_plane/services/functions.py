@@ -80,4 +80,5 @@ class Functions:
             removed = replace(known, removed_ms=change.now_ms)
             change.unit.functions.update(removed)
             change.happened("function.removed", known.id, {"name": known.name, "project": known.project})
+            change.bump()
         return removed

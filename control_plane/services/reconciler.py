@@ -53,6 +53,8 @@ class _Applied:
     gateway: GatewayState | None = None
     lingering: tuple[Released, ...] = ()
     serving: tuple[Released, ...] = ()
+    # The number of the last change that is wholly done.
+    settled: int = -1
 
 
 class Reconciler:
@@ -83,6 +85,14 @@ class Reconciler:
         Host first, then the new targets' code, then the gateway, then the
         conditions; at last the host forgets what no call can reach.
         """
+        wanted = self._changes.wanted()
+        if self._applied.settled == wanted and not self._applied.lingering:
+            return Step()
+        step = self._step()
+        self._applied.settled = wanted if step.settled else -1
+        return step
+
+    def _step(self) -> Step:
         world = read_world(self._changes)
         try:
             self._apply_host((*world.live, *world.pending, *self._applied.lingering))

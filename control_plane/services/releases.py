@@ -251,6 +251,7 @@ class Releases:
         data = {"function": function.id, "number": number, "digest": plan.digest}
         shares = [[part.number, part.percent, part.digest] for part in plan.parts]
         change.happened("release.created", release.id, data, parts=shares, rollback_of=rollback_of)
+        change.bump()
         return release
 
 
