@@ -1,4 +1,4 @@
-"""Packs a draft's or version's files for download. Reading archives is the builders' business."""
+"""Archives in and out. Reading hostile ones is the builders' business; here their refusal becomes ours."""
 
 from __future__ import annotations
 
@@ -6,15 +6,34 @@ import gzip
 import io
 import tarfile
 from collections.abc import Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from flask import Response
 
-__all__ = ["ARCHIVE_TYPES", "archive_response"]
+from builders.archive import read_archive
+from builders.errors import BuildError
+from control_plane.errors import Invalid, TooLarge
+
+__all__ = ["ARCHIVE_TYPES", "ArchiveRefused", "archive_response", "unpacked"]
 
 ARCHIVE_TYPES: Final = frozenset(
     {"application/gzip", "application/x-gzip", "application/x-tar", "application/zip"}
 )
+
+
+class ArchiveRefused(Invalid):
+    """The archive holds something that a draft may not hold."""
+
+    code: ClassVar[str] = "archive_refused"
+
+
+def unpacked(content: bytes) -> dict[str, bytes]:
+    """Return path -> bytes of an uploaded archive. Raises ArchiveRefused or TooLarge."""
+    try:
+        return read_archive(content)
+    except BuildError as error:
+        refusal = TooLarge if error.code == "archive_too_large" else ArchiveRefused
+        raise refusal(error.message, field=error.field, hint=error.hint) from error
 
 
 def archive_response(files: Mapping[str, bytes], name: str) -> Response:

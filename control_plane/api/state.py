@@ -31,8 +31,7 @@ class ApiOptions:
     # Signs cursors; the same in every process of an installation.
     cursor_key: bytes = field(default=b"", repr=False)
     json_limit: int = 1_000_000
-    archive_limit: int = 64_000_000
-    test_body_limit: int = 16_000_000
+    archive_limit: int = 20_000_000
 
     @property
     def cookie_name(self) -> str:

@@ -28,7 +28,7 @@ def livez() -> Response:
 @public("Says only whether the database answers.")
 def readyz() -> Response:
     """Answer 200 when requests can be served, else the problem."""
-    services().health()
+    services().health.check()
     return Response("ready\n", content_type="text/plain; charset=utf-8")
 
 

@@ -20,11 +20,11 @@ def audit() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many.")
 @pass_state
 def list_entries(state: CliState, limit: int) -> None:
-    """List the newest entries."""
+    """List the newest entries, oldest of them first."""
     with state.client() as client:
-        rows = list(client.pages("/audit", limit=limit))
+        rows = list(client.pages("/audit"))[-limit:]
     for row in rows:
-        row["who"] = row["actor"].get("email") or row["actor"].get("name") or row["actor"].get("user")
+        row["who"] = row["actor"].get("name") or row["actor"].get("user")
     show_list(state, rows, ("sequence", "at", "who", "action", "subject", "outcome"))
 
 

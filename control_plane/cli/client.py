@@ -61,16 +61,16 @@ class Client:
         answer = self.send("POST", path, json=body if body is not None else {})
         return answer.json() if answer.content else None
 
-    def create(self, path: str, body: Any) -> Any:
+    def create(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Any:
         """Return the JSON answer of a creation; a broken connection is tried once more.
 
         The idempotency key makes sure that the second try creates nothing twice.
         """
-        headers = {"Idempotency-Key": str(uuid4())}
+        sent = {"Idempotency-Key": str(uuid4()), **(headers or {})}
         try:
-            return self.send("POST", path, json=body, headers=headers).json()
+            return self.send("POST", path, json=body, headers=sent).json()
         except Unreachable:
-            return self.send("POST", path, json=body, headers=headers).json()
+            return self.send("POST", path, json=body, headers=sent).json()
 
     def delete(self, path: str, *, headers: Mapping[str, str] | None = None) -> None:
         """Remove or revoke what `path` names."""
@@ -89,7 +89,7 @@ class Client:
             if cursor is None or (limit and left <= 0):
                 return
 
-    def send(  # noqa: PLR0913  (each is one part of a request)
+    def send(
         self,
         method: str,
         path: str,

@@ -51,7 +51,7 @@ def push(state: CliState, function: str | None, folder: Path, force: bool, lock:
             )
         if lock:
             with progress("Resolving the dependencies"):
-                answer = client.send("POST", f"{path}/lock", headers={"If-Match": answer.headers["ETag"]})
+                answer = client.send("POST", f"{path}/lock")
         write_link(folder, Link(client.profile.url, found["id"], answer.headers["ETag"]))
     show_one(state, answer.json(), ("function", "revision", "locked", "updated_at"))
 

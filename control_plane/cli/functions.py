@@ -10,7 +10,7 @@ from control_plane.cli.state import CliState, pass_state
 
 __all__ = ["function"]
 
-_COLUMNS = ("name", "project_name", "path", "latest", "live_version", "created_at")
+_COLUMNS = ("name", "project_name", "path", "latest", "live_versions", "created_at")
 
 
 @click.group()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from control_plane.cli.output import note, show_list, show_one
-from control_plane.cli.references import find_function, find_project
+from control_plane.cli.references import find_project
 from control_plane.cli.state import CliState, confirm, pass_state
 
 __all__ = ["key"]
@@ -22,7 +22,7 @@ def key() -> None:
 @click.option("--function", "functions", multiple=True, help="A function it may call; default: all of the project.")
 @click.option("--rate", type=click.IntRange(min=0), default=0, help="Calls in 10 seconds; 0: no limit.")
 @click.option("--concurrency", type=click.IntRange(min=0), default=0, help="Calls at once; 0: no limit.")
-@click.option("--days", type=click.IntRange(1, 3650), help="The key's life; default: until revoked.")
+@click.option("--days", type=click.IntRange(0, 3660), default=0, help="The key's life; 0: until revoked.")
 @pass_state
 def create(  # noqa: PLR0913  (each is one option)
     state: CliState,
@@ -31,19 +31,18 @@ def create(  # noqa: PLR0913  (each is one option)
     functions: tuple[str, ...],
     rate: int,
     concurrency: int,
-    days: int | None,
+    days: int,
 ) -> None:
     """Create an API key NAME; its text is shown this one time."""
     with state.client() as client:
         place = find_project(client, project)
-        scopes = [find_function(client, reference)["id"] for reference in functions]
-        body = {"name": name, "scopes": scopes, "rate_10s": rate, "concurrency": concurrency, "days": days}
+        body = {"name": name, "functions": list(functions), "rate_10s": rate, "concurrency": concurrency, "days": days}
         made = client.create(f"/projects/{place['id']}/api-keys", body)
     if state.output == "json":
         show_one(state, made)
         return
     click.echo(made["text"])
-    note(f"Key {made['api_key']['id']}. Keep it now: it is not shown again.")
+    note(f"Key {made['key']['id']}. Keep it now: it is not shown again.")
 
 
 @key.command("list")

@@ -21,17 +21,21 @@ def member() -> None:
 @member.command("invite")
 @click.argument("email")
 @click.option("--name", default="", help="The person's name.")
-@click.option("--role", "roles", type=click.Choice(_ROLES), multiple=True, required=True, help="May be repeated.")
+@click.option("--role", type=click.Choice(_ROLES), required=True, help="What the person may do.")
 @click.option("--project", help="Only in this project; default: in the whole organization.")
 @pass_state
-def invite(state: CliState, email: str, name: str, roles: tuple[str, ...], project: str | None) -> None:
+def invite(state: CliState, email: str, name: str, role: str, project: str | None) -> None:
     """Invite EMAIL; prints a one-time password to hand over."""
     with state.client() as client:
-        place = find_project(client, project)["id"] if project else None
-        body = {"email": email, "name": name, "roles": list(roles), "project": place}
+        place = find_project(client, project)["id"] if project else ""
+        shown = name or email.partition("@")[0]
+        body = {"email": email, "name": shown, "role": role, "project": place}
         made = client.create("/members", body)
     if state.output == "json":
         show_one(state, made)
+        return
+    if not made["one_time_password"]:
+        note(f"{email} has an account already and keeps its password.")
         return
     click.echo(made["one_time_password"])
     note(f"Hand it to {email} in person or by a safe way: it works once and must be changed.")

@@ -44,7 +44,7 @@ def create(  # noqa: PLR0913  (each is one option)
     remark: str,
     plan: bool,
     wait: bool,
-    timeout: float,  # noqa: ASYNC109
+    timeout: float,
 ) -> None:
     """Release a version of FUNCTION, to all calls or to a canary's share."""
     with state.client() as client:

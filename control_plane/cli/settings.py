@@ -28,7 +28,7 @@ def setting() -> None:
 @click.option("--stage", type=click.Choice(["live", "test"]), default="live", show_default=True, help="Who reads it.")
 @_PROJECT
 @pass_state
-def set_value(  # noqa: PLR0913  (each is one option)
+def set_value(
     state: CliState, name: str, value: str | None, secret: bool, stage: str, project: str | None
 ) -> None:
     """Set NAME to VALUE; without VALUE it is read from standard input, as secrets should be."""
@@ -48,8 +48,7 @@ def list_values(state: CliState, project: str | None) -> None:
     """List the settings and the names of the secrets."""
     with state.client() as client:
         place = find_project(client, project)
-        rows = [dict(row, kind="setting") for row in client.pages(f"/projects/{place['id']}/settings")]
-        rows += [dict(row, kind="secret") for row in client.pages(f"/projects/{place['id']}/secrets")]
+        rows = list(client.pages(f"/projects/{place['id']}/settings"))
     show_list(state, rows, ("kind", "name", "stage", "value", "number", "created_at"))
 
 

@@ -32,14 +32,14 @@ _SETTINGS = click.option(
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="A settings file (TOML); by default settings.toml in the data folder, if there is one.",
 )
-# role -> module with a function `run`
+# role -> module and function
 _ROLES = {
-    "prepare": "control_plane.bootstrap_roles",
-    "host": "control_plane.adapters.embedded.host.main",
-    "meter": "control_plane.meter.main",
-    "worker": "control_plane.events.worker",
-    "api": "control_plane.api.serving",
-    "streams": "control_plane.api.streams",
+    "prepare": ("control_plane.roles", "prepare"),
+    "host": ("control_plane.roles", "host"),
+    "meter": ("control_plane.meter.main", "run"),
+    "worker": ("control_plane.events.worker", "run"),
+    "api": ("control_plane.api.serving", "run"),
+    "streams": ("control_plane.api.streams", "run"),
 }
 
 
@@ -47,11 +47,18 @@ _ROLES = {
 @_DATA
 @_SETTINGS
 @click.option("--detach", is_flag=True, help="Return when Ingot is ready; stop it with `ingot down`.")
-def up(data: Path, settings_file: Path | None, detach: bool) -> None:
+@click.option(
+    "--insecure-no-sandbox", is_flag=True, help="Run functions without isolation: only your own code."
+)
+def up(data: Path, settings_file: Path | None, detach: bool, insecure_no_sandbox: bool) -> None:
     """Start Ingot on this machine and keep it running."""
+    from dataclasses import replace
+
     from control_plane.supervisor.up import run_up
 
     settings = _load(data, settings_file)
+    if insecure_no_sandbox:
+        settings = replace(settings, host=replace(settings.host, isolation="none"))
     if not detach:
         run_up(settings, click.echo, lambda: click.echo(_next_steps(settings)))
         return
@@ -114,7 +121,8 @@ def run_role(role: str) -> None:
     import importlib
 
     document = json.loads(Path(os.environ["INGOT_CONFIG"]).read_text())
-    importlib.import_module(_ROLES[role]).run(document)
+    module, function = _ROLES[role]
+    getattr(importlib.import_module(module), function)(document)
 
 
 COMMANDS = (up, down, status, doctor, run_role)

@@ -13,7 +13,7 @@ from control_plane.cli.state import CliState, pass_state
 
 __all__ = ["usage"]
 
-_COLUMNS = ("label", "calls", "failed", "refused", "cold", "billed_ms", "memory_mb_ms", "bytes_out")
+_COLUMNS = ("label", "calls", "failed", "refused", "cold_calls", "billed_ms", "memory_mb_ms", "bytes_out")
 
 
 @click.group(invoke_without_command=True)
@@ -39,7 +39,7 @@ def calls(state: CliState, function: str | None, limit: int) -> None:
     with state.client() as client:
         found = find_function(client, function)["id"] if function else None
         rows = list(client.pages("/invocations", limit=limit, function=found))
-    show_list(state, rows, ("id", "accepted_at", "function_name", "version_number", "status", "outcome", "billed_ms"))
+    show_list(state, rows, ("accepted_at", "status", "outcome", "cold", "billed_ms", "function", "id"))
 
 
 @usage.command("reconcile")
@@ -51,6 +51,6 @@ def reconcile(context: click.Context, state: CliState, hours: int) -> None:
     with state.client(timeout_s=300) as client:
         report = client.get("/usage/reconciliation", hours=hours)
     show_one(state, report)
-    if not report["consistent"]:
+    if not report["agrees"]:
         note("The records do not agree.")
         context.exit(ExitCode.FAILED)

@@ -11,7 +11,9 @@ from control_plane.services.audit import Audit
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
 from control_plane.services.functions import Functions
+from control_plane.services.health import Health
 from control_plane.services.idempotency import Idempotency
+from control_plane.services.logs import Logs
 from control_plane.services.projects import Organizations, Projects
 from control_plane.services.releases import Releases
 from control_plane.services.reviews import Reviews
@@ -36,7 +38,9 @@ class Services:
     drafts: Drafts
     events: Events
     functions: Functions
+    health: Health
     idempotency: Idempotency
+    logs: Logs
     organizations: Organizations
     projects: Projects
     releases: Releases

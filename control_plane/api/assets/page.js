@@ -76,7 +76,7 @@ const reviewRows = (items) => table(
   items,
 );
 const functionRows = (items) => table(
-  [["Name", "name"], ["Project", "project_name"], ["Address", "path", "code"], ["Live", "live_version", "number"], ["Created", "created_at"]],
+  [["Name", "name"], ["Project", "project_name"], ["Address", "path", "code"], ["Live", "live_versions"], ["Created", "created_at"]],
   items,
 );
 const usageRows = (items) => table(

@@ -35,6 +35,7 @@ function cellOf(value, kind) {
 }
 
 function shownAs(value, kind) {
+  if (Array.isArray(value)) return value.map((each) => `v${each}`).join(", ") || "–";
   if (kind === "number" && typeof value === "number") return value.toLocaleString();
   if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value)) return new Date(value).toLocaleString();
   return String(value);

@@ -16,6 +16,7 @@ from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.credentials import ApiKey, KeyKind
+from control_plane.services.api_keys import KeyLimits
 
 blueprint = make_blueprint("api_keys")
 
@@ -59,9 +60,9 @@ class ApiKeyMadeOut(Output):
 
 @blueprint.post("/projects/<project>/api-keys")
 @requires(Permission.KEY_MANAGE, Place.PROJECT)
+@idempotent
 @blueprint.input(ApiKeyIn)
 @blueprint.output(ApiKeyMadeOut, 201)
-@idempotent
 def create_key(project: str, json_data: ApiKeyIn) -> ApiKeyMadeOut:
     """Make an API key."""
     made = services().api_keys.create(
@@ -70,9 +71,7 @@ def create_key(project: str, json_data: ApiKeyIn) -> ApiKeyMadeOut:
         name=json_data.name,
         kind=json_data.kind,
         functions=tuple(json_data.functions),
-        rate_10s=json_data.rate_10s,
-        concurrency=json_data.concurrency,
-        days=json_data.days,
+        limits=KeyLimits(json_data.rate_10s, json_data.concurrency, json_data.days),
     )
     return ApiKeyMadeOut.model_validate(made)
 

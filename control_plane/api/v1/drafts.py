@@ -8,7 +8,7 @@ from flask import Response, jsonify
 from pydantic import Field
 
 from control_plane.api.access import Place, requires
-from control_plane.api.archives import ARCHIVE_TYPES, archive_response
+from control_plane.api.archives import ARCHIVE_TYPES, archive_response, unpacked
 from control_plane.api.auth import current_actor
 from control_plane.api.etags import required_if_match, with_etag
 from control_plane.api.schemas import Output, Time
@@ -65,7 +65,7 @@ def put_archive(function: str) -> Response:
     """Replace all files by those of a tar, gzipped tar or zip; needs If-Match."""
     if_match = required_if_match()
     with streamed_body(api_options().archive_limit, ARCHIVE_TYPES) as archive:
-        files = services().builder.unpack(archive.read())
+        files = unpacked(archive.read())
     return _shown(services().drafts.put_all(current_actor(), function, files, if_match=if_match))
 
 

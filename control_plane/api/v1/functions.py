@@ -57,9 +57,9 @@ class FunctionOut(Output):
 
 @blueprint.post("/functions")
 @requires(Permission.FUNCTION_WRITE, Place.ANYWHERE)
+@idempotent
 @blueprint.input(FunctionIn)
 @blueprint.output(FunctionOut, 201)
-@idempotent
 def create_function(json_data: FunctionIn) -> dict[str, Any]:
     """Make a function with an empty draft."""
     actor = current_actor()
@@ -120,7 +120,7 @@ def _shown(actor: Actor, functions: tuple[Function, ...]) -> list[dict[str, Any]
     rows = []
     for function in functions:
         path = f"{organization.name}/{function.name}"
-        live = known.releases.live(actor, function.id)
+        live = known.releases.status(actor, function.id).live
         parts = sorted(live.parts, key=lambda part: -part.percent) if live else []
         rows.append(
             {

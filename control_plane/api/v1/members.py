@@ -76,9 +76,9 @@ def list_members(query_data: PageQuery) -> Response:
 
 @blueprint.post("/members")
 @requires(Permission.MEMBER_MANAGE, Place.ANYWHERE)
+@idempotent
 @blueprint.input(InvitationIn)
 @blueprint.output(InvitationOut, 201)
-@idempotent
 def invite_member(json_data: InvitationIn) -> InvitationOut:
     """Invite somebody with a role, here or in one project."""
     made = services().accounts.invite(

@@ -91,9 +91,9 @@ def list_projects(query_data: PageQuery) -> Response:
 
 @blueprint.post("/projects")
 @requires(Permission.PROJECT_CREATE, Place.ORGANIZATION)
+@idempotent
 @blueprint.input(ProjectIn)
 @blueprint.output(ProjectOut, 201)
-@idempotent
 def create_project(json_data: ProjectIn) -> Project:
     """Make a project."""
     policy = ReviewPolicy(**json_data.policy.model_dump()) if json_data.policy else None

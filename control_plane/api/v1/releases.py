@@ -149,9 +149,9 @@ def plan_release(function: str, json_data: ReleaseIn) -> ReleasePlan:
 
 @blueprint.post("/functions/<function>/releases")
 @requires(Permission.RELEASE_WRITE, Place.FUNCTION)
+@idempotent
 @blueprint.input(ReleaseIn)
 @blueprint.output(ReleaseOut, 202)
-@idempotent
 def create_release(function: str, json_data: ReleaseIn) -> Release:
     """Record a release; read it again to see it go live."""
     known = services().releases
@@ -171,9 +171,9 @@ def create_release(function: str, json_data: ReleaseIn) -> Release:
 
 @blueprint.post("/functions/<function>/releases/rollback")
 @requires(Permission.RELEASE_WRITE, Place.FUNCTION)
+@idempotent
 @blueprint.input(RollbackIn)
 @blueprint.output(ReleaseOut, 202)
-@idempotent
 def roll_back(function: str, json_data: RollbackIn) -> Release:
     """Release again what an earlier release held."""
     return services().releases.rollback(

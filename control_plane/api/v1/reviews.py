@@ -101,9 +101,9 @@ class ReviewOut(Output):
 
 @blueprint.post("/functions/<function>/reviews")
 @requires(Permission.REVIEW_SUBMIT, Place.FUNCTION)
+@idempotent
 @blueprint.input(ReviewIn)
 @blueprint.output(ReviewOut, 201)
-@idempotent
 def submit_version(function: str, json_data: ReviewIn) -> dict[str, Any]:
     """Ask for a version to be published."""
     actor = current_actor()
@@ -179,9 +179,9 @@ def withdraw_review(review: str) -> dict[str, Any]:
 
 @blueprint.post("/reviews/<review>/comments")
 @requires(Permission.REVIEW_READ, Place.REVIEW)
+@idempotent
 @blueprint.input(CommentIn)
 @blueprint.output(ReviewOut, 201)
-@idempotent
 def comment_review(review: str, json_data: CommentIn) -> dict[str, Any]:
     """Remark on the whole or on one line."""
     actor = current_actor()

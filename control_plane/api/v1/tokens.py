@@ -45,9 +45,9 @@ class TokenMadeOut(Output):
 
 @blueprint.post("/tokens")
 @own("A token carries the caller's own rights and no more.")
+@idempotent
 @blueprint.input(TokenIn)
 @blueprint.output(TokenMadeOut, 201)
-@idempotent
 def create_token(json_data: TokenIn) -> TokenMadeOut:
     """Make a personal token."""
     made = services().tokens.create(current_actor(), name=json_data.name, days=json_data.days)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from pydantic import Field
 
 from control_plane.api.access import Place, requires
@@ -82,8 +82,8 @@ class DiffQuery(Input):
 
 @blueprint.post("/functions/<function>/versions")
 @requires(Permission.VERSION_FREEZE, Place.FUNCTION)
-@blueprint.output(VersionOut, 201)
 @idempotent
+@blueprint.output(VersionOut, 201)
 def freeze_draft(function: str) -> Version:
     """Freeze the draft that If-Match names; the same draft gives the same version again."""
     return services().versions.freeze(current_actor(), function, if_match=required_if_match())
@@ -145,7 +145,7 @@ def get_sbom(function: str, number: int) -> Response:
 @blueprint.doc(responses={200: {"description": "The manifest.", "content": {"application/json": {}}}})
 def get_manifest(function: str, number: int) -> Response:
     """Download the manifest that the digest is of."""
-    return jsonify(_version(function, number).manifest)
+    return _text(_version(function, number).manifest_text)
 
 
 @blueprint.post("/functions/<function>/versions/<int:number>/deprecate")

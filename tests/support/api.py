@@ -1,0 +1,102 @@
+"""The real application over the test world, and clients for the people in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+from werkzeug.test import TestResponse
+
+from control_plane.api.app import create_app
+from control_plane.api.state import ApiOptions
+from control_plane.domain.identity import Actor
+from control_plane.services.container import Services
+from control_plane.services.health import Health
+from control_plane.services.idempotency import Idempotency
+from control_plane.services.logs import Logs
+from control_plane.services.usage import Usage
+from control_plane.store.usage_queries import UsageReader
+from tests.support.builders import World
+from tests.support.fake_logs import FakeLogs
+
+__all__ = ["ORIGIN", "ApiWorld", "Person"]
+
+ORIGIN = "http://127.0.0.1:8080"
+
+
+class Person:
+    """A client that sends one person's token."""
+
+    def __init__(self, client: FlaskClient, token: str) -> None:
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def send(self, method: str, path: str, **more: Any) -> TestResponse:
+        """Send a request below /api/v1, or to an absolute path."""
+        headers = {**self._headers, **more.pop("headers", {})}
+        target = path if path.startswith("//") else f"/api/v1{path}"
+        return self._client.open(target.replace("//", "/"), method=method, headers=headers, **more)
+
+    def get(self, path: str, **more: Any) -> TestResponse:
+        return self.send("GET", path, **more)
+
+    def post(self, path: str, body: Any = None, **more: Any) -> TestResponse:
+        return self.send("POST", path, json=body if body is not None else {}, **more)
+
+    def put(self, path: str, body: Any = None, **more: Any) -> TestResponse:
+        return self.send("PUT", path, json=body, **more)
+
+    def delete(self, path: str, **more: Any) -> TestResponse:
+        return self.send("DELETE", path, **more)
+
+
+class ApiWorld:
+    """One application with its services."""
+
+    def __init__(self, world: World, usage: Engine, options: ApiOptions | None = None) -> None:
+        self.world, self.usage, self.logs = world, usage, FakeLogs()
+        self.services = make_services(world, usage, self.logs)
+        self.app: APIFlask = create_app(
+            self.services, options or ApiOptions(cursor_key=b"cursor key of the tests")
+        )
+
+    def client(self) -> FlaskClient:
+        """Return a browser-like client with a jar of its own."""
+        return self.app.test_client()
+
+    def nobody(self) -> Person:
+        """Return a client without credentials."""
+        return Person(self.app.test_client(use_cookies=False), "")
+
+    def person(self, actor: Actor) -> Person:
+        """Return a client with a fresh token of the actor."""
+        made = self.world.tokens.create(actor, name="test")
+        return Person(self.app.test_client(use_cookies=False), made.text)
+
+
+def make_services(world: World, usage: Engine, logs: FakeLogs) -> Services:
+    """Return the services as the application takes them."""
+    return Services(
+        access=world.access,
+        accounts=world.accounts,
+        api_keys=world.api_keys,
+        audit=world.audit,
+        drafts=world.drafts,
+        events=world.events,
+        functions=world.functions,
+        health=Health(world.changes),
+        idempotency=Idempotency(world.changes, world.sealer),
+        logs=Logs(world.changes, logs),
+        organizations=world.organizations,
+        projects=world.projects,
+        releases=world.releases,
+        reviews=world.reviews,
+        sessions=world.sessions,
+        settings=world.settings,
+        test_runs=world.test_runs,
+        tokens=world.tokens,
+        usage=Usage(UsageReader(usage)),
+        versions=world.versions,
+    )
