@@ -49,9 +49,9 @@ def make_folders(settings: Settings, identities: Identities) -> None:
     root = identities.group is not None
     _own_folder(settings.data, 0o711 if root else 0o700, None, None)
     control, group = identities.control, identities.group
-    for name in ("db", "blobs", "layers", "cache", "host", "gateway"):
+    for name in ("db", "blobs", "layers", "cache", "audit", "host", "gateway"):
         _own_folder(settings.data / name, 0o750 if root else 0o700, control, group)
-    for name in ("logs", "keys"):
+    for name in ("logs", "keys", "bytecode"):
         _own_folder(settings.data / name, 0o700, None, None)
     _own_folder(settings.data / "config", 0o755 if root else 0o700, None, None)
     if settings.run.parent.name.startswith("ingot-"):

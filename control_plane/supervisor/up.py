@@ -11,13 +11,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from control_plane.bootstrap import gateway_command
+from control_plane.adapters.gateway.start import command, write_first_files
+from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.errors import Unavailable
 from control_plane.settings import Settings
 from control_plane.supervisor.folders import Identities, choose_identities, make_folders
+from control_plane.supervisor.isolation import choose_isolation
 from control_plane.supervisor.keys import load_keys, write_private
 from control_plane.supervisor.listeners import open_listeners
 from control_plane.supervisor.lock import RunLock, start_time
@@ -60,7 +63,8 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
     try:
         lock.end_leftovers()
         keys = load_keys(settings.data / "keys")
-        _write_documents(settings, identities)
+        isolation = choose_isolation(settings.host.isolation)
+        _write_documents(settings, identities, isolation)
         _prepare(settings, identities, keys)
         facts = {"pid": os.getpid(), "console": settings.console_url, "functions": settings.functions_url}
         plan = Plan(
@@ -91,7 +95,9 @@ def _commands(settings: Settings, identities: Identities) -> dict[str, tuple[lis
     commands: dict[str, tuple[list[str], Mapping[str, str]]] = {}
     for role in plan_roles(identities):
         if role.name == "gateway":
-            commands[role.name] = (gateway_command(settings), _environment(role.name))
+            gateway = make_gateway_settings(settings, asdict(identities))
+            write_first_files(gateway)
+            commands[role.name] = (command(gateway), _environment(role.name))
         else:
             commands[role.name] = _role_command(settings, role.name)
     return commands
@@ -103,9 +109,15 @@ def _role_command(settings: Settings, role: str) -> tuple[list[str], Mapping[str
     return [sys.executable, "-m", "control_plane.cli.main", "_run", role], environment
 
 
-def _write_documents(settings: Settings, identities: Identities) -> None:
+def _write_documents(settings: Settings, identities: Identities, isolation: str) -> None:
     document = json.loads(settings.document())
-    document["identities"] = {"control": identities.control, "gateway": identities.gateway}
+    document["identities"] = {
+        "effective": os.geteuid(),
+        "control": identities.control,
+        "gateway": identities.gateway,
+        "group": identities.group,
+    }
+    document["isolation"] = isolation
     for role in ("prepare", "host", "meter", "worker", "api", "streams"):
         path = settings.data / "config" / f"{role}.json"
         temporary = path.with_suffix(".new")

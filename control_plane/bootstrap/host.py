@@ -1,0 +1,46 @@
+"""What the function host is told; loads neither the web nor the database stack."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from control_plane.adapters.embedded.host.config import HostConfig
+from control_plane.adapters.embedded.secrets import AesSealer
+from control_plane.settings import settings_from_document
+
+__all__ = ["build_host_config"]
+
+_TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+
+
+def build_host_config(document: Mapping[str, Any], keys: Mapping[str, str]) -> HostConfig:
+    """Return what the function host is told."""
+    settings, identities = settings_from_document(json.dumps(document)), document["identities"]
+    sealer = AesSealer(base64.b64decode(keys["master"]))
+    options = settings.host
+    root = identities["effective"] == 0
+    return HostConfig(
+        folder=settings.data / "host",
+        layers=settings.data / "layers",
+        bytecode=settings.data / "bytecode",
+        run=settings.run,
+        shim=_TEMPLATES / "runtimes" / "python",
+        sandbox=_TEMPLATES / "sandbox",
+        validator=Path(sysconfig.get_path("platlib")),
+        isolation=document["isolation"],
+        open_secret=sealer.open,
+        gateway_uid=identities["gateway"],
+        control_uid=identities["control"],
+        uid_base=options.uid_base + 1000 if root else None,
+        idle_timeout_s=options.idle_timeout_s,
+        max_life_s=options.max_life_s,
+        memory_mb=options.memory_mb,
+        level2_templates=options.level2_templates,
+        level2_memory_mb=options.level2_memory_mb,
+        log_mb_per_day=options.log_mb_per_day,
+    )

@@ -1,0 +1,70 @@
+"""The services of the processes that answer people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from control_plane.adapters.embedded.blobs import FolderBlobs
+from control_plane.adapters.embedded.images import EmbeddedBuilder
+from control_plane.adapters.embedded.passwords import ArgonPasswords
+from control_plane.adapters.embedded.secrets import AesSealer
+from control_plane.bootstrap.parts import key, make_audit, make_changes, make_runtime, read_settings
+from control_plane.services.access import Access
+from control_plane.services.accounts import Accounts
+from control_plane.services.api_keys import ApiKeys
+from control_plane.services.container import Services
+from control_plane.services.drafts import Drafts
+from control_plane.services.events import Events
+from control_plane.services.functions import Functions
+from control_plane.services.idempotency import Idempotency
+from control_plane.services.projects import Organizations, Projects
+from control_plane.services.releases import Releases
+from control_plane.services.reviews import Reviews
+from control_plane.services.sessions import Sessions
+from control_plane.services.settings import Settings as SettingsService
+from control_plane.services.test_runs import TestRuns
+from control_plane.services.tokens import Tokens
+from control_plane.services.usage import Usage
+from control_plane.services.versions import Versions
+from control_plane.store.engine import create_engine
+from control_plane.store.usage_queries import UsageReader
+from control_plane.store.usage_tables import USAGE_SCHEMA
+
+__all__ = ["build_services"]
+
+
+def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Services:
+    """Return the services of the api and streams processes; they hold what `keys` allow."""
+    settings = read_settings(document)
+    changes = make_changes(settings)
+    blobs = FolderBlobs(settings.data / "blobs")
+    builder = EmbeddedBuilder(
+        blobs,
+        blob_folder=settings.data / "blobs",
+        layer_folder=settings.data / "layers",
+        cache_folder=settings.data / "cache",
+    )
+    passwords = ArgonPasswords()
+    sealer = AesSealer(key(keys, "master"))
+    drafts = Drafts(changes, blobs, builder)
+    return Services(
+        access=Access(changes),
+        accounts=Accounts(changes, passwords),
+        api_keys=ApiKeys(changes),
+        audit=make_audit(settings, changes, keys),
+        drafts=drafts,
+        events=Events(changes),
+        functions=Functions(changes),
+        idempotency=Idempotency(changes, sealer),
+        organizations=Organizations(changes),
+        projects=Projects(changes),
+        releases=Releases(changes, builder),
+        reviews=Reviews(changes),
+        sessions=Sessions(changes, passwords),
+        settings=SettingsService(changes, sealer),
+        test_runs=TestRuns(changes, blobs, builder, drafts, make_runtime(settings)),
+        tokens=Tokens(changes),
+        usage=Usage(UsageReader(create_engine(settings.usage_url, schema=USAGE_SCHEMA))),
+        versions=Versions(changes, blobs, builder, drafts),
+    )

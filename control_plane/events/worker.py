@@ -1,0 +1,106 @@
+"""The worker process: looks at the database when poked and every second, and does what is due.
+
+It gives events their places, drives runtime and gateway to what was released,
+and signs audit checkpoints. What each of these does is the services' business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from control_plane.bootstrap.worker import Worker as Parts
+from control_plane.bootstrap.worker import build_worker
+from control_plane.process import inherited_keys, log_to_stderr, say_ready, stop_event
+from control_plane.services.reconciler import Step
+
+__all__ = ["Turns", "run"]
+
+_IDLE_S: Final = 1.0
+# While something waits for the host or the gateway.
+_WAITING_S: Final = 0.1
+# Looks at everything this often even when nothing says so: replaced servers are tidied then.
+_RESYNC_S: Final = 15.0
+_CHECKPOINT_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class Turns:
+    """Decides what each turn does; the clock is monotonic, in seconds."""
+
+    parts: Parts
+    clock: Callable[[], float]
+    seen: int = -1
+    settled: bool = False
+    looked_at: float = float("-inf")
+    checked_at: float = float("-inf")
+    trouble: str = ""
+
+    def turn(self) -> float:
+        """Do what is due; return how long nothing will be due unless a poke comes, in seconds."""
+        while self.parts.sequence_events():
+            pass
+        now = self.clock()
+        wanted = self.parts.wanted()
+        if wanted != self.seen or not self.settled or now - self.looked_at >= _RESYNC_S:
+            self.seen, self.looked_at = wanted, now
+            self._note(self.parts.reconciler.step())
+        if now - self.checked_at >= _CHECKPOINT_S:
+            self.checked_at = now
+            self.parts.checkpoint()
+        return _IDLE_S if self.settled else _WAITING_S
+
+    def _note(self, step: Step) -> None:
+        self.settled = step.settled
+        for release in step.live:
+            log_to_stderr("worker", "info", "a release is live", release=release)
+        for release in step.failed:
+            log_to_stderr("worker", "warning", "a release failed", release=release)
+        if step.trouble != self.trouble:
+            self.trouble = step.trouble
+            level = "error" if step.trouble else "info"
+            log_to_stderr("worker", level, step.trouble or "what should run, runs again")
+
+
+def run(document: Mapping[str, Any]) -> None:
+    """Work until SIGTERM. A failing turn is logged and tried again: the next one may succeed."""
+    stop = stop_event()
+    pokes = _open_pokes(Path(document["run"]) / "worker.sock")
+    with build_worker(document, inherited_keys()) as parts:
+        turns = Turns(parts, time.monotonic)
+        ready = False
+        while not stop.is_set():
+            try:
+                pause = turns.turn()
+            except Exception as error:  # noqa: BLE001 - whatever a turn met, the worker goes on
+                log_to_stderr("worker", "error", "a turn failed", error=repr(error))
+                pause = _IDLE_S
+            if not ready:
+                ready = True
+                say_ready()
+            _wait(pokes, pause)
+    pokes.close()
+
+
+def _open_pokes(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    pokes = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    pokes.bind(str(path))
+    path.chmod(0o660)
+    pokes.setblocking(False)
+    return pokes
+
+
+def _wait(pokes: socket.socket, seconds: float) -> None:
+    """Wait for a poke, and take all that are there: they say the same."""
+    with contextlib.suppress(InterruptedError):
+        select.select([pokes], [], [], seconds)
+    with contextlib.suppress(BlockingIOError):
+        while pokes.recv(64):
+            pass
