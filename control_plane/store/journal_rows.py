@@ -104,11 +104,6 @@ class CounterRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def value(self, name: str) -> int:
-        """Return the last number given, 0 before the first."""
-        statement = select(counters.c.value).where(counters.c.name == name)
-        return int(self._connection.execute(statement).scalar_one_or_none() or 0)
-
     def next(self, name: str) -> int:
         """Return the next number, from 1."""
         insert_missing(self._connection, counters, [{"name": name, "value": 0}])
