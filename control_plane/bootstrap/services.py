@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.adapters.embedded.blobs import FolderBlobs
+from control_plane.adapters.embedded.function_logs import DayFileLogs
 from control_plane.adapters.embedded.images import EmbeddedBuilder
 from control_plane.adapters.embedded.passwords import ArgonPasswords
 from control_plane.adapters.embedded.secrets import AesSealer
@@ -17,7 +18,9 @@ from control_plane.services.container import Services
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
 from control_plane.services.functions import Functions
+from control_plane.services.health import Health
 from control_plane.services.idempotency import Idempotency
+from control_plane.services.logs import Logs
 from control_plane.services.projects import Organizations, Projects
 from control_plane.services.releases import Releases
 from control_plane.services.reviews import Reviews
@@ -56,7 +59,9 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
         drafts=drafts,
         events=Events(changes),
         functions=Functions(changes),
+        health=Health(changes),
         idempotency=Idempotency(changes, sealer),
+        logs=Logs(changes, DayFileLogs(settings.data / "host" / "logs")),
         organizations=Organizations(changes),
         projects=Projects(changes),
         releases=Releases(changes, builder),

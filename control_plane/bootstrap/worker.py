@@ -26,8 +26,6 @@ class Worker:
     """What the worker turns over."""
 
     reconciler: Reconciler
-    # Number of the newest change to what should run.
-    wanted: Callable[[], int]
     # Gives committed events their places; returns how many.
     sequence_events: Callable[[], int]
     # Signs the audit chains that are due; returns how many.
@@ -51,7 +49,6 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
         )
         yield Worker(
             reconciler=reconciler,
-            wanted=changes.wanted,
             sequence_events=Events(changes).sequence,
             checkpoint=make_audit(settings, changes, keys).checkpoint,
         )

@@ -25,8 +25,6 @@ __all__ = ["Turns", "run"]
 _IDLE_S: Final = 1.0
 # While something waits for the host or the gateway.
 _WAITING_S: Final = 0.1
-# Looks at everything this often even when nothing says so: replaced servers are tidied then.
-_RESYNC_S: Final = 15.0
 _CHECKPOINT_S: Final = 60.0
 
 
@@ -36,9 +34,6 @@ class Turns:
 
     parts: Parts
     clock: Callable[[], float]
-    seen: int = -1
-    settled: bool = False
-    looked_at: float = float("-inf")
     checked_at: float = float("-inf")
     trouble: str = ""
 
@@ -46,18 +41,15 @@ class Turns:
         """Do what is due; return how long nothing will be due unless a poke comes, in seconds."""
         while self.parts.sequence_events():
             pass
+        step = self.parts.reconciler.step()
+        self._note(step)
         now = self.clock()
-        wanted = self.parts.wanted()
-        if wanted != self.seen or not self.settled or now - self.looked_at >= _RESYNC_S:
-            self.seen, self.looked_at = wanted, now
-            self._note(self.parts.reconciler.step())
         if now - self.checked_at >= _CHECKPOINT_S:
             self.checked_at = now
             self.parts.checkpoint()
-        return _IDLE_S if self.settled else _WAITING_S
+        return _IDLE_S if step.settled else _WAITING_S
 
     def _note(self, step: Step) -> None:
-        self.settled = step.settled
         for release in step.live:
             log_to_stderr("worker", "info", "a release is live", release=release)
         for release in step.failed:
