@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     # The machine's own commands exist only where the whole of Ingot is installed.
     "up": _at("system", "up", "Start Ingot on this machine."),
     "down": _at("system", "down", "Stop Ingot on this machine."),
+    "status": _at("system", "status", "Show the processes of the Ingot on this machine."),
     "doctor": _at("system", "doctor", "Say what this machine can isolate and run."),
     "_run": _at("system", "run_role", "Run one process of Ingot."),
 }
@@ -68,3 +69,7 @@ def cli(context: click.Context, url: str | None, output: str, yes: bool) -> None
 def main() -> None:
     """Run the command line."""
     cli(prog_name="ingot")
+
+
+if __name__ == "__main__":
+    main()
