@@ -51,6 +51,10 @@ def make_folders(settings: Settings, identities: Identities) -> None:
     control, group = identities.control, identities.group
     for name in ("db", "blobs", "layers", "cache", "audit", "host", "gateway"):
         _own_folder(settings.data / name, 0o750 if root else 0o700, control, group)
+    # The set-group-id bit hands the group on, so that the api may read what the host writes as root.
+    _own_folder(settings.data / "host" / "logs", 0o2750 if root else 0o700, None, group)
+    _own_file(settings.data / "host" / "records.log", control)
+    _own_file(settings.data / "gateway" / "access.log", control)
     for name in ("logs", "keys", "bytecode"):
         _own_folder(settings.data / name, 0o700, None, None)
     _own_folder(settings.data / "config", 0o755 if root else 0o700, None, None)
@@ -74,3 +78,13 @@ def _own_folder(path: Path, mode: int, owner: int | None, group: int | None) -> 
     if owner is not None or group is not None:
         os.chown(path, -1 if owner is None else owner, -1 if group is None else group)
     path.chmod(mode)
+
+
+def _own_file(path: Path, owner: int | None) -> None:
+    """Make a log that one process appends to and the meter reads, and frees behind what it has counted."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    try:
+        if owner is not None:
+            os.fchown(descriptor, owner, -1)
+    finally:
+        os.close(descriptor)

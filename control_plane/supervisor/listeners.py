@@ -9,7 +9,6 @@ from pathlib import Path
 
 from control_plane.errors import Unavailable
 from control_plane.settings import Settings
-from control_plane.supervisor.folders import Identities
 
 __all__ = ["open_listeners"]
 
@@ -17,13 +16,13 @@ __all__ = ["open_listeners"]
 _BACKLOG = 4096
 
 
-def open_listeners(settings: Settings, identities: Identities) -> dict[str, int]:
+def open_listeners(settings: Settings) -> dict[str, int]:
     """Return environment name -> descriptor. Raises Unavailable with one exact instruction."""
     listen = settings.listen
     return {
         "INGOT_FD_CONSOLE": _listen(listen.address, listen.console_port, "CONSOLE_PORT"),
         "INGOT_FD_FUNCTIONS": _listen(listen.address, listen.functions_port, "FUNCTIONS_PORT"),
-        "INGOT_FD_ACCESS_LOG": _open_log(settings.data / "gateway" / "access.log", identities),
+        "INGOT_FD_ACCESS_LOG": _open_log(settings.data / "gateway" / "access.log"),
     }
 
 
@@ -48,10 +47,6 @@ def _listen(address: str, port: int, name: str) -> int:
     return listener.detach()
 
 
-def _open_log(path: Path, identities: Identities) -> int:
+def _open_log(path: Path) -> int:
     # One shared O_APPEND description: with one for each worker, lines overwrite each other.
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    if identities.control is not None:
-        # The meter reads it, and frees the space of what it has counted.
-        os.fchown(log, identities.control, -1)
-    return log
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)

@@ -73,7 +73,7 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
             run=settings.run,
             logs=settings.data / "logs",
             secrets=keys,
-            listeners=open_listeners(settings, identities),
+            listeners=open_listeners(settings),
         )
 
         def record(state: dict[str, Any]) -> None:
