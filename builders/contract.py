@@ -42,8 +42,9 @@ def _parsed(content: bytes) -> Any:
         document = json.loads(
             content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
         )
-        # Numbers beyond a double's exact range have no canonical form.
-        rfc8785.dumps(document)
+        # A version's manifest is read back and hashed again, so numbers must survive that:
+        # beyond a double's exact range they have no canonical form.
+        rfc8785.dumps(json.loads(rfc8785.dumps(document)))
     except (ValueError, RecursionError) as error:
         raise _invalid("contract.json", f"is not usable JSON: {str(error)[:200]}") from None
     return document
@@ -63,7 +64,7 @@ def _refuse_constant(name: str) -> Any:
 def _check_schema(schema: Any, field: str) -> None:
     if not isinstance(schema, dict | bool):
         raise _invalid(field, "must be a JSON Schema: an object, true or false")
-    if isinstance(schema, dict) and schema.get("$schema", _DIALECT).rstrip("#") != _DIALECT:
+    if isinstance(schema, dict) and str(schema.get("$schema", _DIALECT)).rstrip("#") != _DIALECT:
         raise _invalid(f"{field}.$schema", f"must be {_DIALECT} or absent")
     try:
         jsonschema_rs.meta.validate({"$schema": _DIALECT, **schema} if isinstance(schema, dict) else schema)

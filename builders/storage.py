@@ -135,6 +135,7 @@ def remove_tree(folder: Path) -> None:
     """Remove a folder, read-only parts included; gone already is fine."""
     if not folder.is_dir():
         return
+    folder.chmod(0o700)
     for parent, folders, _ in os.walk(folder):
         for name in folders:
             Path(parent, name).chmod(0o700)

@@ -7,7 +7,6 @@ any time: that is how it is verified.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import tarfile
@@ -31,9 +30,7 @@ def unpack_layer(blobs: Path, layers: Path, digest: str, role: str) -> Path:
     folder = layer_folder(layers, digest)
     if folder.is_dir():
         return folder
-    with temporary_folder(layers) as temporary:
-        content = temporary / "content"
-        content.mkdir()
+    with temporary_folder(layers) as content:
         _extract(blob_path(blobs, digest), content, ROOTS[role])
         if not verify_layer(content, digest, role):
             raise BuildError(
@@ -43,11 +40,13 @@ def unpack_layer(blobs: Path, layers: Path, digest: str, role: str) -> Path:
             )
         _seal(content)
         sync_tree(content)
-        # A folder can only be renamed over an empty one: whoever was first has won.
-        with contextlib.suppress(FileExistsError, OSError):
+        try:
+            # Beside its place from the start: a read-only folder cannot move to another parent.
             content.rename(folder)
-    if not folder.is_dir():
-        raise OSError(f"the layer folder {folder} could not be put in place")
+        except OSError:
+            # No folder is renamed over a full one: whoever was first has won.
+            if not folder.is_dir():
+                raise
     sync_folder(layers)
     return folder
 
