@@ -39,9 +39,10 @@ def unpacked(content: bytes) -> dict[str, bytes]:
 def archive_response(files: Mapping[str, bytes], name: str) -> Response:
     """Answer with a gzipped tar; the same files give the same bytes."""
     packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped, tarfile.open(
-        fileobj=zipped, mode="w"
-    ) as tar:
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as tar,
+    ):
         for path in sorted(files):
             member = tarfile.TarInfo(path)
             member.size = len(files[path])

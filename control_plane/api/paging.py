@@ -34,7 +34,9 @@ class PageQuery(Input):
     """The query of every list."""
 
     limit: Annotated[int, Field(ge=1, le=100, description="Items on one page.")] = 50
-    cursor: Annotated[str | None, Field(max_length=1000, description="next_cursor of the page before.")] = None
+    cursor: Annotated[str | None, Field(max_length=1000, description="next_cursor of the page before.")] = (
+        None
+    )
     fields: Annotated[
         str | None, Field(max_length=500, description="Comma-separated names of the fields to return.")
     ] = None

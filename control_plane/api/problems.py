@@ -114,7 +114,9 @@ def _from_werkzeug(error: HTTPException) -> Response:
     if error.response is not None and error.code is not None and error.code < 400:
         return Response.force_type(error.response)  # type: ignore[arg-type]
     headers = [
-        (name, str(value)) for name, value in error.get_headers() if name in {"Allow", "Retry-After", "Location"}
+        (name, str(value))
+        for name, value in error.get_headers()
+        if name in {"Allow", "Retry-After", "Location"}
     ]
     if error.code is not None and 300 <= error.code < 400:
         return Response(status=error.code, headers=headers)

@@ -37,7 +37,11 @@ def timestamp(value: Any) -> Any:
     if isinstance(value, int):
         if value == 0:
             return None
-        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return (
+            datetime.fromtimestamp(value / 1000, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z")
+        )
     return value
 
 

@@ -47,7 +47,10 @@ def pack(folder: Path) -> IO[bytes]:
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder.", exit_code=ExitCode.USAGE)
     file = tempfile.SpooledTemporaryFile(max_size=8_000_000)  # noqa: SIM115  (the caller closes it)
-    with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+    with (
+        gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
         for name, path in tree(folder):
             content = path.read_bytes()
             member = tarfile.TarInfo(name)

@@ -81,7 +81,9 @@ def status(state: CliState, function: str | None, folder: Path) -> None:
     """Compare this folder with the draft on the server."""
     with state.client() as client:
         found = find_function(client, function, folder)
-        remote = {item["path"]: item["digest"] for item in client.get(f"/functions/{found['id']}/draft")["files"]}
+        remote = {
+            item["path"]: item["digest"] for item in client.get(f"/functions/{found['id']}/draft")["files"]
+        }
     local = {name: f"sha256:{sha256(path.read_bytes()).hexdigest()}" for name, path in tree(folder)}
     rows = [
         {"path": path, "state": _difference(local.get(path), remote.get(path))}

@@ -25,7 +25,9 @@ __all__ = ["invoke"]
 @click.option("--method", default="POST", show_default=True, help="Request method.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="File to write the result to.")
 @click.option("--timeout", type=float, default=120.0, show_default=True, help="Seconds to wait.")
-@click.option("--address", envvar="INGOT_FUNCTIONS_URL", help="The functions' origin; default: asked of the server.")
+@click.option(
+    "--address", envvar="INGOT_FUNCTIONS_URL", help="The functions' origin; default: asked of the server."
+)
 @pass_state
 def invoke(  # noqa: PLR0913  (each is one option)
     state: CliState,

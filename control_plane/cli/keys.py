@@ -19,7 +19,9 @@ def key() -> None:
 @key.command("create")
 @click.argument("name")
 @click.option("--project", help="Name or id of the project; not needed when there is one only.")
-@click.option("--function", "functions", multiple=True, help="A function it may call; default: all of the project.")
+@click.option(
+    "--function", "functions", multiple=True, help="A function it may call; default: all of the project."
+)
 @click.option("--rate", type=click.IntRange(min=0), default=0, help="Calls in 10 seconds; 0: no limit.")
 @click.option("--concurrency", type=click.IntRange(min=0), default=0, help="Calls at once; 0: no limit.")
 @click.option("--days", type=click.IntRange(0, 3660), default=0, help="The key's life; 0: until revoked.")
@@ -36,7 +38,13 @@ def create(  # noqa: PLR0913  (each is one option)
     """Create an API key NAME; its text is shown this one time."""
     with state.client() as client:
         place = find_project(client, project)
-        body = {"name": name, "functions": list(functions), "rate_10s": rate, "concurrency": concurrency, "days": days}
+        body = {
+            "name": name,
+            "functions": list(functions),
+            "rate_10s": rate,
+            "concurrency": concurrency,
+            "days": days,
+        }
         made = client.create(f"/projects/{place['id']}/api-keys", body)
     if state.output == "json":
         show_one(state, made)

@@ -25,7 +25,9 @@ def logs(state: CliState, function: str | None, request_id: str | None, limit: i
         found = find_function(client, function)
         after: str | None = None
         while True:
-            answer = client.get(f"/functions/{found['id']}/logs", request_id=request_id, limit=limit, after=after)
+            answer = client.get(
+                f"/functions/{found['id']}/logs", request_id=request_id, limit=limit, after=after
+            )
             for record in answer["items"]:
                 _show(state, record)
             after = answer["after"]

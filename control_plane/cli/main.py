@@ -54,7 +54,9 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--url", envvar="INGOT_URL", metavar="URL", help="The server; default: the last one logged in to.")
+@click.option(
+    "--url", envvar="INGOT_URL", metavar="URL", help="The server; default: the last one logged in to."
+)
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How results are printed."
 )

@@ -70,7 +70,9 @@ def find_project(client: Client, reference: str | None) -> Any:
     elif len(projects) > 1:
         names = ", ".join(project["name"] for project in projects)
         raise Failure(
-            "There are several projects.", hint=f"Add --project with one of {names}.", exit_code=ExitCode.USAGE
+            "There are several projects.",
+            hint=f"Add --project with one of {names}.",
+            exit_code=ExitCode.USAGE,
         )
     return _only(projects, "project", reference or "")
 

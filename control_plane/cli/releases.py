@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
 __all__ = ["release"]
 
-_FIELDS = ("number", "state", "parts", "digest", "unreviewed", "rollback_of", "note", "conditions", "created_at")
+_FIELDS = (
+    "number",
+    "state",
+    "parts",
+    "digest",
+    "unreviewed",
+    "rollback_of",
+    "note",
+    "conditions",
+    "created_at",
+)
 _WAIT = click.option("--wait/--no-wait", default=True, help="Wait until calls reach it.")
 _TIMEOUT = click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait.")
 
@@ -66,9 +76,7 @@ def create(  # noqa: PLR0913  (each is one option)
 @_WAIT
 @_TIMEOUT
 @pass_state
-def rollback(
-    state: CliState, function: str | None, number: int | None, wait: bool, timeout: float
-) -> None:
+def rollback(state: CliState, function: str | None, number: int | None, wait: bool, timeout: float) -> None:
     """Bring the versions of an earlier release of FUNCTION back."""
     with state.client() as client:
         found = find_function(client, function)

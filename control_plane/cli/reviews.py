@@ -31,7 +31,9 @@ def submit(state: CliState, function: str | None, number: int | None, remark: st
         found = find_function(client, function)
         wanted = number or found["latest"]
         if not wanted:
-            raise Failure("There is no version yet.", hint="Run `ingot freeze` first.", exit_code=ExitCode.CONFLICT)
+            raise Failure(
+                "There is no version yet.", hint="Run `ingot freeze` first.", exit_code=ExitCode.CONFLICT
+            )
         made = client.create(f"/functions/{found['id']}/reviews", {"version": wanted, "note": remark})
     show_one(state, made, _FIELDS)
 
@@ -50,7 +52,9 @@ def list_reviews(state: CliState, everything: bool, function: str | None) -> Non
     with state.client() as client:
         found = find_function(client, function)["id"] if function else None
         rows = list(client.pages("/reviews", state=None if everything else "open", function=found))
-    show_list(state, rows, ("id", "function_name", "version_number", "state", "submitter_email", "created_at"))
+    show_list(
+        state, rows, ("id", "function_name", "version_number", "state", "submitter_email", "created_at")
+    )
 
 
 @review.command("show")

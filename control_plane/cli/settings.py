@@ -25,7 +25,9 @@ def setting() -> None:
 @click.argument("name")
 @click.argument("value", required=False)
 @click.option("--secret", is_flag=True, help="Encrypt it; nobody can read it back.")
-@click.option("--stage", type=click.Choice(["live", "test"]), default="live", show_default=True, help="Who reads it.")
+@click.option(
+    "--stage", type=click.Choice(["live", "test"]), default="live", show_default=True, help="Who reads it."
+)
 @_PROJECT
 @pass_state
 def set_value(

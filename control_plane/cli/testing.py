@@ -19,7 +19,9 @@ __all__ = ["test"]
 
 @click.command()
 @click.argument("function", required=False)
-@click.option("--input", "input_file", type=click.Path(path_type=Path, dir_okay=False), help="File to send as the body.")
+@click.option(
+    "--input", "input_file", type=click.Path(path_type=Path, dir_okay=False), help="File to send as the body."
+)
 @click.option("--data", help="Body to send; @FILE reads it from a file, @- from standard input.")
 @click.option("--content-type", help="Kind of the body; default: told by the file's name, else JSON.")
 @click.option("--method", default="POST", show_default=True, help="Request method.")

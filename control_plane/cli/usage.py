@@ -17,7 +17,9 @@ _COLUMNS = ("label", "calls", "failed", "refused", "cold_calls", "billed_ms", "m
 
 
 @click.group(invoke_without_command=True)
-@click.option("--by", type=click.Choice(["function", "key", "day"]), default="function", help="One row for each.")
+@click.option(
+    "--by", type=click.Choice(["function", "key", "day"]), default="function", help="One row for each."
+)
 @click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How far back.")
 @click.pass_context
 def usage(context: click.Context, by: str, days: int) -> None:

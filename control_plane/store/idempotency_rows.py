@@ -21,9 +21,7 @@ class IdempotencyRows:
     def get(self, organization: str, user: str, key: str) -> Attempt | None:
         """Return the first attempt with this key, if there was one."""
         table = idempotency_keys.c
-        return self._attempts.one(
-            table.organization == organization, table.user == user, table.key == key
-        )
+        return self._attempts.one(table.organization == organization, table.user == user, table.key == key)
 
     def put(self, attempt: Attempt) -> None:
         """Write the attempt in place of any with the same key."""
@@ -43,7 +41,5 @@ class IdempotencyRows:
         """Forget an organization's attempts that are older."""
         table = idempotency_keys.c
         self._connection.execute(
-            delete(idempotency_keys).where(
-                table.organization == organization, table.created_ms < created_ms
-            )
+            delete(idempotency_keys).where(table.organization == organization, table.created_ms < created_ms)
         )

@@ -41,7 +41,9 @@ def test_a_draft_is_pushed_tried_frozen_approved_released_and_rolled_back(
             headers={"If-Match": etag, "Content-Type": "application/gzip"},
         )
         assert pushed.status_code == 200, pushed.text
-        run = author.post(f"/functions/{function}/draft/test-runs", {"body": base64.b64encode(b"{}").decode()})
+        run = author.post(
+            f"/functions/{function}/draft/test-runs", {"body": base64.b64encode(b"{}").decode()}
+        )
         assert (run.status_code, run.json["state"], run.json["status"]) == (201, "answered", 200), run.text
         etag = author.get(f"/functions/{function}/draft").headers["ETag"]
         frozen = author.post(f"/functions/{function}/versions", headers={"If-Match": etag})

@@ -43,9 +43,7 @@ class DayFileLogs:
                     return LogPage(tuple(found), position)
         return LogPage(tuple(found[-limit:]), position)
 
-    def _records(
-        self, function: str, day: str, start: int | None
-    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def _records(self, function: str, day: str, start: int | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield (offset behind it, record) of whole lines; a line being written waits for its end."""
         path = self._folder / function / f"{day}.jsonl"
         with path.open("rb") as file:

@@ -89,9 +89,7 @@ def put_file(function: str, path: str) -> Response:
     if_match = required_if_match()
     with streamed_body(MAX_FILE_BYTES, frozenset({"application/octet-stream"})) as file:
         content = file.read()
-    return _shown(
-        services().drafts.put_file(current_actor(), function, path, content, if_match=if_match)
-    )
+    return _shown(services().drafts.put_file(current_actor(), function, path, content, if_match=if_match))
 
 
 @blueprint.delete("/functions/<function>/draft/files/<path:path>")

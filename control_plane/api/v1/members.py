@@ -88,9 +88,7 @@ def invite_member(json_data: InvitationIn) -> InvitationOut:
         role=json_data.role,
         project=json_data.project,
     )
-    return InvitationOut(
-        id=made.user.id, email=made.user.email, one_time_password=made.one_time_password
-    )
+    return InvitationOut(id=made.user.id, email=made.user.email, one_time_password=made.one_time_password)
 
 
 @blueprint.post("/members/<user>/roles")
@@ -99,9 +97,7 @@ def invite_member(json_data: InvitationIn) -> InvitationOut:
 @blueprint.output(MemberOut)
 def grant_role(user: str, json_data: RoleIn) -> dict[str, Any]:
     """Give a member one more role."""
-    member = services().accounts.grant(
-        current_actor(), user, role=json_data.role, project=json_data.project
-    )
+    member = services().accounts.grant(current_actor(), user, role=json_data.role, project=json_data.project)
     return _shown(member)
 
 

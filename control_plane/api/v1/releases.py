@@ -156,9 +156,7 @@ def create_release(function: str, json_data: ReleaseIn) -> Release:
     """Record a release; read it again to see it go live."""
     known = services().releases
     if json_data.version is not None and json_data.percent < 100:
-        return known.split(
-            current_actor(), function, version=json_data.version, percent=json_data.percent
-        )
+        return known.split(current_actor(), function, version=json_data.version, percent=json_data.percent)
     return known.apply(
         current_actor(),
         function,

@@ -128,9 +128,7 @@ def show_me() -> dict[str, Any]:
 def change_password(json_data: PasswordIn) -> dict[str, Any]:
     """Change one's own password; other sessions end."""
     actor = current_actor()
-    services().accounts.change_password(
-        actor, current=json_data.current_password, new=json_data.new_password
-    )
+    services().accounts.change_password(actor, current=json_data.current_password, new=json_data.new_password)
     user = {"id": actor.user, "email": actor.email, "name": actor.name}
     return {"user": user, "must_change_password": False, "csrf_token": current_csrf_token()}
 

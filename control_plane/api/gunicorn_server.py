@@ -1,0 +1,85 @@
+"""Runs gunicorn inside a role's process: one worker on a Unix socket, JSON lines on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+__all__ = ["JsonLines", "serve"]
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object for each record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a traceback becomes a field."""
+        line: dict[str, Any] = {
+            "ts": int(record.created * 1000),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if request_id := getattr(record, "request_id", ""):
+            line["request_id"] = request_id
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, load: Callable[[], Any], options: dict[str, Any]) -> None:
+        self._make = load
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self._make()
+
+
+def serve(socket_path: Path, load: Callable[[], Any], **options: Any) -> None:
+    """Serve what `load` returns until SIGTERM, then drain. Does not return."""
+    ready = os.environ.pop("INGOT_READY_FD", "")
+
+    def say_ready(_worker: Any) -> None:
+        # Only the first worker finds somebody who waits.
+        if ready:
+            with contextlib.suppress(OSError):
+                os.write(int(ready), b"READY=1\n")
+
+    # A socket of a killed process would refuse the new one's bind.
+    socket_path.unlink(missing_ok=True)
+    common = {
+        "bind": f"unix:{socket_path}",
+        "umask": 0o117,
+        "workers": 1,
+        "graceful_timeout": 30,
+        "control_socket_disable": True,
+        "logconfig_dict": _LOGGING,
+        "post_worker_init": say_ready,
+    }
+    _Server(load, {**common, **options}).run()
+
+
+_LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": JsonLines}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+    "loggers": {
+        "gunicorn.error": {"level": "INFO", "handlers": ["stderr"], "propagate": False},
+        "gunicorn.access": {"level": "ERROR", "handlers": ["stderr"], "propagate": False},
+        "ingot": {"level": "INFO", "handlers": ["stderr"], "propagate": False},
+    },
+}
