@@ -20,7 +20,7 @@ from .asgi import AsgiApplication
 from .channel import Channel
 from .context import request_id_of
 from .exchange import CONTINUE, READ, hung_up, is_shut, refusal, too_slow
-from .handler import AsyncHandler, failure, run_hook
+from .handler import AsyncHandler, failure, report, run_hook
 from .http1 import Request, RequestReader
 from .lifespan import Lifespan, StartupFailed
 from .logger import author_traceback
@@ -239,5 +239,7 @@ async def _as_async(stream: Any) -> Any:
 
 def _broken(error: BaseException) -> None:
     """Log why an answer that had begun was cut off, unless its reader left or it is logged already."""
-    if not isinstance(error, (ConnectionError, TimeoutError, Problem)):
+    if isinstance(error, Problem):
+        report(error)
+    elif not isinstance(error, (ConnectionError, TimeoutError)):
         failure(error, "The answer's stream broke off.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .answers import Answer, BadHead, head_of
 from .context import request_id_of
-from .handler import failure
+from .handler import failure, report
 from .http1 import Request
 from .problems import Problem, author_fault, caller_fault
 
@@ -63,6 +63,7 @@ def refusal(error: BaseException, request: Request | None) -> tuple[bytes, Answe
         error = author_fault("handler_failed", f"The answer cannot be sent: {error}.")
     if not isinstance(error, Problem):
         error = failure(error)
+    report(error)
     answer = error.answer(request_id_of(request))
     try:
         return head_of(answer), answer

@@ -16,7 +16,7 @@ from .results import answer_of
 if TYPE_CHECKING:
     from .load import Loaded
 
-__all__ = ["AsyncHandler", "Handler", "failure", "is_async", "run_hook"]
+__all__ = ["AsyncHandler", "Handler", "failure", "is_async", "report", "run_hook"]
 
 _log = logging.getLogger("function")
 
@@ -24,7 +24,16 @@ _log = logging.getLogger("function")
 def failure(error: BaseException, what: str = "The handler raised an exception.") -> Problem:
     """Log the author's traceback and return what the caller may know of it."""
     _log.error("%s", what, exc_info=error)
-    return author_fault("handler_failed", f"{what} The function's log has the details.")
+    problem = author_fault("handler_failed", f"{what} The function's log has the details.")
+    problem.logged = True
+    return problem
+
+
+def report(problem: Problem) -> None:
+    """Log a problem that is the author's to mend, once; its messages hold no values."""
+    if problem.fault == "author" and not problem.logged:
+        problem.logged = True
+        _log.error("%s", problem.detail, extra={"code": problem.code, "errors": list(problem.errors)})
 
 
 def is_async(target: Any) -> bool:

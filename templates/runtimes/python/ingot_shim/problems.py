@@ -32,6 +32,8 @@ class Problem(Exception):
         self.detail = detail
         self.errors = errors
         self.headers = headers
+        # Set once the author's log has it.
+        self.logged = False
 
     def answer(self, request_id: str) -> Answer:
         """Return the answer to send."""
