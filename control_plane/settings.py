@@ -109,9 +109,6 @@ class Gateway:
     """HAProxy."""
 
     slots: int = _option(256, "Version slots declared at start; doubled by a reload when they are used up.")
-    threads: int = _option(
-        1, "Threads of the gateway; one is enough for 10,000 calls a second on a small machine."
-    )
     queue_timeout_ms: int = _option(
         30_000, "How long a call waits for a free instance before it is answered 503."
     )

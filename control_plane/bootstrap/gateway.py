@@ -15,7 +15,6 @@ def make_gateway_settings(settings: Settings, identities: Mapping[str, int | Non
     return GatewaySettings(
         run_folder=settings.run,
         data_folder=settings.data / "gateway",
-        threads=settings.gateway.threads,
         first_slots=settings.gateway.slots,
         queue_timeout_ms=settings.gateway.queue_timeout_ms,
         control_gid=identities.get("group"),
