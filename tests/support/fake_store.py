@@ -29,7 +29,7 @@ class FakeStore:
         """Answer every request that is there."""
         while True:
             try:
-                message, descriptors, _, _ = socket.recv_fds(self.channel, 1 << 16, 4, socket.MSG_DONTWAIT)
+                message, descriptors, _, _ = socket.recv_fds(self.channel, 1 << 16, 4)
             except OSError:
                 return
             if not message:
@@ -52,6 +52,7 @@ class FakeStore:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        ours.setblocking(False)
         return ours, theirs
 
     def _answer(self, request: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], list[int]]:

@@ -49,6 +49,7 @@ def supervise(path: str) -> int:
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
     store = FakeStore()
     host = _start(path, store)
+    _note_pid(path, host)
     ending = False
 
     def end(_number: int, _frame: object) -> None:
@@ -58,7 +59,6 @@ def supervise(path: str) -> int:
             os.kill(host, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, end)
-    Path(path).with_suffix(".pid").write_text(str(host))
     while True:
         select.select([store.channel], [], [], 0.01)
         store.serve_waiting()
@@ -71,7 +71,7 @@ def supervise(path: str) -> int:
                 return os.waitstatus_to_exitcode(status)
             else:
                 host = _start(path, store)
-                Path(path).with_suffix(".pid").write_text(str(host))
+                _note_pid(path, host)
 
 
 def _start(path: str, store: Any) -> int:
@@ -84,6 +84,12 @@ def _start(path: str, store: Any) -> int:
     theirs.close()
     process.returncode = 0
     return process.pid
+
+
+def _note_pid(path: str, pid: int) -> None:
+    temporary = Path(path).with_suffix(".new")
+    temporary.write_text(str(pid))
+    temporary.rename(Path(path).with_suffix(".pid"))
 
 
 def _reap() -> list[tuple[int, int]]:

@@ -1,0 +1,220 @@
+"""The function host with real processes: everything that goes wrong in user code."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pytest
+
+from control_plane.domain.desired import Limits
+from tests.support.function_host import HELLO, FunctionHost, until
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[FunctionHost]:
+    with FunctionHost(overdue_grace_s=0.3, level2_delay_s=0.05) as running:
+        yield running
+
+
+def test_a_failed_import_is_answered_at_once_and_said(host: FunctionHost) -> None:
+    target = host.target("raise RuntimeError('broken on purpose')\n")
+    host.apply()
+    began = time.monotonic()
+    status, problem = host.call(target)
+    assert time.monotonic() - began < 3
+    assert (status, problem["code"], problem["fault"]) == (503, "import_failed", "author")
+    found = host.status(target)
+    assert found["state"] == "faulted"
+    assert "broken on purpose" in found["reason"]
+    assert found["retry_in_s"] > 0
+    # While it backs off, nothing is started: the answer comes from the host.
+    instances = len(host.records("exit"))
+    assert host.call(target)[1]["code"] == "import_failed"
+    assert len(host.records("exit")) == instances
+    assert any("broken on purpose" in line["message"] for line in host.log_lines(target))
+
+
+def test_prepare_says_whether_the_code_loads(host: FunctionHost) -> None:
+    good, bad = host.target(), host.target("import nothing_of_that_name\n" + HELLO)
+    missing = host.target(HELLO, handler="main:absent")
+    host.apply()
+    answer = host.ask({"op": "prepare", "target": good.id, "timeout_ms": 5000})
+    assert answer["ok"]
+    assert answer["level"] == 1
+    assert host.ask({"op": "prepare", "target": good.id, "timeout_ms": 5000})["ms"] == 0.0
+    answer = host.ask({"op": "prepare", "target": bad.id, "timeout_ms": 5000})
+    assert (answer["ok"], answer["code"]) == (False, "import_failed")
+    assert "nothing_of_that_name" in answer["message"]
+    answer = host.ask({"op": "prepare", "target": missing.id, "timeout_ms": 5000})
+    assert (answer["ok"], answer["code"]) == (False, "handler_not_found")
+    assert host.ask({"op": "prepare", "target": "t0"})["code"] == "not_found"
+
+
+def test_what_the_machine_lacks_has_a_code_of_its_own(host: FunctionHost) -> None:
+    old = host.target(runtime="python2.6")
+    gone = host.target(layers={"function": "sha256:" + "0" * 64})
+    host.apply()
+    assert host.call(old)[1]["code"] == "no_interpreter"
+    assert host.call(gone)[1]["code"] == "layer_missing"
+
+
+def test_an_overdue_request_is_killed_though_it_hides_its_slot(host: FunctionHost) -> None:
+    # It blocks the interpreter, so the shim cannot answer 504; only the host can end it.
+    source = "import re\ndef execute(input, context):\n    re.match('(a*)*b', 'a' * 200)\n"
+    target = host.target(source, limits=Limits(memory_mb=64, timeout_ms=500))
+    host.apply()
+    began = time.monotonic()
+    with pytest.raises(ConnectionResetError):
+        host.call(target)
+    assert time.monotonic() - began < 4
+    exits = until(lambda: [r for r in host.records("exit") if r["target"] == target.id])
+    assert exits[0]["reason"] == "overdue"
+    assert any("overdue" in line["message"] for line in host.log_lines(target))
+
+
+def test_a_crash_loop_backs_off_and_heals(host: FunctionHost) -> None:
+    source = "import os\ndef execute(input, context):\n    if input == 'die':\n        os._exit(3)\n    return 'fine'\n"
+    target = host.target(source)
+    host.apply()
+    for _ in range(2):
+        with pytest.raises(ConnectionResetError):
+            host.call(target, "die")
+        until(lambda: not host.status(target)["instances"])
+    assert host.status(target)["state"] == "backing_off"
+    status, problem = host.call(target)
+    assert (status, problem["code"]) == (503, "crash_loop")
+    until(lambda: host.call(target)[0] == 200, what="it serves again after the back-off")
+    assert host.records("exit")[-1]["reason"] == "crashed"
+
+
+def test_memory_over_the_limit_ends_the_instance_not_the_host(host: FunctionHost) -> None:
+    source = "def execute(input, context):\n    return len(bytearray(200 << 20))\n"
+    target = host.target(source, limits=Limits(memory_mb=48))
+    host.apply()
+    status = 0
+    try:
+        status, _ = host.call(target)
+    except ConnectionResetError:
+        exits = until(lambda: [r for r in host.records("exit") if r["target"] == target.id])
+        assert exits[0]["reason"] in {"out_of_memory", "crashed"}
+    assert status != 200
+    assert host.ask({"op": "status"})["ok"]
+
+
+def test_a_listener_that_somebody_shut_down_is_made_anew() -> None:
+    # Without isolation nothing keeps user code from its listening socket.
+    source = (
+        "import os, socket\n"
+        "def execute(input, context):\n"
+        "    for number in range(3, 64):\n"
+        "        try:\n"
+        "            found = socket.socket(fileno=number)\n"
+        "            if input == 'shut' and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):\n"
+        "                found.shutdown(socket.SHUT_RDWR)\n"
+        "            found.detach()\n"
+        "        except OSError:\n"
+        "            pass\n"
+        "    return 'done'\n"
+    )
+    with FunctionHost(isolation="none") as host:
+        target = host.target(source)
+        host.apply()
+        inode = host.socket(target).lstat().st_ino
+        with contextlib.suppress(OSError):
+            host.call(target, "shut")
+        until(lambda: host.socket(target).lstat().st_ino != inode, what="a new socket")
+        found = host.status(target)
+        assert found["state"] in {"faulted", "backing_off"}
+        assert "listening socket" in found["reason"]
+        until(lambda: host.call(target)[0] == 200, what="it serves again after the back-off")
+
+
+def test_an_instance_that_dies_of_a_signal_is_replaced(host: FunctionHost) -> None:
+    target = host.target()
+    host.apply()
+    host.call(target)
+    pid = host.status(target)["instances"][0]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not host.status(target)["instances"])
+    assert host.call(target)[0] == 200
+
+
+def test_one_test_run_answers_with_logs_and_leaves_nothing(host: FunctionHost) -> None:
+    source = "import decimal\ndef execute(input, context):\n    print('seen', input)\n    return {'twice': input['n'] * 2}\n"
+    target = host.target(source)
+    del host.targets[target.id]
+    sockets = sorted(path.name for path in (host.folder / "run/fn").iterdir())
+    request = {
+        "method": "POST",
+        "path": "/",
+        "headers": [["Content-Type", "application/json"]],
+        "body": base64.b64encode(json.dumps({"n": 21}).encode()).decode(),
+    }
+    order = {"op": "test", "target": asdict(target), "request": request, "timeout_ms": 5000}
+    answer = host.ask(order)
+    assert (answer["ok"], answer["status"]) == (True, 200)
+    assert json.loads(base64.b64decode(answer["body"])) == {"twice": 42}
+    assert any("seen" in record["message"] for record in answer["logs"])
+    assert answer["import_ms"] > 0
+    assert any(row[0] == "main" for row in answer["import_profile"])
+    assert answer["peak_mb"] > 0
+    assert sorted(path.name for path in (host.folder / "run/fn").iterdir()) == sockets
+    assert all(record["target"] != target.id for record in host.records("start"))
+
+
+def test_a_test_run_that_hangs_or_fails_says_so(host: FunctionHost) -> None:
+    request = {"method": "POST", "path": "/", "headers": [], "body": ""}
+    hanging = host.target("import time\ndef execute(input, context):\n    time.sleep(60)\n")
+    broken = host.target("1/0\n")
+    for target in (hanging, broken):
+        del host.targets[target.id]
+    order = {"op": "test", "target": asdict(hanging), "request": request, "timeout_ms": 400}
+    answer = host.ask(order)
+    assert (answer["ok"], answer["code"]) == (False, "overdue")
+    answer = host.ask(order | {"target": asdict(broken), "timeout_ms": 5000})
+    assert (answer["ok"], answer["code"]) == (False, "import_failed")
+    assert "ZeroDivisionError" in answer["message"]
+    refused = host.ask(order | {"request": request | {"headers": [["X", "a\r\nHost: b"]]}})
+    assert refused["code"] == "invalid"
+
+
+def test_a_malformed_wanted_state_is_refused_as_a_whole(host: FunctionHost) -> None:
+    target = host.target()
+    before = host.apply()
+    desired = host.folder / "host" / "desired.json"
+    good = json.loads(desired.read_text())
+    for wrong in ("{", json.dumps(good | {"format": 2}), json.dumps(good | {"epoch": 0})):
+        desired.write_text(wrong)
+        answer = host.ask({"op": "apply"})
+        assert answer["ok"] is False
+        assert answer["code"] == "invalid"
+    after = host.ask({"op": "status"})
+    assert after["epoch"] == before["epoch"]
+    assert host.call(target)[0] == 200
+
+
+def test_secrets_reach_the_instance_and_no_one_elses_do(host: FunctionHost) -> None:
+    source = "def execute(input, context):\n    return context.secrets['token']\n"
+    own = host.target(source, secrets={"token": "org_a:sesame"})
+    stolen = host.target(source, secrets={"token": "org_b:theirs"})
+    host.apply()
+    assert host.call(own) == (200, "sesame")
+    assert host.call(stolen)[0] == 503
+
+
+def test_memory_for_everybody_is_shared_and_idle_instances_make_room() -> None:
+    with FunctionHost(memory_mb=200) as host:
+        first, second = (host.target(limits=Limits(memory_mb=100)) for _ in range(2))
+        third = host.target(limits=Limits(memory_mb=100), organization="org_b")
+        host.apply()
+        for target in (first, second, third):
+            assert host.call(target)[0] == 200
+        reasons = {r["target"]: r["reason"] for r in until(lambda: host.records("exit"))}
+        assert reasons == {first.id: "evicted"}
