@@ -1,0 +1,186 @@
+"""The meter as a process: ready, stopped, killed at any moment, and its lease on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from control_plane.settings import Settings, load_settings
+from tests.meter.lines import access_line, end_line
+
+_ROLE = (
+    "import json, os, sys; from control_plane.meter.main import run; "
+    "run(json.load(open(os.environ['INGOT_CONFIG'])))"
+)
+_ROOT = Path(__file__).parents[2]
+
+
+class MeterProcess:
+    """Starts meters over one data folder and ends every one of them."""
+
+    def __init__(self, folder: Path) -> None:
+        for name in ("gateway", "host", "db", "run"):
+            (folder / name).mkdir()
+        settings = replace(load_settings(folder, {}), run=folder / "run")
+        self.settings: Settings = settings
+        self.config = folder / "meter.json"
+        self.config.write_text(settings.document())
+        self.log = folder / "gateway" / "access.log"
+        self.errors = folder / "errors.jsonl"
+        self.running: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        readable, writable = os.pipe()
+        environment = {**os.environ, "INGOT_CONFIG": str(self.config), "INGOT_READY_FD": str(writable)}
+        with self.errors.open("ab") as errors:
+            self.running = subprocess.Popen(
+                [sys.executable, "-c", _ROLE], env=environment, pass_fds=[writable], stderr=errors, cwd=_ROOT
+            )
+        os.close(writable)
+        with os.fdopen(readable, "rb") as ready:
+            assert ready.readline() == b"READY=1\n", self.errors.read_text()
+
+    def end(self, number: signal.Signals) -> int:
+        assert self.running is not None
+        self.running.send_signal(number)
+        return self.running.wait(timeout=40)
+
+    def query(self, statement: str) -> list[tuple[int, ...]]:
+        connection = sqlite3.connect(self.settings.data / "db" / "usage.db")
+        try:
+            return connection.execute(statement).fetchall()
+        finally:
+            connection.close()
+
+    def counted(self) -> int:
+        return self.query("SELECT count(*) FROM usage_events")[0][0]
+
+
+@pytest.fixture
+def meter(tmp_path: Path) -> Iterator[MeterProcess]:
+    process = MeterProcess(tmp_path)
+    yield process
+    if process.running and process.running.poll() is None:
+        process.running.kill()
+        process.running.wait()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.01)
+
+
+def test_a_meter_counts_what_comes_and_what_is_left_at_its_end(meter: MeterProcess) -> None:
+    meter.start()
+    with meter.log.open("ab", buffering=0) as log:
+        log.write(b"".join(access_line(number) for number in range(100)))
+        wait_until(lambda: meter.counted() == 100, 2.0)
+        log.write(b"".join(access_line(number) for number in range(100, 5_000)))
+    assert meter.end(signal.SIGTERM) == 0
+    assert meter.counted() == 5_000
+
+
+def test_the_lease_is_there_when_the_meter_is_ready_and_is_not_renewed_over_a_lost_log(
+    meter: MeterProcess,
+) -> None:
+    lease = meter.settings.data / "gateway" / "lease.map"
+
+    def until() -> int:
+        name, value = lease.read_text().split()
+        assert name == "until"
+        return int(value)
+
+    meter.log.write_bytes(access_line(1))
+    meter.start()
+    first = until()
+    assert 3 <= first - time.time() <= 5
+    wait_until(lambda: until() > first)
+    wait_until(lambda: meter.counted() == 1)
+    meter.log.write_bytes(b"")
+    wait_until(lambda: b"log_changed" in meter.errors.read_bytes() or b"was cut" in meter.errors.read_bytes())
+    last = until()
+    wait_until(lambda: b"lease withheld" in meter.errors.read_bytes())
+    assert until() <= last + 1
+    assert meter.end(signal.SIGTERM) == 0
+    said = [json.loads(line) for line in meter.errors.read_text().splitlines()]
+    assert any("adopt-log" in (line.get("hint") or "") for line in said)
+
+
+class Gateway(threading.Thread):
+    """Appends lines as a busy gateway does, torn ones included, until told to stop."""
+
+    def __init__(self, log: Path, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.written = 0
+        self.ended = 0
+        self.torn = 0
+        self.stopping = threading.Event()
+        self._log = log
+        self._random = random.Random(seed)
+
+    def run(self) -> None:
+        with self._log.open("ab", buffering=0) as log:
+            while not self.stopping.wait(0.002):
+                for _ in range(self._random.randrange(1, 20)):
+                    self._call(log.write)
+
+    def _call(self, write: Callable[[bytes], int | None]) -> None:
+        number = self.written
+        streaming = number % 10 == 0
+        if self._random.random() < 0.01:
+            write(access_line(number)[: self._random.randrange(10, 300)])
+            self.torn += 1
+        write(access_line(number, mode="stream" if streaming else "sync"))
+        self.written += 1
+        if streaming:
+            write(end_line(number))
+            self.ended += 1
+
+
+def kill_under_load(meter: MeterProcess, kills: int) -> None:
+    gateway = Gateway(meter.log, seed=7)
+    moments = random.Random(11)
+    gateway.start()
+    for _ in range(kills):
+        meter.start()
+        time.sleep(moments.uniform(0.0, 0.4))
+        assert meter.end(signal.SIGKILL) == -signal.SIGKILL
+    gateway.stopping.set()
+    gateway.join()
+    meter.start()
+    assert meter.end(signal.SIGTERM) == 0
+    assert meter.counted() == gateway.written > 0
+    (sums,) = meter.query("SELECT sum(calls), sum(billed_ms), sum(bytes_out) FROM usage_hourly")
+    plain = gateway.written - gateway.ended
+    assert sums == (
+        gateway.written,
+        plain * 12 + gateway.ended * 900,
+        plain * 480 + gateway.ended * 9_000,
+    )
+    assert meter.query("SELECT count(*) FROM usage_events WHERE stream = 'open'") == [(0,)]
+    assert meter.query("SELECT count(*) FROM log_rejects") == [(gateway.torn,)]
+    assert meter.query("SELECT sum(records), sum(repeated) FROM log_hours") == [(gateway.written, 0)]
+
+
+def test_kills_lose_and_double_nothing(meter: MeterProcess) -> None:
+    kill_under_load(meter, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_many_kills_lose_and_double_nothing(meter: MeterProcess) -> None:
+    kill_under_load(meter, 50)
