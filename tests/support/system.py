@@ -167,8 +167,11 @@ class System:
             author.call("POST", "/functions", json={"name": name, "project": "main"})
         etag = author.http.get(f"/api/v1/functions/{name}/draft").headers["etag"]
         headers = {"If-Match": etag, "Content-Type": "application/x-tar"}
-        author.call("PUT", f"/functions/{name}/draft/archive", content=_tar(files), headers=headers)
-        version: dict[str, Any] = author.call("POST", f"/functions/{name}/versions")
+        path = f"/api/v1/functions/{name}/draft/archive"
+        put = author.http.put(path, content=_tar(files), headers=headers)
+        assert put.is_success, put.text
+        if_match = {"If-Match": put.headers["etag"]}
+        version: dict[str, Any] = author.call("POST", f"/functions/{name}/versions", headers=if_match)
         return version
 
     def approve(self, name: str, version: Mapping[str, Any]) -> None:
@@ -215,7 +218,7 @@ class System:
 
     def _sign_in(self, email: str, password: str) -> Person:
         with httpx.Client(base_url=self.console, timeout=30) as http:
-            proof = {"Origin": self.console}
+            proof = {"Origin": self.console, "Sec-Fetch-Site": "same-origin"}
             answer = http.post("/api/v1/sessions", json={"email": email, "password": password}, headers=proof)
             assert answer.status_code == 201, answer.text
             session = answer.json()
