@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import io
-import lzma
 import stat
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 
@@ -104,21 +103,66 @@ def test_a_bomb_in_one_file_is_refused_while_it_unfolds() -> None:
         assert caught.value.code == "archive_too_large"
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
-def test_a_bomb_of_headers_is_refused(compress: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize("compress", [gzip.compress, bytes])
+def test_a_flood_of_folders_is_refused(compress: Callable[[bytes], bytes]) -> None:
     folders = [(f"f{number}", tarfile.DIRTYPE, b"") for number in range(archive.MAX_MEMBERS + 1)]
     with pytest.raises(BuildError) as caught:
         read_archive(compress(a_tar(*folders)))
     assert caught.value.code == "archive_too_large"
 
 
-def test_a_tar_that_hides_its_size_in_an_extended_header_is_refused() -> None:
-    # A pax header of many megabytes belongs to no file, so only the whole stream's bound sees it.
-    info = tarfile.TarInfo("main.py")
-    info.pax_headers = {"comment": "x" * (tree.MAX_TOTAL_BYTES + archive.MAX_MEMBERS * 2_048)}
-    packed = gzip.compress(info.tobuf(format=tarfile.PAX_FORMAT) + bytes(1024), 1)
+def test_a_zip_with_a_huge_directory_is_refused_before_it_is_read() -> None:
+    entry = a_zip(("f", b""))
+    directory = entry[entry.index(b"PK\x01\x02") : entry.index(b"PK\x05\x06")]
     with pytest.raises(BuildError) as caught:
-        read_archive(packed)
+        read_archive(b"PK\x03\x04" + directory * (archive.MAX_MEMBERS + 1))
+    assert caught.value.code == "archive_too_large"
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_compressed_in_another_way_is_refused(method: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as packed:
+        packed.writestr("main.py", b"x" * 100)
+    with pytest.raises(BuildError, match="another way than deflate"):
+        read_archive(buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    "content", [b"1" * 1_000_000, b"9" * 16_000, b"6 a=\n", b"99 path=x\n", b"0 path=x\n"]
+)
+def test_a_crafted_extended_header_is_refused_at_once(content: bytes) -> None:
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = tarfile.XHDTYPE, len(content)
+    started = time.process_time()
+    with pytest.raises(BuildError) as caught:
+        read_archive(info.tobuf() + content + bytes(-len(content) % 512) + a_tar(plain("main.py")))
+    assert caught.value.code == "archive_refused"
+    # The standard library's reader needs minutes for the first of these.
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+@pytest.mark.parametrize("name", ["main.py", "./main.py", "folder/" * 15 + "é.py"])
+def test_every_common_form_of_tar_is_read(kind: int, name: str) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=kind) as packed:
+        root = tarfile.TarInfo("./")
+        root.type = tarfile.DIRTYPE
+        packed.addfile(root)
+        info = tarfile.TarInfo(name)
+        info.size = 3
+        packed.addfile(info, io.BytesIO(b"abc"))
+    assert read_archive(buffer.getvalue()) == {name.removeprefix("./"): b"abc"}
+
+
+def test_a_gzip_that_hides_its_size_in_a_header_is_refused() -> None:
+    # An extended header of many megabytes belongs to no file, so only the whole stream's bound sees it.
+    info = tarfile.TarInfo("pax")
+    info.type = tarfile.XHDTYPE
+    info.size = tree.MAX_TOTAL_BYTES + archive.MAX_MEMBERS * 2_048
+    with pytest.raises(BuildError) as caught:
+        read_archive(gzip.compress(info.tobuf() + bytes(info.size), 1))
     assert caught.value.code == "archive_too_large"
 
 
@@ -143,7 +187,7 @@ def test_an_encrypted_zip_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"\x1f\x8bnot gzip", b"PK\x03\x04broken", b"not an archive", b"BZh9broken", b"\xfd7zXZ\x00broken"],
+    [b"\x1f\x8bnot gzip", b"PK\x03\x04broken", b"not an archive" * 100, b"\xfd7zXZ\x00" * 200],
 )
 def test_broken_archives_end_in_one_sentence(content: bytes) -> None:
     with pytest.raises(BuildError, match=r"^The archive cannot be read: .*\.$") as caught:
@@ -153,7 +197,7 @@ def test_broken_archives_end_in_one_sentence(content: bytes) -> None:
 
 @given(
     st.binary(max_size=2_000),
-    st.sampled_from([b"", b"PK\x03\x04", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\x00"]),
+    st.sampled_from([b"", b"PK\x03\x04", b"\x1f\x8b\x08"]),
 )
 def test_any_bytes_are_a_tree_or_a_refusal(noise: bytes, magic: bytes) -> None:
     try:

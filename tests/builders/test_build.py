@@ -40,7 +40,9 @@ def draft(index: Path) -> dict[str, bytes]:
     a_wheel(
         index, "alpha", requires=["beta"], entry_points="[console_scripts]\nalpha = alpha:main\n",
         metadata="License-Expression: mit OR apache-2.0\n",
-        files={"alpha/__init__.py": "def main(): ...\n", "alpha/__pycache__/old.pyc": "x", "bin/tool": "\x7fELF"},
+        files={
+            "alpha/__init__.py": "def main(): ...\n", "alpha/__pycache__/old.pyc": "x", "bin/tool": "\x7fELF",
+        },
     )  # fmt: skip
     a_wheel(index, "beta", metadata="Classifier: License :: OSI Approved :: BSD License\n")
     return a_draft(requirements_txt="alpha")

@@ -60,7 +60,8 @@ def test_markers_are_decided_for_every_patch_release_of_the_minor(folders: Folde
         a_wheel(index, name)
     asked = (
         "early; python_full_version < '3.11.3'\nlate; python_full_version >= '3.11.4'\n"
-        "windows; sys_platform == 'win32'\nnewer; python_version >= '3.12'\narm; platform_machine == 'aarch64'"
+        "windows; sys_platform == 'win32'\nnewer; python_version >= '3.12'\n"
+        "arm; platform_machine == 'aarch64'"
     )
     found = locked(folders, asked)
     assert set(versions(found)) == {"early", "late", "arm"}
