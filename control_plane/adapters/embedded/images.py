@@ -22,7 +22,13 @@ from control_plane.ports import Blobs, Built
 __all__ = ["EmbeddedBuilder"]
 
 _TOO_LARGE = {"archive_too_large"}
-_NOT_THE_AUTHORS = {"timed_out", "layer_corrupt", "confinement_failed", "bytecode_failed"}
+_NOT_THE_AUTHORS = {
+    "timed_out",
+    "index_unreachable",
+    "layer_corrupt",
+    "confinement_failed",
+    "bytecode_failed",
+}
 _BUILD = (
     "import platform,sys;"
     "print('cpython-'+platform.python_version(),'-'.join(platform.python_build()).replace(' ','-'),"
