@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, case, distinct, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, and_, case, func, or_, select
 
 from control_plane.domain.metering import StreamState
 from control_plane.store.usage_tables import (
@@ -54,7 +54,7 @@ class UsageReader:
 
     def functions(self, project: str) -> list[str]:
         """Return the functions of a project that were ever called."""
-        query = select(distinct(usage_hourly.c.function)).where(usage_hourly.c.project == project)
+        query = select(usage_hourly.c.function).where(usage_hourly.c.project == project).distinct()
         return [row[0] for row in self._all(query)]
 
     def recent(
@@ -119,7 +119,8 @@ class UsageReader:
         """Return the targets with an instance that lived on one side of the span as well as inside."""
         begin, end = host_starts.c, host_exits.c
         query = (
-            select(distinct(begin.target))
+            select(begin.target)
+            .distinct()
             .select_from(host_starts.outerjoin(host_exits, begin.instance == end.instance))
             .where(begin.activated_ms < span[1])
             .where(or_(end.at_ms.is_(None), end.at_ms >= span[0]))

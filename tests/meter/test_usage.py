@@ -1,0 +1,208 @@
+"""Questions about usage get the answers that the records give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from control_plane.domain.metering import HOUR_MS, Call, InstanceExit, InstanceStart, StreamEnd
+from control_plane.errors import Invalid
+from control_plane.services.usage import GROUPS, Usage
+from control_plane.store.engine import create_engine
+from control_plane.store.usage_intake import Intake, Reject
+from control_plane.store.usage_ledger import UsageLedger
+from control_plane.store.usage_migrations import migrate_usage
+from control_plane.store.usage_queries import DAY_MS, UsageReader
+from control_plane.store.usage_tables import usage_events, usage_hourly
+
+# The first millisecond of a day, UTC.
+DAY = 1_760_054_400_000
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        engine = create_engine(f"sqlite:///{tmp_path / 'usage.db'}", schema="usage")
+    else:
+        engine = create_engine(request.getfixturevalue("postgres_url"), schema="usage")
+    migrate_usage(engine)
+    with engine.begin() as connection:
+        for table in usage_events.metadata.sorted_tables:
+            connection.execute(table.delete())
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def usage(engine: Engine) -> Usage:
+    return Usage(UsageReader(engine))
+
+
+def a_call(at: int, number: int = 0, **changes: Any) -> Call:
+    call = Call(
+        f"{DAY + at}-{number}", "", "org", "prj", "fn1", "v1", "k1", "t1", DAY + at, "GET", 200, "--", "",
+        0, 0, 40, 40, 10, 20, False, 128,
+    )  # fmt: skip
+    return call._replace(**changes)
+
+
+def store(engine: Engine, **records: Any) -> None:
+    UsageLedger(engine).write(Intake(DAY + 5, **records))
+
+
+@pytest.fixture
+def two_days(engine: Engine) -> None:
+    calls = [
+        a_call(0),
+        a_call(1, status=500, api_key="k2"),
+        a_call(HOUR_MS, function="fn2", version="v2", target="t2", streaming=True),
+        a_call(DAY_MS, refusal="key_scope", status=403, connect_ms=-1),
+        a_call(DAY_MS + 1, project="other", function="fn9", version="v9"),
+    ]
+    start = InstanceStart("i1", "t1", "v1", DAY - 1, DAY + 30, 2)
+    store(engine, calls=calls, starts=[start])
+
+
+def grouped(usage: Usage, by: str) -> dict[str, tuple[int, int]]:
+    return {
+        total.group: (total.calls, total.billed_ms)
+        for total in usage.totals("prj", DAY, DAY + 2 * DAY_MS, by)
+    }
+
+
+@pytest.mark.usefixtures("two_days")
+def test_totals_by_every_group(usage: Usage) -> None:
+    assert grouped(usage, "function") == {"fn1": (3, 21), "fn2": (1, 0)}
+    assert grouped(usage, "version") == {"v1": (3, 21), "v2": (1, 0)}
+    assert grouped(usage, "key") == {"k1": (3, 10), "k2": (1, 11)}
+    assert grouped(usage, "day") == {str(DAY): (3, 21), str(DAY + DAY_MS): (1, 0)}
+    assert grouped(usage, "hour").keys() == {str(DAY), str(DAY + HOUR_MS), str(DAY + DAY_MS)}
+    assert grouped(usage, "outcome") == {"answered": (2, 10), "failed": (1, 11), "refused": (1, 0)}
+
+
+@pytest.mark.usefixtures("two_days")
+def test_a_total_says_outcomes_faults_and_gigabytes(usage: Usage) -> None:
+    (total,) = [each for each in usage.totals("prj", DAY, DAY + 2 * DAY_MS) if each.group == "fn1"]
+    assert total.outcomes == {"answered": 1, "failed": 1, "refused": 1}
+    assert total.faults == {"nobody": 1, "author": 1, "caller": 1}
+    assert (total.billed_calls, total.cold_calls, total.memory_mb_ms) == (2, 2, 21 * 128)
+    assert (total.bytes_in, total.bytes_out) == (30, 60)
+
+
+@pytest.mark.usefixtures("two_days")
+def test_a_span_covers_the_hours_that_it_touches(usage: Usage) -> None:
+    assert [total.calls for total in usage.totals("prj", DAY + 10, DAY + 20)] == [2]
+    assert usage.totals("prj", DAY + 2 * HOUR_MS, DAY + 3 * HOUR_MS) == []
+
+
+@pytest.mark.parametrize(("start", "end"), [(5, 5), (6, 5), (-1, 5), (0, 401 * DAY_MS)])
+def test_an_empty_or_endless_span_is_refused(usage: Usage, start: int, end: int) -> None:
+    with pytest.raises(Invalid, match="span"):
+        usage.totals("prj", start, end)
+
+
+def test_an_unknown_group_is_refused_with_the_known_ones(usage: Usage) -> None:
+    with pytest.raises(Invalid) as caught:
+        usage.totals("prj", 0, 5, "colour")
+    assert all(name in str(caught.value.hint) for name in GROUPS)
+
+
+def test_recent_calls_come_in_pages_without_gaps_or_repeats(engine: Engine, usage: Usage) -> None:
+    # Several calls in the same millisecond, over two functions.
+    calls = [a_call(number // 4, number, function=f"fn{number % 2}") for number in range(25)]
+    store(engine, calls=calls)
+    for function, expected in ((None, 25), ("fn1", 12)):
+        found, before = [], None
+        while True:
+            page, before = usage.recent("prj", function, before, limit=4)
+            found += page
+            if before is None:
+                break
+        assert len({each.id for each in found}) == len(found) == expected
+        assert [each.accepted_ms for each in found] == sorted(
+            (each.accepted_ms for each in found), reverse=True
+        )
+
+
+@pytest.mark.usefixtures("two_days")
+def test_a_recent_call_tells_its_story_and_stays_in_its_project(usage: Usage) -> None:
+    calls, following = usage.recent("prj")
+    assert following is None
+    newest, *_, first = calls
+    assert (newest.outcome, newest.fault, newest.refusal, newest.billed_ms) == (
+        "refused",
+        "caller",
+        "key_scope",
+        0,
+    )
+    assert (first.cold, first.duration_ms, first.billed_ms, first.request_id) == (True, 40, 10, first.id)
+    assert usage.recent("prj", "fn9") == ([], None)
+    assert [call.function for call in usage.recent("other")[0]] == ["fn9"]
+
+
+def whats(usage: Usage) -> dict[str, bool]:
+    found = usage.reconcile(DAY, DAY + DAY_MS)
+    assert found.agrees == all(each.explained for each in found.differences)
+    return {f"{each.what}{each.subject}": each.explained for each in found.differences}
+
+
+def test_counts_that_agree_have_no_differences(engine: Engine, usage: Usage) -> None:
+    store(
+        engine,
+        calls=[
+            a_call(10),
+            a_call(11, api_key="k2"),
+            a_call(12, refusal="key_scope", status=403, connect_ms=-1),
+        ],
+        starts=[InstanceStart("i1", "t1", "v1", DAY + 5, DAY + 9, 2)],
+        exits=[InstanceExit("i1", "t1", "v1", "idle", 0, 9, 2, DAY + 900)],
+    )
+    assert whats(usage) == {}
+
+
+def test_a_running_instance_explains_what_it_has_not_said_yet(engine: Engine, usage: Usage) -> None:
+    store(engine, calls=[a_call(10)], starts=[InstanceStart("i1", "t1", "v1", DAY + 5, DAY + 9, 2)])
+    assert whats(usage) == {"hostt1": True}
+
+
+@pytest.mark.parametrize("served", [0, 3])
+def test_a_host_that_served_other_calls_than_the_gateway_logged_is_a_difference(
+    engine: Engine, usage: Usage, served: int
+) -> None:
+    store(
+        engine,
+        calls=[a_call(10)],
+        starts=[InstanceStart("i1", "t1", "v1", DAY + 5, DAY + 9, 2)],
+        exits=[InstanceExit("i1", "t1", "v1", "idle", 0, 9, served, DAY + 900)],
+    )
+    assert whats(usage) == {"hostt1": False}
+
+
+def test_lost_rows_and_wrong_sums_are_differences(engine: Engine, usage: Usage) -> None:
+    store(engine, calls=[a_call(10, target=""), a_call(11, target="")])
+    with engine.begin() as connection:
+        connection.execute(usage_events.delete().where(usage_events.c.accepted_ms == DAY + 10))
+    assert whats(usage) == {"events": False, "sums": False}
+    UsageLedger(engine).rebuild()
+    assert whats(usage) == {"events": False}
+    with engine.begin() as connection:
+        connection.execute(usage_hourly.update().values(calls=7))
+    assert whats(usage) == {"events": False, "sums": False}
+
+
+def test_repeats_damage_and_streams_are_named(engine: Engine, usage: Usage) -> None:
+    stream = a_call(10, target="", streaming=True)
+    end = StreamEnd("nowhere", DAY + 10, 5, 0, 1, 1, "--", 200)
+    store(engine, calls=[stream, stream], ends=[end], rejects=[Reject("access", 0, 3, "not JSON", b"abc")])
+    assert whats(usage) == {
+        "repeated": True,
+        "rejects": False,
+        "open_streams": True,
+        "ends_without_call": False,
+    }
+    UsageLedger(engine).close_lost_streams(DAY + DAY_MS)
+    assert "lost_streams" in whats(usage)
