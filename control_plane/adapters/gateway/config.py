@@ -26,6 +26,16 @@ _OWN_ERRORS = {
 }
 
 
+_CONSOLE_ERRORS = (
+    (400, "bad_request", "Bad request"),
+    (408, "request_timeout", "Request timeout"),
+    (500, "internal", "Internal error"),
+    (502, "unavailable", "The control plane broke off"),
+    (503, "unavailable", "The control plane is not running"),
+    (504, "unavailable", "The control plane did not answer in time"),
+)
+
+
 def _section(head: str, lines: list[str]) -> str:
     return "\n".join([head, *(f"    {line}" for line in lines), ""])
 
@@ -43,9 +53,11 @@ def _global(settings: GatewaySettings) -> str:
     lines = [
         f"stats socket {settings.admin_socket} {_admin_options(settings)} level admin expose-fd listeners",
         "stats timeout 10s",
-        'log "fd@${INGOT_FD_ACCESS_LOG}" len 65535 format raw local0',
+        # Records are written as errors, so that HAProxy's own remarks, all below, stay out of the file.
+        'log "fd@${INGOT_FD_ACCESS_LOG}" len 65535 format raw local0 err',
         f"maxconn {settings.connections}",
-        f"nbthread {settings.threads}",
+        # A second thread would drop the lines that both write at once: uncounted calls.
+        "nbthread 1",
         # A draining worker ends its last streams after this.
         "hard-stop-after 1h",
         "tune.bufsize 32768",
@@ -70,35 +82,50 @@ def _errors(settings: GatewaySettings) -> list[str]:
     ]
 
 
-def _base_defaults(settings: GatewaySettings) -> str:
-    return _section(
-        "defaults base",
+def _console_errors() -> list[str]:
+    return [
+        f"http-error status {status} content-type application/problem+json lf-string"
+        f' \'{{"type":"about:blank","title":"{title}","status":{status},"code":"{code}"}}\''
+        for status, code, title in _CONSOLE_ERRORS
+    ]
+
+
+def _defaults(settings: GatewaySettings) -> list[str]:
+    return [
+        "mode http",
+        "timeout connect 1s",
+        f"timeout client {settings.idle_timeout_ms}ms",
+        f"timeout server {settings.idle_timeout_ms}ms",
+        f"timeout http-request {settings.request_timeout_ms}ms",
+        f"timeout http-keep-alive {settings.idle_timeout_ms}ms",
+        f"timeout tunnel {settings.tunnel_timeout_ms}ms",
+        f"timeout queue {settings.queue_timeout_ms}ms",
+        "timeout client-fin 10s",
+        # One connection for each call: an instance never sees two callers on one.
+        "option http-server-close",
+        "http-reuse never",
+        # A draining worker answers once more on a kept connection instead of closing it under a caller.
+        "option idle-close-on-response",
+        "option abortonclose",
+        "option dontlognull",
+        "retries 3",
+        "retry-on conn-failure",
+    ]
+
+
+def _both_defaults(settings: GatewaySettings) -> str:
+    unique = "unique-id-format %[date(0,ms)]-%[uuid()]"
+    return "\n".join(
         [
-            "mode http",
-            "timeout connect 1s",
-            f"timeout client {settings.idle_timeout_ms}ms",
-            f"timeout server {settings.idle_timeout_ms}ms",
-            f"timeout http-request {settings.request_timeout_ms}ms",
-            f"timeout http-keep-alive {settings.idle_timeout_ms}ms",
-            f"timeout tunnel {settings.tunnel_timeout_ms}ms",
-            f"timeout queue {settings.queue_timeout_ms}ms",
-            "timeout client-fin 10s",
-            # One connection for each call: an instance never sees two callers on one.
-            "option http-server-close",
-            "http-reuse never",
-            "option abortonclose",
-            "option dontlognull",
-            "retries 3",
-            "retry-on conn-failure",
-            "unique-id-format %[date(0,ms)]-%[uuid()]",
-            *_errors(settings),
-        ],
+            _section("defaults base", [*_defaults(settings), unique, *_errors(settings)]),
+            _section("defaults control", [*_defaults(settings), *_console_errors()]),
+        ]
     )
 
 
 def _console(settings: GatewaySettings) -> str:
     front = _section(
-        "frontend console from base",
+        "frontend console from control",
         [
             'bind "fd@${INGOT_FD_CONSOLE}" proto h1',
             "no log",
@@ -112,7 +139,7 @@ def _console(settings: GatewaySettings) -> str:
         ],
     )
     api = _section(
-        "backend api from base",
+        "backend api from control",
         [
             f"timeout server {settings.api_timeout_ms}ms",
             # A restart of the api takes seconds; its callers wait instead of failing.
@@ -121,7 +148,7 @@ def _console(settings: GatewaySettings) -> str:
         ],
     )
     streams = _section(
-        "backend streams from base",
+        "backend streams from control",
         [
             f"timeout server {settings.stream_timeout_ms}ms",
             "retries 10",
@@ -137,6 +164,8 @@ def _functions(settings: GatewaySettings) -> str:
         [
             'bind "fd@${INGOT_FD_FUNCTIONS}" proto h1',
             "log global",
+            "option log-separate-errors",
+            "http-request set-log-level err",
             "option logasap",
             f"log-format '{ACCESS_FORMAT}'",
             f"error-log-format '{BROKEN_FORMAT}'",
@@ -159,6 +188,8 @@ def _relay(settings: GatewaySettings) -> str:
         [
             f"bind unix@{settings.relay_socket} {_bind_options(settings)}",
             "log global",
+            "option log-separate-errors",
+            "http-request set-log-level err",
             "unique-id-format %[var(txn.uid)]",
             f"log-format '{END_FORMAT}'",
             f"error-log-format '{BROKEN_FORMAT}'",
@@ -181,7 +212,7 @@ def render_config(settings: GatewaySettings) -> str:
     return "\n".join(
         [
             _global(settings),
-            _base_defaults(settings),
+            _both_defaults(settings),
             _console(settings),
             _functions(settings),
             _relay(settings),

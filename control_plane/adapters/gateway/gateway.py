@@ -26,6 +26,7 @@ from control_plane.adapters.gateway.sessions import cut_sessions
 from control_plane.adapters.gateway.slots import assign_slots
 from control_plane.adapters.gateway.start import write_first_files
 from control_plane.domain.desired import GatewayState
+from control_plane.errors import Unavailable
 from control_plane.ports import Clock, GatewayChange
 
 __all__ = ["HAProxyGateway"]
@@ -51,34 +52,44 @@ class HAProxyGateway:
 
     def apply(self, state: GatewayState) -> GatewayChange:
         """Make the state live; an unchanged state sends nothing. Raises Invalid, Unavailable."""
+        tidied = self._tidy()
         wanted, slots = assign_slots(state.targets, self._servers, self._slots)
         maps = make_maps(state, {server.target: slot for slot, server in wanted.items()})
         plan = plan_change(self._settings, (self._maps, self._servers), (maps, wanted))
         self._note_stale(plan, maps, wanted)
         must_reload = plan.reload or slots != self._slots or self._settings.changing_file.exists()
         if not plan.commands and not must_reload:
-            return self._tidy()
+            return GatewayChange(commands=tidied, lingering=self._lingering())
         before = self._process()
         self._write(maps, slots, wanted)
         reloaded = self._make_live(plan.commands, before, must_reload)
-        self._settings.changing_file.unlink(missing_ok=True)
-        commands = 0 if reloaded or before is None else len(plan.commands)
+        if before is not None or reloaded:
+            # Without a running gateway the marker stays: a start may be reading the files this moment.
+            self._settings.changing_file.unlink(missing_ok=True)
+        commands = 0 if reloaded or before is None else tidied + len(plan.commands)
         return GatewayChange(commands=commands, reloaded=reloaded, lingering=self._lingering())
 
     def cut(self, target_or_key: str) -> int:
         """End the open sessions of a target, or the open streams of a key, in every worker."""
         if self._process() is None:
             return 0
-        return sum(
-            cut_sessions(self._master.worker(worker.pid), target_or_key) for worker in self._master.workers()
-        )
+        ended = 0
+        for worker in self._master.workers():
+            # A draining worker may end between the two questions.
+            with contextlib.suppress(*((OSError,) if worker.draining else ())):
+                ended += cut_sessions(self._master.worker(worker.pid), target_or_key)
+        return ended
 
     def renew_lease(self, until: int) -> bool:
         """Let calls through until this Unix second; returns whether a running gateway heard it."""
         return renew_lease(self._settings, until)
 
     def _process(self) -> str | None:
-        return self._admin.process() if self._admin.running() else None
+        """Return the serving worker's process id; None while none serves."""
+        try:
+            return self._admin.process() if self._admin.running() else None
+        except OSError:
+            return None
 
     def _write(self, maps: Maps, slots: int, wanted: Mapping[int, SlotServer]) -> None:
         """Write what changed; the marker says that files and workers may differ until it is gone."""
@@ -117,24 +128,38 @@ class HAProxyGateway:
             except (UnexpectedAnswer, OSError):
                 must_reload = True
         if must_reload:
-            self._tell_draining(commands)
             self._reload()
+            # The worker that served until now drains, and must lose what was revoked.
+            self._tell_draining(commands)
         return must_reload
 
     def _reload(self) -> None:
-        """Start a worker from the files; nothing is stale in it but servers in their slots."""
-        self._master.reload()
+        """Start a worker from the files. Raises Unavailable; the marker then asks for another try."""
+        try:
+            self._master.reload()
+        except (UnexpectedAnswer, OSError) as error:
+            raise Unavailable(
+                f"the gateway did not take its new configuration: {error}",
+                hint="the old one still serves; see the gateway's log in the logs folder",
+            ) from error
 
     def _tell_draining(self, commands: tuple[Command, ...]) -> None:
-        """Take rights away in draining workers too; one that ends meanwhile is fine."""
-        lines = [command for command in commands if command.everywhere]
-        if not lines:
-            return
+        """Take draining workers along: their kept connections may bring one more call each.
+
+        A worker that lacks a slot keeps its old routes from there on, but rights
+        are taken away in any case. One that ends meanwhile is fine.
+        """
         with contextlib.suppress(OSError):
             for worker in self._master.workers():
                 if worker.draining:
-                    for command in lines:
-                        self._master.worker(worker.pid).ask(command.text)
+                    self._tell(self._master.worker(worker.pid), commands)
+
+    def _tell(self, worker: RuntimeSocket, commands: tuple[Command, ...]) -> None:
+        with contextlib.suppress(OSError):
+            in_step = True
+            for command in commands:
+                if in_step or command.everywhere:
+                    in_step &= worker.ask(command.text).strip() in command.answers
 
     def _note_stale(self, plan: Plan, maps: Maps, wanted: Mapping[int, SlotServer]) -> None:
         now = self._clock.now_ms()
@@ -150,29 +175,35 @@ class HAProxyGateway:
     def _lingering(self) -> tuple[str, ...]:
         return tuple(self._servers[slot].target for slot in sorted(self._stale_slots))
 
-    def _tidy(self) -> GatewayChange:
-        """Remove what has been stale for the grace; what is still in use stays for a later turn."""
+    def _tidy(self) -> int:
+        """Remove what has been stale for the grace, unless it is in use; returns the commands sent."""
         ripe = self._clock.now_ms() - self._settings.grace_ms
         entries = [entry for entry, since in self._stale_entries.items() if since <= ripe]
         slots = [slot for slot, since in self._stale_slots.items() if since <= ripe]
         if not entries and not slots:
-            return GatewayChange(lingering=self._lingering())
-        running = self._admin.running()
+            return 0
         commands = [each for name, key in entries for each in delete_entries(self._settings, name, [key])]
-        if running:
-            self._admin.send(commands)
+        try:
+            running = self._admin.running()
+            if running:
+                self._admin.send(commands)
+            gone = [slot for slot in slots if not running or self._delete_server(slot)]
+        except (UnexpectedAnswer, OSError):
+            # Nothing depends on what is stale; a restarting gateway is asked again later.
+            return 0
+        self._forget(entries, gone)
+        return len(commands) + len(gone) if running else 0
+
+    def _forget(self, entries: list[tuple[str, str]], slots: list[int]) -> None:
         for name, key in entries:
             self._maps[name].pop(key, None)
             del self._stale_entries[name, key]
-        gone = [slot for slot in slots if not running or self._delete_server(slot)]
-        for slot in gone:
-            del self._stale_slots[slot]
-        self._store_servers(
-            self._slots, {slot: server for slot, server in self._servers.items() if slot not in gone}
-        )
-        for name in {name for name, _ in entries}:
+        for name in sorted({name for name, _ in entries}):
             write_atomically(self._settings.map_file(name), encode_map(self._maps[name]))
-        return GatewayChange(commands=len(commands) + len(gone), lingering=self._lingering())
+        for slot in slots:
+            del self._stale_slots[slot]
+        left = {slot: server for slot, server in self._servers.items() if slot not in slots}
+        self._store_servers(self._slots, left)
 
     def _delete_server(self, slot: int) -> bool:
         """Delete a server that nobody uses or waits for; says whether it is gone."""
@@ -181,7 +212,11 @@ class HAProxyGateway:
             return False
         self._admin.ask(f"set server {name} state maint")
         answer = self._admin.ask(f"del server {name}").strip()
-        return answer in {"Server deleted.", "No such server."}
+        if answer in {"Server deleted.", "No such server."}:
+            return True
+        # Its target may be wanted again before the next try.
+        self._admin.ask(f"enable server {name}")
+        return False
 
     def _idle(self, slot: int) -> bool:
         """Say whether a slot has neither a queue (qcur) nor sessions (scur).

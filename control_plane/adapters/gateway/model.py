@@ -22,8 +22,6 @@ class GatewaySettings:
     run_folder: Path
     # The data folder's `gateway` subfolder: config, maps, servers.json, access.log.
     data_folder: Path
-    # Added latency and CPU for each call are lowest with one thread on two cores.
-    threads: int = 1
     # Open calls and idle connections together; each may need two descriptors.
     connections: int = 4_000
     # Slots of a fresh installation; doubled by a reload when used up.

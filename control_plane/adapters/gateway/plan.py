@@ -33,7 +33,7 @@ class Command:
 
     text: str
     answers: frozenset[str] = frozenset({""})
-    # Sent to draining workers too, whatever they answer.
+    # Sent to draining workers even when they could not follow an earlier one.
     everywhere: bool = False
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -112,11 +113,22 @@ class Master:
     path: str
     timeout_s: float = 30.0
 
+    def _ask(self, text: str) -> str:
+        """Ask the master; it listens a moment later than its first worker."""
+        patience = time.monotonic() + 2
+        while True:
+            try:
+                return RuntimeSocket(self.path, self.timeout_s).ask(text)
+            except (ConnectionRefusedError, FileNotFoundError):
+                if time.monotonic() > patience:
+                    raise
+                time.sleep(0.01)
+
     def workers(self) -> list[Worker]:
         """Return the serving worker and the draining ones. Raises OSError."""
         found: list[Worker] = []
         draining = False
-        for line in RuntimeSocket(self.path, self.timeout_s).ask("show proc").splitlines():
+        for line in self._ask("show proc").splitlines():
             if line.startswith("#"):
                 draining = "old workers" in line
                 continue
@@ -131,6 +143,6 @@ class Master:
 
     def reload(self) -> None:
         """Start a new worker from the files; returns when it serves. Raises UnexpectedAnswer."""
-        answer = RuntimeSocket(self.path, self.timeout_s).ask("reload")
+        answer = self._ask("reload")
         if not answer.startswith("Success=1"):
             raise UnexpectedAnswer(f"the reload failed: {answer[:2000]!r}")
