@@ -91,7 +91,6 @@ class Instance:
         source: str | Mapping[str, str],
         *,
         patience: Patience | None = None,
-        log_pipe_size: int | None = None,
         **spec: Any,
     ) -> None:
         self.folder = folder

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,7 +88,7 @@ def execute(input, context):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory):
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with Instance(tmp_path_factory.mktemp("results"), RESULTS) as instance:
         yield instance
 
@@ -169,7 +171,7 @@ def execute(input, context):
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory):
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with Instance(tmp_path_factory.mktemp("inputs"), INPUTS) as instance:
         yield instance
 
@@ -299,7 +301,7 @@ def execute(input, context):
 @pytest.mark.parametrize("kind", ["def", "async def"])
 def test_context(tmp_path: Path, kind: str) -> None:
     source = CONTEXT.replace("def execute", f"{kind} execute")
-    extra = {"limits": {"timeout_ms": 5000}, "settings": {"A": "1"}, "secrets": {"S": "x"}}
+    extra: dict[str, Any] = {"limits": {"timeout_ms": 5000}, "settings": {"A": "1"}, "secrets": {"S": "x"}}
     with Instance(tmp_path, source, **extra) as instance:
         answer = instance.call(
             post_json(

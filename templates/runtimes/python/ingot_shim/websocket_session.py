@@ -75,7 +75,7 @@ class WebSocketSession:
             await self._close(1000, "")
         finally:
             if self._reader is not None:
-                self._reader.cancel()
+                await self._part(self._reader)
 
     def leave(self) -> None:
         """Tell the application that the instance drains: its peer will see 1001."""
@@ -167,6 +167,15 @@ class WebSocketSession:
         except OSError:
             return
 
+    async def _part(self, reader: asyncio.Task[None]) -> None:
+        """Give the peer time for its own close frame, unless it said or did that already."""
+        if self._gone is None:
+            # Nobody reads the messages any more: a full queue must not hide the close behind them.
+            while not self._inbox.empty():
+                self._inbox.get_nowait()
+            await asyncio.wait([reader], timeout=_CLOSE_SECONDS)
+        reader.cancel()
+
     def _code(self, code: int) -> int:
         return self._gone["code"] if self._gone is not None and code == 1000 else code
 
@@ -175,8 +184,6 @@ class WebSocketSession:
             await self._refuse()
             return
         await self._close(int(message.get("code") or 1000), str(message.get("reason") or ""))
-        # The peer answers with its own close frame; then the connection ends.
-        await asyncio.wait([self._reader], timeout=_CLOSE_SECONDS)
 
     async def _refuse(self) -> None:
         """Answer the handshake with 403: the application closed before it accepted."""
