@@ -148,6 +148,6 @@ class LogFollower:
         counted = self.mark.position if self.mark else 0
         return LogChanged(
             f"The log {self._path} {what}; it was counted up to byte {counted}.",
-            hint="Put the file back, or accept the loss with `ingot usage adopt-log`. "
+            hint="Put the file back, or accept the loss as docs/metering.md says. "
             "The gateway answers no calls until then.",
         )

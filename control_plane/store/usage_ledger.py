@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from control_plane.domain.metering import HOUR_MS, StreamState
 from control_plane.errors import Conflict
 from control_plane.store.usage_batch import Repeated, UsageBatch, unknown_calls
-from control_plane.store.usage_intake import Intake, LogMark, Step
+from control_plane.store.usage_intake import Intake, LogMark, Reject, Step
 from control_plane.store.usage_tables import HOURLY_KEY, HOURLY_SUMS, log_offsets, usage_events, usage_hourly
 
 __all__ = ["AnotherWriter", "UsageLedger"]
@@ -62,6 +62,21 @@ class UsageLedger:
             if rows:
                 UsageBatch(connection, Intake(seen_ms=0)).close(rows)
             return len(rows)
+
+    def adopt(self, source: str, seen_ms: int) -> int:
+        """Count the log of that source from its beginning, whatever file it is now.
+
+        Returns the position that is given up; it stays among the rejects. What
+        the file still holds of the old log is known by its ids and not counted twice.
+        """
+        stored = log_offsets.c
+        with self._engine.begin() as connection:
+            position = connection.scalar(select(stored.position).where(stored.source == source)) or 0
+            blank = {"position": 0, "lines": 0, "tail_digest": b""}
+            connection.execute(update(log_offsets).where(stored.source == source).values(**blank))
+            lost = Reject(source, position, 0, "another log was accepted in place of this one", b"")
+            UsageBatch(connection, Intake(seen_ms, rejects=[lost])).store(())
+        return position
 
     def rebuild(self) -> None:
         """Make the hourly sums anew from the events."""
