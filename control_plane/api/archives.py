@@ -30,10 +30,14 @@ class ArchiveRefused(Invalid):
 def unpacked(content: bytes) -> dict[str, bytes]:
     """Return path -> bytes of an uploaded archive. Raises ArchiveRefused or TooLarge."""
     try:
-        return read_archive(content)
+        files = read_archive(content)
     except BuildError as error:
         refusal = TooLarge if error.code == "archive_too_large" else ArchiveRefused
         raise refusal(error.message, field=error.field, hint=error.hint) from error
+    if not files:
+        # Some bytes read as an archive without members; they must not empty a draft.
+        raise ArchiveRefused("The archive holds no files.", hint="Send a tar, gzipped tar or zip.")
+    return files
 
 
 def archive_response(files: Mapping[str, bytes], name: str) -> Response:

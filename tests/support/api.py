@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from apiflask import APIFlask
@@ -12,6 +14,7 @@ from werkzeug.test import TestResponse
 from control_plane.api.app import create_app
 from control_plane.api.state import ApiOptions
 from control_plane.domain.identity import Actor
+from control_plane.ports import Built
 from control_plane.services.container import Services
 from control_plane.services.health import Health
 from control_plane.services.idempotency import Idempotency
@@ -36,8 +39,8 @@ class Person:
     def send(self, method: str, path: str, **more: Any) -> TestResponse:
         """Send a request below /api/v1, or to an absolute path."""
         headers = {**self._headers, **more.pop("headers", {})}
-        target = path if path.startswith("//") else f"/api/v1{path}"
-        return self._client.open(target.replace("//", "/"), method=method, headers=headers, **more)
+        target = path[1:] if path.startswith("//") else f"/api/v1{path}"
+        return self._client.open(target, method=method, headers=headers, **more)
 
     def get(self, path: str, **more: Any) -> TestResponse:
         return self.send("GET", path, **more)
@@ -57,6 +60,7 @@ class ApiWorld:
 
     def __init__(self, world: World, usage: Engine, options: ApiOptions | None = None) -> None:
         self.world, self.usage, self.logs = world, usage, FakeLogs()
+        _keep_sboms(world)
         self.services = make_services(world, usage, self.logs)
         self.app: APIFlask = create_app(
             self.services, options or ApiOptions(cursor_key=b"cursor key of the tests")
@@ -74,6 +78,16 @@ class ApiWorld:
         """Return a client with a fresh token of the actor."""
         made = self.world.tokens.create(actor, name="test")
         return Person(self.app.test_client(use_cookies=False), made.text)
+
+
+def _keep_sboms(world: World) -> None:
+    """Let every build leave an SBOM that can be downloaded."""
+    build = world.builder.build
+
+    def build_with_sbom(files: Mapping[str, bytes], lock: str) -> Built:
+        return replace(build(files, lock), sbom=world.blobs.put(b'{"bomFormat":"CycloneDX"}'))
+
+    world.builder.build = build_with_sbom  # type: ignore[method-assign]
 
 
 def make_services(world: World, usage: Engine, logs: FakeLogs) -> Services:

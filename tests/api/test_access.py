@@ -1,0 +1,219 @@
+"""Every route names its permission, and the table decides for every role and place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from werkzeug.routing import Rule as UrlRule
+
+from control_plane.api.access import Place, Rule, rule_of
+from control_plane.domain.access import ROLES, Binding, Permission, Role
+from control_plane.domain.identity import Organization, Project, ReviewPolicy, User
+from tests.support.api import ApiWorld, Person
+from tests.support.api_fixtures import ApiPeople
+
+UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+def routes(api: ApiWorld) -> list[tuple[str, UrlRule, Rule]]:
+    found = []
+    for url in api.app.url_map.iter_rules():
+        rule = rule_of(api.app, url.endpoint)
+        assert rule is not None, f"{url.rule} names neither a permission nor a reason for having none"
+        for method in sorted((url.methods or set()) - {"HEAD", "OPTIONS"}):
+            found.append((method, url, rule))
+    return found
+
+
+def test_every_route_names_a_permission_or_a_reason(api: ApiWorld) -> None:
+    for method, url, rule in routes(api):
+        assert (rule.permission is None) == bool(rule.reason), f"{method} {url.rule}"
+        assert rule.permission is None or not rule.public, f"{method} {url.rule}"
+
+
+def test_public_routes_are_exactly_these(api: ApiWorld) -> None:
+    public = {f"{method} {url.rule}" for method, url, rule in routes(api) if rule.public}
+    assert public == {
+        "GET /",
+        "GET /welcome",
+        "GET /assets/<name>",
+        "GET /docs",
+        "GET /docs/<path:name>",
+        "GET /livez",
+        "GET /readyz",
+        "GET /api/v1/openapi.json",
+        "GET /api/v1/starters",
+        "GET /api/v1/starters/<name>/archive",
+        "POST /api/v1/setup",
+        "POST /api/v1/sessions",
+    }
+
+
+def test_a_route_without_a_rule_answers_nobody(api: ApiWorld, people: ApiPeople) -> None:
+    api.app.add_url_rule("/forgotten", "forgotten", lambda: "secret")
+    answer = api.person(people.owner).get("//forgotten")
+    assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
+
+
+@dataclass(frozen=True)
+class Things:
+    """One of each thing that a path can name, in one place."""
+
+    project: str
+    function: str
+    review: str
+    api_key: str
+
+    def path(self, url: UrlRule) -> str:
+        values = {
+            "project": self.project,
+            "function": self.function,
+            "review": self.review,
+            "api_key": self.api_key,
+            "number": "1",
+            "name": "API_URL",
+            "path": "function.py",
+            "run": "run_none",
+            "token": "tok_none",
+            "user": "usr_none",
+        }
+        path = url.rule
+        for argument in url.arguments:
+            for form in (f"<{argument}>", f"<int:{argument}>", f"<path:{argument}>"):
+                path = path.replace(form, values[argument])
+        return path
+
+
+def make_things(api: ApiWorld, people: ApiPeople, project: str, name: str) -> Things:
+    world = api.world
+    world.functions.create(people.owner, project=project, name=name)
+    version = world.frozen(people.owner, name)
+    review = world.reviews.submit(people.owner, name, version.number)
+    key = world.api_keys.create(people.owner, project=project, name="key")
+    return Things(project, version.function, review.id, key.key.id)
+
+
+def attempts(api: ApiWorld, person: Person, things: Things) -> Iterator[tuple[str, Rule, Any]]:
+    for method, url, rule in routes(api):
+        if rule.permission is None or rule.place in {Place.ANYWHERE, Place.ORGANIZATION}:
+            continue
+        # A body that fits nothing: whoever is let in meets 4xx of the input, nothing changes.
+        answer = person.send(method, "/" + things.path(url), json={"none": 1} if method in UNSAFE else None)
+        yield f"{method} {url.rule}", rule, answer
+
+
+def is_refusal(answer: Any) -> bool:
+    """Say whether the permission is what was missing; a rule about one's own review is another no."""
+    return answer.status_code == 403 and "needs the permission" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_each_role_passes_exactly_the_routes_of_its_permissions(
+    api: ApiWorld, people: ApiPeople, role: Role
+) -> None:
+    own = api.world.projects.create(people.owner, name="own")
+    sibling = api.world.projects.create(people.owner, name="sibling")
+    mine = make_things(api, people, own.id, "mine")
+    other = make_things(api, people, sibling.id, "other")
+    person = api.person(api.world.member(people.owner, "pat", role, project=own.id))
+    tried = 0
+    for where, rule, answer in attempts(api, person, mine):
+        tried += 1
+        assert answer.status_code not in {401, 500}, (where, answer.text)
+        assert is_refusal(answer) == (rule.permission not in ROLES[role]), (role, where, answer.text)
+    assert tried > 35
+    for where, _rule, answer in attempts(api, person, other):
+        assert (answer.status_code, answer.json["code"]) == (404, "not_found"), (role, where, answer.text)
+
+
+def test_another_organization_sees_nothing_that_is_there(api: ApiWorld, people: ApiPeople) -> None:
+    home = api.world.projects.get(people.owner, "main").id
+    mine = make_things(api, people, home, "mine")
+    stranger = api.person(make_stranger(api))
+    absent = Things("prj_none", "fn_none", "rev_none", "key_none")
+    seen = dict((where, answer) for where, _, answer in attempts(api, stranger, mine))
+    unseen = dict((where, answer) for where, _, answer in attempts(api, stranger, absent))
+    for where, answer in seen.items():
+        assert answer.status_code == unseen[where].status_code == 404, (where, answer.text)
+        same = {"code", "title", "status", "hint", "type"}
+        assert {name: answer.json.get(name) for name in same} == {
+            name: unseen[where].json.get(name) for name in same
+        }, where
+    for path in ("/functions", "/reviews", "/projects", "/audit", "/events"):
+        assert "mine" not in stranger.get(path).text
+
+
+def make_stranger(api: ApiWorld) -> Any:
+    """Return the owner of a second organization; the slice has no route that makes one."""
+    with api.world.changes.change(api.world.sign_in("owner@acme.example"), "organization.create") as change:
+        tenant = Organization("org_other", "other", "Other", change.now_ms)
+        change.unit.identity.add_organization(tenant)
+        project = Project("prj_other", tenant.id, "main", "Main", ReviewPolicy(), (tenant.id,), change.now_ms)
+        change.unit.identity.add_project(project)
+        user = User("usr_other", "eve@other.example", "Eve", "owner-link", False, change.now_ms)
+        change.unit.identity.add_user(user, "plain:a rather long sentence")
+        change.unit.identity.add_binding(tenant.id, user.id, Binding(Role.OWNER, tenant.scope))
+    return api.world.sign_in("eve@other.example")
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_organization_routes_need_the_role_in_the_organization(
+    api: ApiWorld, people: ApiPeople, role: Role
+) -> None:
+    everywhere = api.person(api.world.member(people.owner, "pat", role))
+    project = api.world.projects.create(people.owner, name="own")
+    only_there = api.person(api.world.member(people.owner, "kim", role, project=project.id))
+    for method, url, rule in routes(api):
+        if rule.place is not Place.ORGANIZATION or rule.permission is None:
+            continue
+        path = "/" + Things("", "", "", "").path(url)
+        body = {"none": 1} if method in UNSAFE else None
+        answer = everywhere.send(method, path, json=body)
+        assert is_refusal(answer) == (rule.permission not in ROLES[role]), (role, path, answer.text)
+        assert is_refusal(only_there.send(method, path, json=body)), (role, path)
+
+
+def test_nobody_passes_a_route_that_is_not_public(api: ApiWorld) -> None:
+    for method, url, rule in routes(api):
+        if rule.public:
+            continue
+        answer = api.nobody().send(method, "/" + Things("p", "f", "r", "k").path(url))
+        assert (answer.status_code, answer.json["code"]) == (401, "unauthenticated"), url.rule
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_head_and_options_ask_for_the_same_permission(api: ApiWorld, people: ApiPeople) -> None:
+    make_things(api, people, "main", "mine")
+    reviewer = api.person(people.reviewer)
+    for method in ("HEAD", "OPTIONS"):
+        assert reviewer.send(method, "/audit").status_code == 403
+        assert api.nobody().send(method, "/functions/mine").status_code == 401
+
+
+def test_a_one_time_password_opens_nothing_but_its_change(api: ApiWorld, people: ApiPeople) -> None:
+    invited = api.world.accounts.invite(people.owner, email="new@acme.example", name="New", role=Role.VIEWER)
+    client = api.client()
+    own = {"Origin": "http://127.0.0.1:8080", "Sec-Fetch-Site": "same-origin"}
+    opened = client.post(
+        "/api/v1/sessions",
+        json={"email": "new@acme.example", "password": invited.one_time_password},
+        headers=own,
+    )
+    assert opened.json["must_change_password"] is True
+    refused = client.get("/api/v1/functions", headers=own)
+    assert (refused.status_code, refused.json["code"]) == (403, "forbidden")
+    changed = client.put(
+        "/api/v1/me/password",
+        json={"current_password": invited.one_time_password, "new_password": "a sentence of my own"},
+        headers={**own, "X-CSRF-Token": opened.json["csrf_token"]},
+    )
+    assert changed.status_code == 200, changed.text
+    assert client.get("/api/v1/functions", headers=own).status_code == 200
+
+
+def test_permissions_without_a_route_are_known(api: ApiWorld) -> None:
+    used = {rule.permission for _, _, rule in routes(api)}
+    assert set(Permission) - used == set()

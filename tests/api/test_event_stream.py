@@ -1,0 +1,143 @@
+"""The stream: who may listen, what is sent, where it resumes, and that losing the right ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from control_plane.api.event_stream import StreamApp
+from control_plane.api.state import ApiOptions
+from control_plane.bootstrap.streams import StreamServices
+from tests.support.api import ApiWorld
+from tests.support.api_fixtures import ApiPeople
+
+
+class Connection:
+    """One ASGI connection that hangs up when `enough` says so."""
+
+    def __init__(self, enough: Callable[[str], bool]) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.text = ""
+        self._enough = enough
+        self._done = asyncio.Event()
+
+    async def receive(self) -> Mapping[str, Any]:
+        await self._done.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+            return
+        self.text += message["body"].decode()
+        if self._enough(self.text):
+            self._done.set()
+
+
+def listen(
+    api: ApiWorld,
+    headers: Mapping[str, str],
+    *,
+    path: str = "/api/v1/stream",
+    query: str = "",
+    enough: Callable[[str], bool] = lambda text: "retry" in text,
+) -> Connection:
+    app = StreamApp(StreamServices(api.world.sessions, api.world.events), ApiOptions(), poll_s=0.01)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+
+    async def run() -> Connection:
+        connection = Connection(enough)
+        answer: Awaitable[None] = app(scope, connection.receive, connection.send)
+        await asyncio.wait_for(answer, timeout=20)
+        return connection
+
+    return asyncio.run(run())
+
+
+def bearer(api: ApiWorld, actor: Any) -> dict[str, str]:
+    return {"Authorization": f"Bearer {api.world.tokens.create(actor, name='stream').text}"}
+
+
+def events_of(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {\"seq")]
+
+
+def test_events_come_in_order_and_resume_behind_the_last_one(api: ApiWorld, people: ApiPeople) -> None:
+    for name in ("a", "b", "c"):
+        api.world.functions.create(people.author, project="main", name=name)
+    while api.world.events.sequence():
+        pass
+    headers = bearer(api, people.owner)
+    whole = listen(api, headers, query="after=0", enough=lambda text: '"name": "c"' in text)
+    assert (whole.status, whole.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert whole.headers["x-content-type-options"] == "nosniff"
+    events = events_of(whole.text)
+    assert [event["sequence"] for event in events] == sorted(event["sequence"] for event in events)
+    third_last = events[-3]["sequence"]
+    rest = listen(api, {**headers, "Last-Event-ID": str(third_last)}, enough=lambda text: '"c"' in text)
+    assert events_of(rest.text) == events[-2:]
+
+
+def test_without_a_position_only_what_is_new_comes(api: ApiWorld, people: ApiPeople) -> None:
+    while api.world.events.sequence():
+        pass
+    assert events_of(listen(api, bearer(api, people.owner)).text) == []
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("same-origin", 200), ("none", 200), ("same-site", 401), ("cross-site", 401), ("", 401)]
+)
+def test_the_cookie_opens_a_stream_for_the_own_page_alone(
+    api: ApiWorld, people: ApiPeople, site: str, status: int
+) -> None:
+    opened = api.world.sessions.login(email="owner@acme.example", password="a rather long sentence")
+    headers = {"Cookie": f"other=1; ingot_session_8080={opened.text}", "Sec-Fetch-Site": site}
+    assert listen(api, headers, enough=lambda text: bool(text)).status == status
+
+
+def test_refusals_are_problem_documents(api: ApiWorld, people: ApiPeople) -> None:
+    for headers, path, status in [
+        ({}, "/api/v1/stream", 401),
+        ({"Authorization": "Basic x"}, "/api/v1/stream", 401),
+        (bearer(api, people.owner), "/api/v1/stream/other", 404),
+    ]:
+        answer = listen(api, headers, path=path, enough=lambda text: bool(text))
+        assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert json.loads(answer.text)["status"] == status
+
+
+def test_losing_the_session_ends_the_stream(api: ApiWorld, people: ApiPeople) -> None:
+    made = api.world.tokens.create(people.owner, name="stream")
+    started = []
+
+    def revoke(text: str) -> bool:
+        if "retry" in text and not started:
+            started.append(1)
+            api.world.tokens.revoke(people.owner, made.token.id)
+        return False
+
+    ended = listen(api, {"Authorization": f"Bearer {made.text}"}, enough=revoke)
+    assert ended.text.endswith("event: end\ndata: {}\n\n")
+
+
+def test_another_organization_s_events_never_come(api: ApiWorld, people: ApiPeople) -> None:
+    from tests.api.test_access import make_stranger
+
+    api.world.functions.create(people.author, project="main", name="private")
+    stranger = make_stranger(api)
+    while api.world.events.sequence():
+        pass
+    heard = listen(api, bearer(api, stranger), query="after=0", enough=lambda text: "retry" in text)
+    assert "private" not in heard.text
