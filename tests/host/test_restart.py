@@ -6,13 +6,17 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from control_plane.domain.desired import HostTarget, Limits
 from tests.support.function_host import FunctionHost, until
 
-SLOW = "import time\ndef execute(input, context):\n    time.sleep(input['s'])\n    print('slept')\n    return 'slept'\n"
+SLOW = (
+    "import time\n"
+    "def execute(input, context):\n    time.sleep(input['s'])\n    print('slept')\n    return 'slept'\n"
+)
 
 
 class Load:
@@ -164,5 +168,5 @@ def _alive(pid: int) -> bool:
 
 
 def _resident_mb(pid: int) -> float:
-    with open(f"/proc/{pid}/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) / 1024
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024

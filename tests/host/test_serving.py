@@ -14,7 +14,10 @@ import pytest
 from control_plane.domain.desired import HostTarget, Limits
 from tests.support.function_host import HELLO, FunctionHost, until
 
-SLOW = "import time\ndef execute(input, context):\n    time.sleep(input['s'])\n    return {'pid': __import__('os').getpid()}\n"
+SLOW = (
+    "import os, time\n"
+    "def execute(input, context):\n    time.sleep(input['s'])\n    return {'pid': os.getpid()}\n"
+)
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,10 @@ def test_an_overdue_request_is_killed_though_it_hides_its_slot(host: FunctionHos
 
 
 def test_a_crash_loop_backs_off_and_heals(host: FunctionHost) -> None:
-    source = "import os\ndef execute(input, context):\n    if input == 'die':\n        os._exit(3)\n    return 'fine'\n"
+    source = (
+        "import os\n"
+        "def execute(input, context):\n    if input == 'die':\n        os._exit(3)\n    return 'fine'\n"
+    )
     target = host.target(source)
     host.apply()
     for _ in range(2):
@@ -147,7 +150,10 @@ def test_an_instance_that_dies_of_a_signal_is_replaced(host: FunctionHost) -> No
 
 
 def test_one_test_run_answers_with_logs_and_leaves_nothing(host: FunctionHost) -> None:
-    source = "import decimal\ndef execute(input, context):\n    print('seen', input)\n    return {'twice': input['n'] * 2}\n"
+    source = (
+        "import decimal\n"
+        "def execute(input, context):\n    print('seen', input)\n    return {'twice': input['n'] * 2}\n"
+    )
     target = host.target(source)
     del host.targets[target.id]
     sockets = sorted(path.name for path in (host.folder / "run/fn").iterdir())

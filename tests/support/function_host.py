@@ -148,7 +148,7 @@ class FunctionHost:
                 stderr=log,
                 start_new_session=True,
             )
-        until(lambda: self._answers(), 20, "the host answers")
+        until(self._answers, 20, "the host answers")
 
     def stop(self) -> int:
         """Drain the host and remove the folder."""

@@ -30,7 +30,9 @@ def run_host(path: str) -> int:
     logging.basicConfig(level=logging.INFO)
     values: dict[str, Any] = json.loads(Path(path).read_text())
     folders = {"folder", "layers", "bytecode", "run", "shim", "sandbox", "validator"}
-    options = {name: Path(value) if name in folders else value for name, value in values.items()}
+    options: dict[str, Any] = {
+        name: Path(value) if name in folders else value for name, value in values.items()
+    }
     return run(HostConfig(open_secret=open_secret, **options))
 
 

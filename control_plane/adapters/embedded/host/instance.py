@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import socket
 from collections.abc import Callable
@@ -28,7 +27,7 @@ STORED = ("slots", "log", "status", "pidfd")
 
 def new_instance_id() -> str:
     """Return an id that no other instance of this machine has."""
-    return f"i{secrets.token_hex(8)}"
+    return f"i{os.urandom(8).hex()}"
 
 
 @dataclass(frozen=True, slots=True)

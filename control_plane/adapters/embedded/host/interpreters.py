@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 from pathlib import Path
 
@@ -22,5 +22,8 @@ def find_interpreter(runtime: str) -> str | None:
         # The environment's own link would bring its site-packages along.
         base = Path(sys.base_prefix) / "bin" / runtime
         return str(base if base.exists() else Path(sys.executable).resolve())
-    found = shutil.which(runtime)
-    return str(Path(found).resolve()) if found else None
+    for folder in os.get_exec_path():
+        found = Path(folder) / runtime
+        if found.is_absolute() and os.access(found, os.X_OK):
+            return str(found.resolve())
+    return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import socket
 from pathlib import Path
 
@@ -22,7 +21,7 @@ PATH_BYTES = 90
 
 def bind_listener(path: Path, backlog: int, owner: int | None) -> socket.socket:
     """Return a listening socket at `path` that only `owner` (None: this user) may connect to."""
-    temporary = path.with_name(f".{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{os.urandom(4).hex()}")
     for name in (path, temporary):
         if len(os.fsencode(name)) > PATH_BYTES:
             raise OSError(f"{name} is longer than {PATH_BYTES} bytes; choose a shorter run folder")

@@ -6,6 +6,7 @@ One object instead of eight parameters. It holds no targets and decides nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from control_plane.adapters.embedded.host.config import HostConfig
 from control_plane.adapters.embedded.host.log_pipes import LogPipes
 from control_plane.adapters.embedded.host.loop import Loop

@@ -6,6 +6,7 @@ be small and start at once.
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import logging
 import os
@@ -14,7 +15,6 @@ import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
-from hashlib import sha256
 
 from control_plane.adapters.embedded.host.activation import Activation
 from control_plane.adapters.embedded.host.adoption import adopt_all
@@ -159,7 +159,7 @@ def _filled_in(config: HostConfig) -> HostConfig:
 
 
 def _group_name(config: HostConfig) -> str:
-    return f"ingot-{sha256(str(config.folder).encode()).hexdigest()[:10]}"
+    return f"ingot-{binascii.crc32(os.fsencode(config.folder.absolute())):08x}"
 
 
 def _raise_descriptor_limit() -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import http.client
 import io
-import secrets
+import os
 import select
 import socket
 from collections.abc import Callable, Mapping
@@ -67,7 +66,7 @@ class Trial:
     def begin(self, wanted: HostTarget, request: bytes, timeout_s: float) -> None:
         """Start the instance; the rest follows from its events. Raises StartFailed."""
         config, loop = self._machine.config, self._machine.loop
-        path = config.sockets / f"x{secrets.token_hex(6)}.sock"
+        path = config.sockets / f"x{os.urandom(6).hex()}.sock"
         listener = bind_listener(path, 1, None)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
@@ -208,6 +207,9 @@ class _Bytes:
 
 def _parse_answer(content: bytes) -> dict[str, Any] | None:
     """Return status, headers and body, None when it is no complete answer."""
+    # Its parser is large, and most hosts never make a test run.
+    import http.client
+
     response = http.client.HTTPResponse(_Bytes(content))  # type: ignore[arg-type]
     try:
         response.begin()

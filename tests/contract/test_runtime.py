@@ -1,0 +1,147 @@
+"""What every `Runtime` must do: the function host and the fake that services are tested with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from control_plane.adapters.embedded.runtime import EmbeddedRuntime
+from control_plane.domain.desired import HostState, HostTarget
+from control_plane.errors import Invalid, NotFound, Unavailable
+from control_plane.ports import Runtime, TestCall, TestOutcome
+from tests.support.fake_runtime import FakeRuntime
+from tests.support.function_host import HELLO, FunctionHost, until
+
+CALL = TestCall("POST", "/", (("Content-Type", "application/json"),), b'{"name": "Ada"}', 10_000)
+
+
+class World(NamedTuple):
+    """A runtime, and how to make targets for it."""
+
+    runtime: Runtime
+    good: Callable[[], HostTarget]
+    broken: Callable[[], HostTarget]
+
+
+@pytest.fixture(scope="module", params=["fake", "embedded"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    host = FunctionHost()
+    if request.param == "embedded":
+        with host:
+            runtime = EmbeddedRuntime(host.folder / "host", host.folder / "run")
+            yield World(runtime, host.target, lambda: host.target("1/0\n" + HELLO))
+        return
+    fake = FakeRuntime()
+
+    def good() -> HostTarget:
+        target = host.target()
+        answer = TestOutcome(
+            200, (("Content-Type", "application/json"),), b'{"hello":"Ada"}', duration_ms=1.0
+        )
+        fake.answers[target.digest] = answer
+        return target
+
+    def broken() -> HostTarget:
+        target = host.target("1/0\n" + HELLO)
+        fake.broken[target.digest] = ("import_failed", "ZeroDivisionError: division by zero")
+        return target
+
+    yield World(fake, good, broken)
+    host.stop()
+
+
+@pytest.fixture
+def epoch(world: World) -> int:
+    return int(world.runtime.status()["epoch"]) + 1
+
+
+def test_what_is_applied_is_there_and_what_is_not_is_gone(world: World, epoch: int) -> None:
+    first, second = world.good(), world.good()
+    world.runtime.apply(HostState(epoch, (first, second)))
+    assert set(world.runtime.status()["targets"]) == {first.id, second.id}
+    world.runtime.apply(HostState(epoch + 1, (second,)))
+    status = world.runtime.status()
+    assert set(status["targets"]) == {second.id}
+    assert status["epoch"] == epoch + 1
+    assert status["targets"][second.id]["state"] == "idle"
+
+
+def test_applying_the_same_state_again_changes_nothing(world: World, epoch: int) -> None:
+    target = world.good()
+    for _ in range(2):
+        world.runtime.apply(HostState(epoch, (target,)))
+    assert set(world.runtime.status()["targets"]) == {target.id}
+
+
+def test_an_older_state_is_refused(world: World, epoch: int) -> None:
+    target = world.good()
+    world.runtime.apply(HostState(epoch, (target,)))
+    with pytest.raises(Invalid):
+        world.runtime.apply(HostState(epoch - 1, ()))
+    assert set(world.runtime.status()["targets"]) == {target.id}
+
+
+def test_a_state_that_names_a_target_twice_is_refused_as_a_whole(world: World, epoch: int) -> None:
+    first, second = world.good(), world.good()
+    world.runtime.apply(HostState(epoch, (first,)))
+    with pytest.raises(Invalid):
+        world.runtime.apply(HostState(epoch + 1, (second, replace(second))))
+    assert set(world.runtime.status()["targets"]) == {first.id}
+
+
+def test_preparing_says_whether_the_code_loads(world: World, epoch: int) -> None:
+    good, broken = world.good(), world.broken()
+    world.runtime.apply(HostState(epoch, (good, broken)))
+    assert world.runtime.prepare(good.id, 10_000).ok
+    prepared = world.runtime.prepare(broken.id, 10_000)
+    assert (prepared.ok, prepared.code) == (False, "import_failed")
+    assert "ZeroDivisionError" in prepared.message
+    assert prepared.log
+
+
+def test_preparing_an_unknown_target_is_not_found(world: World) -> None:
+    with pytest.raises(NotFound):
+        world.runtime.prepare("t0000000000000000", 1000)
+
+
+def test_a_test_run_needs_no_wanted_state(world: World, epoch: int) -> None:
+    target = world.good()
+    world.runtime.apply(HostState(epoch, ()))
+    outcome = world.runtime.test(target, CALL)
+    assert (outcome.status, outcome.body, outcome.code) == (200, b'{"hello":"Ada"}', "")
+    assert dict(outcome.headers)["Content-Type"] == "application/json"
+    assert outcome.duration_ms > 0
+    assert world.runtime.status()["targets"] == {}
+
+
+def test_a_test_run_of_broken_code_has_a_code_and_no_answer(world: World) -> None:
+    outcome = world.runtime.test(world.broken(), CALL)
+    assert (outcome.status, outcome.code) == (0, "import_failed")
+    assert "ZeroDivisionError" in outcome.message
+
+
+def test_a_target_has_a_socket_of_its_own(world: World) -> None:
+    paths = {world.runtime.socket_path(f"t{number:016x}") for number in range(3)}
+    assert len(paths) == 3
+    assert all(path.startswith("/") and len(path) <= 90 for path in paths)
+
+
+def test_a_host_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    runtime = EmbeddedRuntime(tmp_path, tmp_path)
+    with pytest.raises(Unavailable, match="does not answer"):
+        runtime.status()
+
+
+def test_a_wanted_socket_takes_calls_when_apply_returns() -> None:
+    with FunctionHost() as host:
+        runtime = EmbeddedRuntime(host.folder / "host", host.folder / "run")
+        target = host.target()
+        runtime.apply(HostState(99, (target,)))
+        assert runtime.socket_path(target.id) == str(host.socket(target))
+        assert host.call(target, {"name": "x"}) == (200, {"hello": "x"})
+        runtime.apply(HostState(100, ()))
+        until(lambda: not host.socket(target).exists())
