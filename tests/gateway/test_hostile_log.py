@@ -17,7 +17,7 @@ PIECES = st.one_of(
     st.sampled_from(
         [
             b'"', b"\\", b"\\u0000", b'","why":"', b"%0a", b"\x00", b"\x7f", b"\xc3\x28", b"\xed\xa0\x80",
-            b"\r",            "é😀".encode(), b"%22%5c", b"{}", b"|", b"%[date]", b"%{+Q}", b"' if", b"A" * 9_000,
+            b"\r", "é😀".encode(), b"%22%5c", b"{}", b"|", b"%[date]", b"%{+Q}", b"' if", b"A" * 9_000,
         ]
     ),
 )  # fmt: skip
@@ -95,4 +95,4 @@ def test_a_long_address_is_one_valid_line(logged: World, length: int, filler: st
     until(lambda: len(logged.records()) == before + 1, 5)
     record = logged.records()[-1]
     assert isinstance(record, AccessRecord)
-    assert record.path == path if record.status == 200 else record.why == "bad_request"
+    assert record.path == path[:8_000] if record.status == 200 else record.why == "bad_request"

@@ -276,30 +276,32 @@ def test_a_revoked_key_is_dead_everywhere_within_two_seconds(world: World) -> No
         assert caller_key().sha256 not in world.settings.map_file("keys").read_text()
 
 
-def test_a_draining_worker_follows_changes_on_kept_connections(tmp_path: Path) -> None:
+def test_a_draining_worker_serves_its_old_version_but_no_revoked_key(tmp_path: Path) -> None:
     with a_world(tmp_path, first_slots=2) as world:
         world.start()
         world.toy("t1", say(b"one"))
         world.toy("t2", say(b"two"))
         other = caller_key("another")
-        both = (caller_key(), other)
-        world.gateway.apply(world.state(world.target("t1"), keys=both))
+        world.gateway.apply(world.state(world.target("t1"), keys=(caller_key(), other)))
         raw = "GET /acme/orders HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\n\r\n"
-        with world.connect() as first, world.connect() as second, world.connect() as third:
-            for connection in (first, second, third):
+        with world.connect() as first, world.connect() as second:
+            for connection in (first, second):
                 connection.sendall((raw % SECRET).encode())
                 assert read_reply(connection).body == b"one"
-            world.gateway._reload()
-            assert not world.gateway.apply(world.state(world.target("t2"), keys=both)).reloaded
-            first.sendall((raw % SECRET).encode())
-            assert read_reply(first).body == b"two"
             # More slots than the draining worker has, and a revocation in the same change.
             many = [world.target(name) for name in ("t2", "t3", "t4")]
-            assert world.gateway.apply(world.state(*many, keys=(other,))).reloaded
-            second.sendall((raw % SECRET).encode())
-            assert read_reply(second).code == "key_unknown"
-            third.sendall((raw % "another").encode())
-            assert read_reply(third).body == b"two"
+            after = world.state(*many, keys=(other,))
+            assert world.gateway.apply(after).reloaded
+            assert world.call(key="another").body == b"two"
+            first.sendall((raw % SECRET).encode())
+            assert read_reply(first).code == "key_unknown"
+            world.clock.now += world.settings.grace_ms
+            assert world.gateway.apply(after).lingering == ("t1",)
+            second.sendall((raw % "another").encode())
+            assert read_reply(second).body == b"one"
+        world.clock.now += world.settings.idle_timeout_ms
+        world.gateway.apply(after)
+        assert world.gateway.apply(after).lingering == ()
 
 
 def test_a_key_revoked_while_its_body_comes_is_refused(world: World) -> None:

@@ -49,6 +49,7 @@ class HAProxyGateway:
         # Since when nothing points at them, in milliseconds.
         self._stale_entries: dict[tuple[str, str], int] = {}
         self._stale_slots: dict[int, int] = {}
+        self._reloaded_at = 0
 
     def apply(self, state: GatewayState) -> GatewayChange:
         """Make the state live; an unchanged state sends nothing. Raises Invalid, Unavailable."""
@@ -129,6 +130,7 @@ class HAProxyGateway:
                 must_reload = True
         if must_reload:
             self._reload()
+            self._reloaded_at = self._clock.now_ms()
             # The worker that served until now drains, and must lose what was revoked.
             self._tell_draining(commands)
         return must_reload
@@ -144,22 +146,18 @@ class HAProxyGateway:
             ) from error
 
     def _tell_draining(self, commands: tuple[Command, ...]) -> None:
-        """Take draining workers along: their kept connections may bring one more call each.
+        """Take rights away in draining workers too; one that ends meanwhile is fine.
 
-        A worker that lacks a slot keeps its old routes from there on, but rights
-        are taken away in any case. One that ends meanwhile is fine.
+        They cannot get new servers, so they keep their routes: see `_tidy`.
         """
+        rights = [command for command in commands if command.everywhere]
+        if not rights:
+            return
         with contextlib.suppress(OSError):
             for worker in self._master.workers():
                 if worker.draining:
-                    self._tell(self._master.worker(worker.pid), commands)
-
-    def _tell(self, worker: RuntimeSocket, commands: tuple[Command, ...]) -> None:
-        with contextlib.suppress(OSError):
-            in_step = True
-            for command in commands:
-                if in_step or command.everywhere:
-                    in_step &= worker.ask(command.text).strip() in command.answers
+                    for command in rights:
+                        self._master.worker(worker.pid).ask(command.text)
 
     def _note_stale(self, plan: Plan, maps: Maps, wanted: Mapping[int, SlotServer]) -> None:
         now = self._clock.now_ms()
@@ -179,7 +177,11 @@ class HAProxyGateway:
         """Remove what has been stale for the grace, unless it is in use; returns the commands sent."""
         ripe = self._clock.now_ms() - self._settings.grace_ms
         entries = [entry for entry, since in self._stale_entries.items() if since <= ripe]
+        # Kept connections of a draining worker may bring one more call for its old servers.
+        drained = self._clock.now_ms() - self._settings.idle_timeout_ms
         slots = [slot for slot, since in self._stale_slots.items() if since <= ripe]
+        if self._reloaded_at > drained:
+            slots = []
         if not entries and not slots:
             return 0
         commands = [each for name, key in entries for each in delete_entries(self._settings, name, [key])]

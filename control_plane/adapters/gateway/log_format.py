@@ -39,7 +39,7 @@ ACCESS_FORMAT = _line(
         ("tr", "%Tr"),
         ("ta", "%Ta"),
         ("m", _text("m")),
-        ("path", _text("path")),
+        ("path", "%{+Q}[var(txn.path),bytes(0,8000),json(utf8s)]"),
         ("in", _text("in")),
         ("out", _text("out")),
         ("mode", _text("mode")),

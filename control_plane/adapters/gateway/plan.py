@@ -33,7 +33,7 @@ class Command:
 
     text: str
     answers: frozenset[str] = frozenset({""})
-    # Sent to draining workers even when they could not follow an earlier one.
+    # A right that is taken away or given: draining workers hear it too.
     everywhere: bool = False
 
 
