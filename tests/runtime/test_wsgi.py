@@ -141,3 +141,23 @@ def test_a_failing_body_is_a_problem_when_computed(tmp_path: Path) -> None:
 def test_threads_serve_at_once(tmp_path: Path) -> None:
     with instance_of(tmp_path, limits={"concurrency": 2}) as instance:
         assert b"\nTrue\n" in instance.call(request("GET", "/environ_view")).body
+
+
+VALIDATED = """
+from wsgiref.validate import validator
+def inner(environ, start):
+    environ["wsgi.errors"].write("a line\\n")
+    environ["wsgi.errors"].flush()
+    body = environ["wsgi.input"].read(100)
+    start("200 OK", [("Content-Type", "application/octet-stream")])
+    return [body]
+app = validator(inner)
+"""
+
+
+@STREAMING
+def test_the_standard_librarys_validator_has_no_complaint(tmp_path: Path, streaming: bool) -> None:
+    with Instance(tmp_path, VALIDATED, kind="wsgi", handler="main:app", streaming=streaming) as instance:
+        answer = instance.call(request("POST", "/acme/orders", b"body", content_type="a/b"))
+        assert (answer.status, answer.body) == (200, b"body"), instance.log()
+        assert [item["m"] for item in instance.log()] == ["a line"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from http.client import responses
 
@@ -46,7 +46,7 @@ class Answer:
     status: int
     headers: Iterable[tuple[str, str]]
     body: bytes = b""
-    stream: Iterator[bytes] | AsyncIterator[bytes] | None = field(default=None)
+    stream: Iterator[bytes] | AsyncIterator[bytes] | None = None
 
 
 def reason(status: int) -> str:

@@ -14,7 +14,7 @@ import sys
 import time
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from .validation import BadSchema, Schema
 
 __all__ = ["LoadFailed", "Loaded", "load"]
 
-_MESSAGE_LIMIT = 7_000
 _BODY_LIMIT = 6_000_000
 _THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -36,7 +35,7 @@ class LoadFailed(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message[-_MESSAGE_LIMIT:]
+        self.message = message[-7_000:]
 
 
 @dataclass(slots=True)
@@ -60,7 +59,7 @@ class Loaded:
     # What the import left behind, beyond what was there before it.
     threads: int = 0
     sockets: int = 0
-    path_name: str = field(default="")
+    path_name: str = ""
 
     def bind(self, spec: Mapping[str, Any]) -> None:
         """Take the instance's settings and secrets, which a template does not have."""
@@ -108,7 +107,7 @@ def _contract(spec: Mapping[str, Any]) -> Contract:
     for name in ("input_schema", "output_schema"):
         document = spec.get(name)
         try:
-            schemas.append(None if document is None else Schema(str(spec["validator"]), document))
+            schemas.append(None if document is None else Schema(str(spec.get("validator", "")), document))
         except BadSchema as error:
             side = name.removesuffix("_schema")
             raise LoadFailed(

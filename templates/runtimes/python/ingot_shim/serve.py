@@ -14,16 +14,11 @@ from . import asynchronous, logger, logpipe, threads
 from .exchange import Patience
 from .handler import is_async
 from .load import Loaded
-from .quitting import Quit, tell
-from .serving import Serving
+from .quitting import Quit
+from .serving import Serving, failed
 from .slots import SlotTable
 
 __all__ = ["failed", "serve"]
-
-
-def failed(status: socket.socket, code: str, message: str) -> None:
-    """Tell the host that this instance cannot serve."""
-    tell(status, {"event": "failed", "code": code, "message": message[-7_000:]})
 
 
 def serve(

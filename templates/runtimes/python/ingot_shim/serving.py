@@ -10,10 +10,11 @@ from .load import Loaded
 from .quitting import Quit, tell
 from .slots import SlotTable
 
-__all__ = ["HOOK_SECONDS", "Serving"]
+__all__ = ["HOOK_SECONDS", "Serving", "failed"]
 
 # `on_start`, `on_stop` and an application's lifespan may take this long each.
 HOOK_SECONDS = 30.0
+_MESSAGE_LIMIT = 7_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +37,9 @@ class Serving:
 
     def failed(self, code: str, message: str) -> None:
         """Tell the host that this instance cannot serve."""
-        tell(self.status, {"event": "failed", "code": code, "message": message[-7_000:]})
+        failed(self.status, code, message)
+
+
+def failed(status: socket.socket, code: str, message: str) -> None:
+    """Tell the host that an instance cannot serve; the end of a long message says most."""
+    tell(status, {"event": "failed", "code": code, "message": message[-_MESSAGE_LIMIT:]})
