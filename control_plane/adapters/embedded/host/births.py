@@ -69,6 +69,7 @@ class Births:
         instance, theirs, log_end = self._make(order, uid)
         data_mb = 0 if machine.groups.limited else order.wanted.limits.memory_mb
         sandbox = sandbox_of(machine.config, order.wanted, uid, data_mb)
+        sandbox["tmp_folder"] = machine.tmp.make(instance.id, uid)
         spec_descriptor = seal(spec)
         handed = template.send(
             {"op": "spawn", "instance": instance.id, "sandbox": sandbox},
@@ -255,6 +256,7 @@ class Births:
         instance.close()
         if instance.group is not None:
             machine.groups.release(instance.group)
+        machine.tmp.remove(instance.id)
         if instance.level == 1:
             machine.uids.give_back(instance.uid)
         del self.instances[instance.id]

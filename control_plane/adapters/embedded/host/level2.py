@@ -46,6 +46,8 @@ class Level2:
         self._count = 0
         # Why there are none at all: nesting is refused on this machine.
         self.off = "" if machine.config.level2_templates > 0 else "level2_templates is 0"
+        if machine.config.isolation != "namespaces":
+            self.off = f"level {machine.config.isolation} cannot give forks a world of their own"
 
     def get(self, target: str) -> TemplateProcess | None:
         """Return the target's template when it can fork now."""

@@ -14,6 +14,7 @@ from control_plane.adapters.embedded.host.memory_groups import MemoryGroups
 from control_plane.adapters.embedded.host.reaper import Reaper
 from control_plane.adapters.embedded.host.records import Records
 from control_plane.adapters.embedded.host.store_client import DescriptorStore
+from control_plane.adapters.embedded.host.tmp_folders import TmpFolders
 from control_plane.adapters.embedded.host.unix_diag import UnixDiag
 
 __all__ = ["Machine", "UserIds"]
@@ -58,5 +59,6 @@ class Machine:
     diag: UnixDiag
     groups: MemoryGroups
     uids: UserIds
+    tmp: TmpFolders
     # Another process has the orphans' exits (the supervisor is the subreaper).
     supervised: bool = False

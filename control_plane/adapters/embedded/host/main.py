@@ -32,6 +32,7 @@ from control_plane.adapters.embedded.host.operations import Operations
 from control_plane.adapters.embedded.host.reaper import Reaper, become_subreaper
 from control_plane.adapters.embedded.host.records import Records
 from control_plane.adapters.embedded.host.store_client import NoStore, store_from_environment
+from control_plane.adapters.embedded.host.tmp_folders import TmpFolders
 from control_plane.adapters.embedded.host.unix_diag import UnixDiag
 from control_plane.adapters.embedded.host.watching import Watcher
 from control_plane.adapters.embedded.host.wishes import Wishes
@@ -73,6 +74,7 @@ class _Host:
             diag=UnixDiag(),
             groups=MemoryGroups(config.sandbox, _group_name(config)),
             uids=UserIds(config.uid_base, config.uid_count),
+            tmp=TmpFolders(config.folder / "tmp", needed=config.isolation != "namespaces"),
             supervised=supervised,
         )
         listeners = Listeners(config.sockets, store, config.backlog, config.gateway_uid)
@@ -94,6 +96,7 @@ class _Host:
         for target, instance in adopted:
             self.wishes.adopt(instance, target)
             self.births.attend(instance)
+        self.machine.tmp.sweep({instance.id for _, instance in adopted})
         operations = Operations(self.machine, self.births, self.activation, self.wishes)
         config = self.machine.config
         self.control = Control(self.loop, config.control_socket, config.control_uid, operations.table())

@@ -1,0 +1,43 @@
+"""Folders for temporary files of instances that have no private mount (level landlock).
+
+An instance may fill its folder with anything, so a process of its own removes it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["TmpFolders"]
+
+
+class TmpFolders:
+    """One folder for each instance, below the host's data folder."""
+
+    def __init__(self, folder: Path, *, needed: bool) -> None:
+        self._folder = folder
+        self._needed = needed
+
+    def make(self, instance: str, uid: int | None) -> str:
+        """Return a new private folder, or nothing where the sandbox mounts one."""
+        if not self._needed:
+            return ""
+        self._folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        folder = self._folder / instance
+        folder.mkdir(mode=0o700)
+        if uid is not None:
+            os.chown(folder, uid, uid)
+        return str(folder)
+
+    def remove(self, instance: str) -> None:
+        """Remove an instance's folder without waiting for it; the reaper collects the process."""
+        folder = self._folder / instance
+        if self._needed and folder.exists():
+            os.posix_spawnp("rm", ["rm", "-rf", "--", str(folder)], dict(os.environ))
+
+    def sweep(self, living: set[str]) -> None:
+        """Remove what a former host left."""
+        if self._needed and self._folder.is_dir():
+            for folder in self._folder.iterdir():
+                if folder.name not in living:
+                    self.remove(folder.name)
