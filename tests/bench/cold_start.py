@@ -1,4 +1,4 @@
-"""First call to an idle function, through the gateway with a key, sandboxed; beside two frameworks' starts."""
+"""First call to an idle function, through the gateway, sandboxed; beside two frameworks' starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.bench.functions import HELLO, PANDAS, make_idle, target_of, template_ready
 from tests.bench.load import Load, Outcome, request
 from tests.bench.peers import FUNC_PYTHON, FUNCTIONS_FRAMEWORK, Peer, running
-from tests.bench.report import Check, Report, Result, percentile
+from tests.bench.report import Check, Report, Result
 from tests.support.system import System, running_system, wait_for
 
 __all__ = ["run"]
@@ -115,5 +115,4 @@ def _peer(report: Report, peer: Peer, starts: int) -> Result:
             latencies.append(seconds * 1000)
     result = Result.of(f"{peer.name}, process start to first answer", latencies, 0, runs=peer.versions)
     report.results.append(result)
-    assert percentile(latencies, 0.5) > 0
     return result

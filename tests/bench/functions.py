@@ -33,7 +33,9 @@ PANDAS = {
 }
 
 ASGI = {
-    "ingot.toml": "kind = 'asgi'\nhandler = 'main:app'\nstreaming = true\n[limits]\nmemory_mb = 128\ninstances = 2\n",
+    "ingot.toml": (
+        "kind = 'asgi'\nhandler = 'main:app'\nstreaming = true\n[limits]\nmemory_mb = 128\ninstances = 2\n"
+    ),
     "main.py": (
         "async def app(scope, receive, send):\n"
         "    if scope['type'] != 'http':\n"
@@ -41,7 +43,8 @@ ASGI = {
         "    await send({'type': 'http.response.start', 'status': 200,\n"
         "                'headers': [(b'content-type', b'text/plain')]})\n"
         "    for part in range(5):\n"
-        "        await send({'type': 'http.response.body', 'body': b'part %d\\n' % part, 'more_body': part < 4})\n"
+        "        body = b'part %d\\n' % part\n"
+        "        await send({'type': 'http.response.body', 'body': body, 'more_body': part < 4})\n"
     ),
 }
 

@@ -1,0 +1,109 @@
+"""A warm call: what the gateway adds and costs; beside a framework and a proxy in Python."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.bench.functions import HELLO, run_folder, target_of
+from tests.bench.load import Load, Outcome, request
+from tests.bench.peers import FLASK_PROXY, FUNCTIONS_FRAMEWORK, running
+from tests.bench.processes import cpu_seconds, descendants
+from tests.bench.report import Check, Report, Result, percentile
+from tests.support.system import System, running_system
+
+__all__ = ["run"]
+
+_BODY = b'{"name":"a"}'
+_JSON = {"Content-Type": "application/json"}
+# The direct socket and the gateway are measured in turn, so that both see the same machine.
+_ROUNDS = 5
+
+
+def run(report: Report, *, quick: bool = False) -> None:
+    """Measure latency with one client, then throughput and processor time with eight."""
+    calls = 300 if quick else 2_000
+    with running_system() as system:
+        key = system.key("bench")
+        system.publish("hello", HELLO)
+        system.wait_callable("hello", key)
+        _latency(report, system, key, calls)
+        _throughput(report, system, key, 2.0 if quick else 8.0)
+    _peers(report, calls)
+
+
+def _latency(report: Report, system: System, key: str, calls: int) -> None:
+    direct_path = f"{run_folder(system)}/fn/{target_of(system, 'hello')}.sock"
+    direct_message = request("/", _BODY, _JSON)
+    direct = Load(direct_path, lambda _: direct_message)
+    gateway = _through_gateway(system, key, 1)
+    direct.run(calls=50)
+    gateway.run(calls=50)
+    seen: dict[str, list[float]] = {"direct": [], "gateway": []}
+    added: dict[float, list[float]] = {0.5: [], 0.99: []}
+    errors = 0
+    for _ in range(_ROUNDS):
+        outcomes = {"direct": direct.run(calls=calls), "gateway": gateway.run(calls=calls)}
+        for side, outcome in outcomes.items():
+            seen[side] += outcome.latencies_ms
+            errors += outcome.failures
+        for share, values in added.items():
+            over, under = (percentile(outcomes[side].latencies_ms, share) for side in ("gateway", "direct"))
+            values.append((over - under) * 1000)
+    report.results.append(Result.of("Ingot, the function's own socket", seen["direct"]))
+    report.results.append(Result.of("Ingot, through the gateway with a key", seen["gateway"], errors))
+    # The median round: one disturbed round on a shared machine is no property of the gateway.
+    report.checks.append(Check.at_most("added at p50, µs", percentile(added[0.5], 0.5), 150))
+    report.checks.append(Check.at_most("added at p99, µs", percentile(added[0.99], 0.5), 500))
+
+
+def _throughput(report: Report, system: System, key: str, seconds: float) -> None:
+    gateway = descendants(int(system.roles()["gateway"]["pid"]))
+    load = _through_gateway(system, key, 8)
+    load.run(seconds=1.0)
+    before = cpu_seconds(gateway)
+    outcome = load.run(seconds=seconds)
+    spent_us = (cpu_seconds(gateway) - before) * 1e6 / max(1, len(outcome.latencies_ms))
+    rate = len(outcome.latencies_ms) / outcome.seconds
+    report.results.append(
+        Result.of(
+            "Ingot, 8 keep-alive clients",
+            outcome.latencies_ms,
+            outcome.failures,
+            calls_per_s=round(rate),
+            gateway_cpu_us=round(spent_us, 1),
+        )
+    )
+    report.checks += [
+        Check.at_most("gateway CPU per call, µs", spent_us, 80),
+        Check.at_least("calls per second", rate, 4_000),
+        Check.is_true("every call was answered", outcome.failures == 0),
+    ]
+
+
+def _peers(report: Report, calls: int) -> None:
+    with ExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
+        framework, _ = stack.enter_context(running(FUNCTIONS_FRAMEWORK, folders[0]))
+        proxy, _ = stack.enter_context(running(FLASK_PROXY, folders[1], f"http://127.0.0.1:{framework}"))
+        for port, side in ((framework, FUNCTIONS_FRAMEWORK), (proxy, FLASK_PROXY)):
+            message = request("/", _BODY, {**_JSON, "X-Api-Key": "secret"})
+            for clients in (1, 8):
+                load = Load(("127.0.0.1", port), lambda _, message=message: message, clients=clients)  # type: ignore[misc]
+                load.run(calls=50)
+                outcome: Outcome = load.run(calls=calls)
+                report.results.append(
+                    Result.of(
+                        f"{side.name}, {clients} client{'s' if clients > 1 else ''}",
+                        outcome.latencies_ms,
+                        outcome.failures,
+                        calls_per_s=round(len(outcome.latencies_ms) / outcome.seconds),
+                        runs=side.versions,
+                    )
+                )
+
+
+def _through_gateway(system: System, key: str, clients: int) -> Load:
+    message = request("/acme/hello", _BODY, {**_JSON, "X-Api-Key": key})
+    return Load(("127.0.0.1", system.functions_port), lambda _: message, clients=clients)
