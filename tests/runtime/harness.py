@@ -91,10 +91,12 @@ class Instance:
         source: str | Mapping[str, str],
         *,
         patience: Patience | None = None,
+        late_secrets: bool = False,
         **spec: Any,
     ) -> None:
         self.folder = folder
         self._patience = patience
+        self._late_secrets = late_secrets
         files = {"main.py": source} if isinstance(source, str) else source
         for name, text in files.items():
             path = folder / "function" / name
@@ -130,7 +132,11 @@ class Instance:
             self._child()
         self._their_status.close()
         os.close(self._log_writer)
-        self.event = json.loads(self.status.recv(65_536))
+        try:
+            self.event = json.loads(self.status.recv(65_536))
+        except (OSError, ValueError):
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def _child(self) -> None:
@@ -144,7 +150,9 @@ class Instance:
                 del sys.modules[name]
             logpipe.install(self._log_writer)
             try:
-                loaded = load(self.spec)
+                loaded = load({**self.spec, "secrets": {}} if self._late_secrets else self.spec)
+                if self._late_secrets:
+                    loaded.bind(self.spec)
             except LoadFailed as error:
                 failed(self._their_status, error.code, error.message)
                 os._exit(3)

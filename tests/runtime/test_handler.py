@@ -360,6 +360,11 @@ def test_hooks_run_once_in_each_instance(tmp_path: Path, kind: str, hooks: str) 
         assert "stopped ['x']" in [item["m"] for item in instance.log()]
 
 
+def test_secrets_come_after_the_import(tmp_path: Path) -> None:
+    with Instance(tmp_path, HOOKS, late_secrets=True, secrets={"S": "late"}) as instance:
+        assert instance.post(1).json == ["late"]
+
+
 @pytest.mark.parametrize("kind", ["def", "async def"])
 @pytest.mark.parametrize("error", ["RuntimeError('no database')", "SystemExit(1)"])
 def test_a_failing_start_hook_fails_the_instance(tmp_path: Path, kind: str, error: str) -> None:

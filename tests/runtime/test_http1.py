@@ -108,6 +108,13 @@ def test_bytes_after_a_request_without_body_are_kept() -> None:
     assert request.rest == b"\x81\x80"
 
 
+def test_many_one_byte_chunks_are_refused() -> None:
+    reader = RequestReader(1_000_000)
+    reader.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    with pytest.raises(Problem):
+        reader.feed(b"1\r\na\r\n" * 30_000)
+
+
 BODIES = st.binary(max_size=300)
 NAMES = st.text("abcXYZ-_0", min_size=1, max_size=10).map(lambda name: "X" + name)
 VALUES = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30)

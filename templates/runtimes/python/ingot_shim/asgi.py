@@ -10,7 +10,7 @@ from .channel import Channel
 from .handler import failure
 from .http1 import Request
 from .lifespan import Lifespan
-from .mount import split_mount
+from .mount import split_host, split_mount
 from .problems import author_fault, caller_fault
 from .websocket_session import WebSocketSession, wants_websocket
 
@@ -66,7 +66,6 @@ class AsgiApplication:
 
     def _scope(self, request: Request) -> dict[str, Any]:
         mount, _ = split_mount(request.path, self._loaded.path_name)
-        host, _, port = request.fields.get("host", "localhost").partition(":")
         return {
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": f"1.{request.minor}",
@@ -77,7 +76,7 @@ class AsgiApplication:
             "root_path": mount,
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in request.headers],
             "client": None,
-            "server": (host, int(port) if port.isascii() and port.isdigit() else 80),
+            "server": split_host(request.fields.get("host", "")),
             # Each request has a copy, as the specification wants it.
             "state": self._lifespan.state.copy(),
         }

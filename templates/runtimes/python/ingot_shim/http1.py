@@ -198,9 +198,9 @@ class _Chunks:
             return None
         line = bytes(buffer[:end])
         del buffer[: end + 2]
-        # A body of one-byte chunks with long extensions must cost the sender, not us.
+        # A body of one-byte chunks, or of long extensions, would cost us far more than its sender.
         self._framing += len(line) + 2
-        if self._framing > max(self._limit, HEAD_LIMIT) * 2:
+        if self._framing > HEAD_LIMIT + len(self._body):
             raise _bad_chunk()
         return line
 

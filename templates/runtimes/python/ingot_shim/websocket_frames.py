@@ -111,9 +111,11 @@ class Frames:
         if self._opcode == TEXT:
             try:
                 # Checked piece by piece, so that bad text ends early.
-                self._text.append(self._decoder.decode(payload, final))
+                text = self._decoder.decode(payload, final)
             except UnicodeDecodeError:
                 raise ProtocolError(1007, "text is not UTF-8") from None
+            # Endless empty fragments must not pile up.
+            self._text += [text] if text else []
         if not final:
             return None
         kind: tuple[str, str | bytes] = ("binary", bytes(self._message))

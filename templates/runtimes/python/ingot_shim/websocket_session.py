@@ -129,6 +129,8 @@ class WebSocketSession:
                 for message in self._frames.feed(data):
                     if await self._handle(message):
                         return
+                # A read that finds bytes does not wait: a flood must not starve the other calls.
+                await asyncio.sleep(0)
                 data = await self._channel.read()
                 if not data:
                     self._end(1006, "")

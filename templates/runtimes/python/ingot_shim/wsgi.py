@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .answers import Answer
 from .handler import failure
 from .http1 import Request
-from .mount import split_mount
+from .mount import split_host, split_mount
 from .problems import author_fault
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class WsgiApplication:
     def _environ(self, request: Request) -> dict[str, Any]:
         mount, path = split_mount(request.path, self._loaded.path_name)
         fields = request.fields
-        host, _, port = fields.get("host", "localhost").partition(":")
+        host, port = split_host(fields.get("host", ""))
         environ: dict[str, Any] = {
             "REQUEST_METHOD": request.method,
             "SCRIPT_NAME": _native(mount),
@@ -61,7 +61,7 @@ class WsgiApplication:
             "CONTENT_TYPE": fields.get("content-type", ""),
             "CONTENT_LENGTH": str(len(request.body)),
             "SERVER_NAME": host,
-            "SERVER_PORT": port or "80",
+            "SERVER_PORT": str(port),
             "SERVER_PROTOCOL": f"HTTP/1.{request.minor}",
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "https" if fields.get("x-forwarded-proto") == "https" else "http",
