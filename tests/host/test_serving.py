@@ -199,3 +199,19 @@ def _template(host: FunctionHost, target: str) -> str:
         if template.get("target") == target:
             return str(template["state"])
     return ""
+
+
+def test_bytecode_is_compiled_once_and_found_by_the_next_instance() -> None:
+    source = "import os\ndef execute(input, context):\n    return [__cached__, os.path.exists(__cached__)]\n"
+    with FunctionHost(level2_templates=0) as host:
+        target = host.target(source)
+        host.apply()
+        cached, there = host.call(target)[1]
+        assert cached.startswith("/bytecode/function/main.")
+        assert not there
+        layer = target.layers["function"].removeprefix("sha256:")
+        until(lambda: list((host.folder / "bytecode").glob(f"*/{layer}/*.pyc")), 20, "the bytecode")
+        host.ask({"op": "retire", "target": target.id})
+        until(lambda: not host.status(target)["instances"])
+        assert host.call(target)[1] == [cached, True]
+        assert not list((host.folder / "layers" / layer).glob("__pycache__"))

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 # Mount points for the layers of one function.
-LAYERS = ("function", "deps", "bytecode")
+LAYERS = ("function", "deps", "bytecode/function", "bytecode/deps")
 # All functions' layers, in the template's view only; an instance covers it with an empty folder.
 ROOTS, NOTHING = "/.roots", "/.nothing"
 

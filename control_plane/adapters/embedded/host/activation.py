@@ -172,6 +172,7 @@ class Activation:
             target.failure = None
         if not target.retiring:
             self.level2.want(target.wanted)
+            self._machine.bytecode.want(target.wanted)
         target.notify(instance)
 
     def _is_gone(self, target: Target, instance: Instance) -> None:

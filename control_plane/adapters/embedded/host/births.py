@@ -67,8 +67,7 @@ class Births:
             raise StartFailed("crashed", f"a secret cannot be opened: {error}") from error
         spec["profile"] = order.one_shot
         instance, theirs, log_end = self._make(order, uid)
-        data_mb = 0 if machine.groups.limited else order.wanted.limits.memory_mb
-        sandbox = sandbox_of(machine.config, order.wanted, uid, data_mb)
+        sandbox = sandbox_of(machine, order.wanted, uid)
         sandbox["tmp_folder"] = machine.tmp.make(instance.id, uid)
         spec_descriptor = seal(spec)
         handed = template.send(

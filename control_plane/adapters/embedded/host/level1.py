@@ -101,6 +101,7 @@ class Level1:
         message = received[0]
         if message.get("event") == "ready":
             template.state = "ready"
+            self._machine.bytecode.tags[template.key] = str(message.get("tag", ""))
             self.failures.pop(template.key, None)
             self._backoffs[template.key].succeeded()
             if template.timer is not None:

@@ -144,8 +144,7 @@ class Level2:
         log_descriptor, log_end = os.pipe2(os.O_CLOEXEC)
         log = LogPipe(log_descriptor, wanted.function, wanted.version, identity)
         template = TemplateProcess(identity, 2, wanted.id, ours, uid=uid, log=log)
-        data_mb = 0 if machine.groups.limited else wanted.limits.memory_mb
-        sandbox = sandbox_of(machine.config, wanted, uid, data_mb)
+        sandbox = sandbox_of(machine, wanted, uid)
         order = {"op": "become", "template": identity, "sandbox": sandbox}
         handed = template1.send(order, [spec_descriptor, theirs.fileno(), log_end])
         for descriptor in (spec_descriptor, log_end):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from control_plane.adapters.embedded.host.bytecode import Bytecode
 from control_plane.adapters.embedded.host.config import HostConfig
 from control_plane.adapters.embedded.host.log_pipes import LogPipes
 from control_plane.adapters.embedded.host.loop import Loop
@@ -60,5 +61,6 @@ class Machine:
     groups: MemoryGroups
     uids: UserIds
     tmp: TmpFolders
+    bytecode: Bytecode
     # Another process has the orphans' exits (the supervisor is the subreaper).
     supervised: bool = False

@@ -19,6 +19,7 @@ from dataclasses import replace
 from control_plane.adapters.embedded.host.activation import Activation
 from control_plane.adapters.embedded.host.adoption import adopt_all
 from control_plane.adapters.embedded.host.births import Births
+from control_plane.adapters.embedded.host.bytecode import Bytecode
 from control_plane.adapters.embedded.host.config import HostConfig, default_memory_mb
 from control_plane.adapters.embedded.host.control import Control
 from control_plane.adapters.embedded.host.interpreters import running_runtime
@@ -75,6 +76,9 @@ class _Host:
             groups=MemoryGroups(config.sandbox, _group_name(config)),
             uids=UserIds(config.uid_base, config.uid_count),
             tmp=TmpFolders(config.folder / "tmp", needed=config.isolation != "namespaces"),
+            bytecode=Bytecode(
+                self.loop, config.layers, config.bytecode, usable=config.isolation == "namespaces"
+            ),
             supervised=supervised,
         )
         listeners = Listeners(config.sockets, store, config.backlog, config.gateway_uid)
@@ -156,7 +160,7 @@ class _Host:
 
 
 def _filled_in(config: HostConfig) -> HostConfig:
-    for folder in (config.folder / "logs", config.sockets):
+    for folder in (config.folder / "logs", config.sockets, config.bytecode):
         folder.mkdir(parents=True, exist_ok=True)
     return replace(config, memory_mb=config.memory_mb or default_memory_mb())
 

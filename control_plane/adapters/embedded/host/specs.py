@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from control_plane.adapters.embedded.host.config import HostConfig
+from control_plane.adapters.embedded.host.machine import Machine
 from control_plane.domain.desired import HostTarget
 
 __all__ = ["missing_layer", "sandbox_of", "seal", "spec_of"]
@@ -30,7 +31,6 @@ def spec_of(config: HostConfig, target: HostTarget, uid: int | None, *, secrets:
     spec["secrets"] = _opened(config, target) if secrets else {}
     spec |= {
         "paths": _paths(config, target),
-        "bytecode": str(config.bytecode),
         "validator": str(config.validator),
         "uid": uid,
         "gid": uid,
@@ -42,14 +42,16 @@ def spec_of(config: HostConfig, target: HostTarget, uid: int | None, *, secrets:
     return spec
 
 
-def sandbox_of(config: HostConfig, target: HostTarget, uid: int | None, data_mb: int) -> dict[str, Any]:
+def sandbox_of(machine: Machine, target: HostTarget, uid: int | None) -> dict[str, Any]:
     """Return what a template needs to confine a fork: nothing secret, as it stays in its memory."""
+    config = machine.config
     return {
-        "layers": _paths(config, target),
+        "layers": _paths(config, target) | machine.bytecode.folders(target),
         "uid": -1 if uid is None else uid,
         "gid": -1 if uid is None else uid,
         "tmp_mb": config.tmp_mb,
-        "data_mb": data_mb,
+        # Where no memory group can be made, a data limit stands in.
+        "data_mb": 0 if machine.groups.limited else target.limits.memory_mb,
     }
 
 

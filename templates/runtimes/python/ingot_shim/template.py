@@ -9,6 +9,7 @@ Level 2 has imported one function's code and runs inside its sandbox.
 from __future__ import annotations
 
 import gc
+import importlib.util
 import json
 import os
 import socket
@@ -47,7 +48,8 @@ def main() -> None:
     # Objects of before the forks stay out of the collector, so that their pages stay shared.
     gc.collect()
     gc.freeze()
-    _say(control, {"event": "ready"})
+    tag = f"{sys.implementation.cache_tag}-{importlib.util.MAGIC_NUMBER.hex()}"
+    _say(control, {"event": "ready", "tag": tag})
     # A fork returns what it is to be instead of being it at the bottom of the template's stack.
     task = _serve(control, base, None)
     if task is not None:
@@ -181,6 +183,9 @@ def _wait_for_leave(status: socket.socket) -> None:
 def _read_spec(base: Base, sandbox: SandboxSpec, descriptor: int) -> dict[str, Any]:
     with os.fdopen(descriptor, "rb") as file:
         document: dict[str, Any] = json.loads(file.read())
+    if base.level == "namespaces":
+        # Bytecode is mounted here; without any, Python finds nothing and may write nothing.
+        sys.pycache_prefix = "/bytecode"
     document["paths"] = {name: base.layer_path(sandbox, name) for name in document["paths"]}
     return document
 
