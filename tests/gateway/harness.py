@@ -211,7 +211,7 @@ class World:
     process: subprocess.Popen[bytes] | None = None
     toys: dict[str, ToyFunction] = field(default_factory=dict)
 
-    def start(self) -> None:
+    def start(self, user: int | None = None) -> None:
         """Start HAProxy as the supervisor does and wait until it serves."""
         with self.log.open("ab") as log, (self.folder / "haproxy.out").open("ab") as out:
             numbers = (self.console.fileno(), self.functions.fileno(), log.fileno())
@@ -222,6 +222,9 @@ class World:
                 env={name: str(number) for name, number in zip(names, numbers, strict=True)},
                 stdout=out,
                 stderr=out,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
             )
         until(lambda: self.gateway._process() is not None)
         self.gateway.renew_lease(int(time.time()) + 100_000)

@@ -17,11 +17,9 @@ from tests.gateway.harness import listener
 
 GOLDEN = Path(__file__).parent.parent / "data" / "gateway"
 PLAIN = GatewaySettings(run_folder=Path("/run/ingot"), data_folder=Path("/data/gateway"))
-AS_ROOT = GatewaySettings(
+SHARED = GatewaySettings(
     run_folder=Path("/run/ingot"),
     data_folder=Path("/data/gateway"),
-    uid=701,
-    gid=702,
     control_gid=703,
 )
 
@@ -38,8 +36,8 @@ def test_the_config_is_the_golden_one() -> None:
     compare("haproxy.cfg", render_config(PLAIN))
 
 
-def test_the_config_for_root_is_the_golden_one() -> None:
-    compare("haproxy-root.cfg", render_config(AS_ROOT))
+def test_the_config_with_a_control_group_is_the_golden_one() -> None:
+    compare("haproxy-shared.cfg", render_config(SHARED))
 
 
 def test_the_slots_are_the_golden_ones() -> None:
@@ -50,9 +48,9 @@ def test_the_slots_are_the_golden_ones() -> None:
     compare("slots.cfg", render_slots(PLAIN, 4, servers))
 
 
-@pytest.mark.parametrize("as_root", [False, True])
-def test_haproxy_accepts_the_config(tmp_path: Path, as_root: bool) -> None:
-    owner = {"uid": os.getuid(), "gid": os.getgid(), "control_gid": os.getgid()} if as_root else {}
+@pytest.mark.parametrize("shared", [False, True])
+def test_haproxy_accepts_the_config(tmp_path: Path, shared: bool) -> None:
+    owner = {"control_gid": os.getgid()} if shared else {}
     settings = GatewaySettings(run_folder=tmp_path, data_folder=tmp_path, **owner)
     for name in MAP_NAMES:
         settings.map_file(name).touch()

@@ -40,11 +40,6 @@ def _section(head: str, lines: list[str]) -> str:
     return "\n".join([head, *(f"    {line}" for line in lines), ""])
 
 
-def _bind_options(settings: GatewaySettings) -> str:
-    owner = "" if settings.uid is None else f" uid {settings.uid}"
-    return f"mode 600{owner}"
-
-
 def _admin_options(settings: GatewaySettings) -> str:
     return "mode 600" if settings.control_gid is None else f"mode 660 gid {settings.control_gid}"
 
@@ -64,10 +59,6 @@ def _global(settings: GatewaySettings) -> str:
         "tune.maxrewrite 4096",
         "tune.http.maxhdr 128",
     ]
-    if settings.gid is not None:
-        lines.append(f"gid {settings.gid}")
-    if settings.uid is not None:
-        lines.append(f"uid {settings.uid}")
     return _section("global", lines)
 
 
@@ -186,7 +177,7 @@ def _relay(settings: GatewaySettings) -> str:
     inner = _section(
         "frontend relay_inner from base",
         [
-            f"bind unix@{settings.relay_socket} {_bind_options(settings)}",
+            f"bind unix@{settings.relay_socket} mode 600",
             "log global",
             "option log-separate-errors",
             "http-request set-log-level err",

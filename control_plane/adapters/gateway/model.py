@@ -41,9 +41,6 @@ class GatewaySettings:
     stream_timeout_ms: int = 3_600_000
     # Replaced splits and servers are kept this long for calls that still hold them.
     grace_ms: int = 10_000
-    # As root: the user and group that the workers become; None means the caller's own.
-    uid: int | None = None
-    gid: int | None = None
     # Group whose members may speak to the admin and master sockets; None means the owner only.
     control_gid: int | None = None
 
