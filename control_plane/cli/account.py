@@ -94,8 +94,8 @@ def _make_token(
     from control_plane.cli.client import Client
 
     with Client(Profile(url=url)) as client:
-        # The Origin and the CSRF token make the session usable; its cookie stays in this client.
-        proof = {"Origin": url}
+        # What a browser says of the console's own page; the cookie never leaves this client.
+        proof = {"Origin": url, "Sec-Fetch-Site": "same-origin"}
         session = client.send("POST", "/sessions", json=body, headers=proof).json()
         proof["X-CSRF-Token"] = session["csrf_token"]
         if session["must_change_password"]:

@@ -46,13 +46,13 @@ def pack(folder: Path) -> IO[bytes]:
     """Return a gzipped tar of the folder at position 0; the same files give the same bytes."""
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder.", exit_code=ExitCode.USAGE)
+    members = [(name, path.read_bytes()) for name, path in tree(folder)]
     file = tempfile.SpooledTemporaryFile(max_size=8_000_000)  # noqa: SIM115  (the caller closes it)
     with (
         gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
-        for name, path in tree(folder):
-            content = path.read_bytes()
+        for name, content in members:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             member.mode = 0o644

@@ -39,7 +39,9 @@ def write_body(content: bytes, save: Path | None) -> None:
     if sys.stdout.isatty() and not _is_text(content):
         note(f"The result is {len(content):,} bytes that are not text; name a file to write it to.")
         return
-    click.get_binary_stream("stdout").write(content)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
     if sys.stdout.isatty() and not content.endswith(b"\n"):
         click.echo()
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from control_plane.cli.shared_options import add_shared_options
+
 __all__ = ["LazyCommand", "LazyGroup"]
 
 
@@ -23,6 +25,8 @@ class LazyCommand:
     module: str
     attribute: str
     help: str
+    # Takes the root's options after its name too.
+    shares_options: bool = True
 
 
 class LazyGroup(click.Group):
@@ -44,7 +48,7 @@ class LazyGroup(click.Group):
         command = getattr(import_module(found.module), found.attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{found.module}:{found.attribute} is not a command")
-        return command
+        return add_shared_options(command) if found.shares_options else command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List names and helps from the table."""

@@ -12,11 +12,14 @@ import click
 from control_plane.cli.lazy import LazyCommand, LazyGroup
 from control_plane.cli.state import CliState
 
-__all__ = ["COMMANDS", "cli", "main"]
+__all__ = ["COMMANDS", "VERSION", "cli", "main"]
+
+# Said in pyproject.toml too; a checkout has no package metadata to read it from.
+VERSION: Final = "0.1.0"
 
 
 def _at(module: str, attribute: str, summary: str) -> LazyCommand:
-    return LazyCommand(f"control_plane.cli.{module}", attribute, summary)
+    return LazyCommand(f"control_plane.cli.{module}", attribute, summary, module != "system")
 
 
 COMMANDS: Final[dict[str, LazyCommand]] = {
@@ -61,7 +64,7 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How results are printed."
 )
 @click.option("-y", "--yes", is_flag=True, help="Answer every question with yes.")
-@click.version_option(package_name="ingot", message="ingot %(version)s")
+@click.version_option(VERSION, message="ingot %(version)s")
 @click.pass_context
 def cli(context: click.Context, url: str | None, output: str, yes: bool) -> None:
     """Turn code into reviewed, immutable functions, and call them."""

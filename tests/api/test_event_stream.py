@@ -71,7 +71,7 @@ def bearer(api: ApiWorld, actor: Any) -> dict[str, str]:
 
 
 def events_of(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {\"seq")]
+    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith('data: {"seq')]
 
 
 def test_events_come_in_order_and_resume_behind_the_last_one(api: ApiWorld, people: ApiPeople) -> None:
@@ -97,7 +97,8 @@ def test_without_a_position_only_what_is_new_comes(api: ApiWorld, people: ApiPeo
 
 
 @pytest.mark.parametrize(
-    ("site", "status"), [("same-origin", 200), ("none", 200), ("same-site", 401), ("cross-site", 401), ("", 401)]
+    ("site", "status"),
+    [("same-origin", 200), ("none", 200), ("same-site", 401), ("cross-site", 401), ("", 401)],
 )
 def test_the_cookie_opens_a_stream_for_the_own_page_alone(
     api: ApiWorld, people: ApiPeople, site: str, status: int

@@ -76,7 +76,9 @@ def test_what_may_pass_says_when_to_come_back(
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-@pytest.mark.parametrize("path", ["//", "//welcome", "//assets/page.js", "//docs", "//livez", "/me", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["//", "//welcome", "//assets/page.js", "//docs", "//livez", "/me", "/nowhere"]
+)
 def test_every_answer_carries_the_security_headers(api: ApiWorld, path: str) -> None:
     answer = api.nobody().get(path)
     for name, value in SECURITY_HEADERS.items():
@@ -100,7 +102,10 @@ def test_the_document_is_valid_and_complete(api: ApiWorld) -> None:
     assert document["openapi"].startswith("3.1")
     validate(document)
     described = {
-        (path, method) for path, item in document["paths"].items() for method in item if method != "parameters"
+        (path, method)
+        for path, item in document["paths"].items()
+        for method in item
+        if method != "parameters"
     }
     routed = {
         (url.rule, method.lower())
@@ -116,7 +121,9 @@ def test_the_document_is_valid_and_complete(api: ApiWorld) -> None:
             where = f"{method} {path}"
             assert operation["summary"], where
             content = operation["responses"]["default"]["content"]
-            assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            assert content == {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            }
     assert "updated_at" in document["components"]["schemas"]["DraftOut"]["properties"]
 
 

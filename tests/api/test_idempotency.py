@@ -23,9 +23,13 @@ def test_a_repeat_gets_the_first_answer(api: ApiWorld, people: ApiPeople) -> Non
 
 
 def test_the_stored_answer_shows_no_key(api: ApiWorld, people: ApiPeople) -> None:
-    text = api.person(people.operator).post("/projects/main/api-keys", {"name": "s"}, headers=KEY).json["text"]
+    text = (
+        api.person(people.operator).post("/projects/main/api-keys", {"name": "s"}, headers=KEY).json["text"]
+    )
     with api.world.store.read() as unit:
-        stored = unit.idempotency.get(people.operator.organization, people.operator.user, KEY["Idempotency-Key"])
+        stored = unit.idempotency.get(
+            people.operator.organization, people.operator.user, KEY["Idempotency-Key"]
+        )
     assert stored is not None
     assert text not in stored.answer
 
