@@ -107,7 +107,7 @@ def build(
             "The files and the lock are not those that were frozen.",
             hint="Build with the files and the lock of the version itself.",
         )
-    for folder in (folders.blobs / "sha256", folders.layers, folders.cache):
+    for folder in (folders.blobs, folders.blobs / "sha256", folders.layers, folders.cache):
         remove_leftovers(folder)
     phases = Phases(progress)
     layers = _layers(plan, lock, folders, chosen, phases)

@@ -17,6 +17,7 @@ import pytest
 from builders.build import Built, Folders, build, freeze, lock, read_draft
 from builders.bytecode import compile_layer
 from builders.errors import BuildError
+from builders.layers import entries_of_files, put_layer
 from builders.progress import PHASES
 from builders.storage import put_blob, remove_leftovers
 from builders.unpack import layer_folder, unpack_layer, verify_layer
@@ -80,6 +81,13 @@ def test_a_layer_is_a_plain_tar_with_nothing_of_this_machine(
         assert {m.mode for m in members if m.isdir()} == {0o755}
         assert {m.mode for m in members if m.isreg()} <= {0o644, 0o755}
         assert f"opt/ingot/{role}" in names
+
+
+def test_the_golden_layer(tmp_path: Path) -> None:
+    # The same bytes from every Python minor: names with accents and long ones need extended headers.
+    files = {"main.py": b"x", "é/ü.txt": b"y", "l" * 120 + "/z": b""}
+    digest, _ = put_layer(entries_of_files(files), "function", tmp_path)
+    assert digest == "sha256:a02e4312a755f888d07a2656ebdd49b700aa5614b72ea86252759555d6fe62ee"
 
 
 def test_unpacked_layers_are_read_only_and_can_be_verified(folders: Folders, draft: dict[str, bytes]) -> None:
