@@ -170,6 +170,22 @@ def test_loading_and_checking_leave_the_modules_as_they_were() -> None:
     assert validation.preload("/nowhere") is validation.preload(VALIDATOR)
 
 
+NODE = {"anyOf": [{"type": "object", "properties": {"x": {"$ref": "#"}}}, {"type": "integer"}]}
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_the_deepest_input_is_checked_without_harm(tmp_path: Path, kind: str, concurrency: int) -> None:
+    source = f"{kind} execute(input, context):\n    return input\n"
+    schemas: dict[str, Any] = {"input_schema": NODE, "output_schema": NODE}
+    with Instance(tmp_path, source, limits={"concurrency": concurrency}, **schemas) as instance:
+        for leaf, status in (("1", 200), ('"text"', 422)):
+            body = ('{"x":' * 500 + leaf + "}" * 500).encode()
+            answer = instance.call(request(body=body, content_type="application/json"))
+            assert answer.status == status
+            assert status != 200 or answer.body == body
+
+
 IMPORTING = """
 import sys
 def execute(input, context):

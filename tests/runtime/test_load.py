@@ -140,10 +140,13 @@ def test_the_profile_names_each_module_once(tmp_path: Path) -> None:
     rows = {name: (own, whole) for name, own, whole in report["profile"]}
     assert {"main", "slow", "inner", "package", "package.part"} <= set(rows)
     assert len(rows) == len(report["profile"])
-    assert report["profile"][0][0] == "slow"
-    assert 19_000 <= rows["slow"][0] < rows["slow"][1]
-    assert rows["slow"][1] >= rows["slow"][0] + 9_000
-    assert rows["main"][0] < rows["slow"][0]
+    own_times = [own for _, own, _ in report["profile"]]
+    assert own_times == sorted(own_times, reverse=True)
+    # A busy machine may add to any of them, but each bears its own time and that of what it imports.
+    assert rows["slow"][0] >= 19_000
+    assert rows["inner"][0] >= 9_000
+    assert rows["slow"][1] >= rows["slow"][0] + rows["inner"][1]
+    assert rows["main"][1] >= rows["main"][0] + rows["slow"][1]
     assert rows["main"][1] <= report["import_us"]
     assert loaded_in_child(tmp_path, files)["profile"] is None
 

@@ -21,6 +21,8 @@ from .wsgi import WsgiApplication
 __all__ = ["run"]
 
 _log = logging.getLogger("function")
+# Where memory is limited by RLIMIT_DATA, eight megabytes for each thread would be most of it.
+_STACK_BYTES = 2 * 1024 * 1024
 
 
 def run(serving: Serving) -> bool:
@@ -78,8 +80,10 @@ def _serve_beside(serving: Serving, servers: list[BlockingServer]) -> None:
         )
         for number, server in enumerate(servers, 1)
     ]
+    default = threading.stack_size(_STACK_BYTES)
     for thread in threads:
         thread.start()
+    threading.stack_size(default)
     poll = select.epoll()
     serving.quit.watch(poll)
     # A thread that loses the listener asks to quit by the same pipe.
