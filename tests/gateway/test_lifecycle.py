@@ -439,3 +439,39 @@ def test_policies_apply_to_keys_in_use(world: World) -> None:
     assert world.call(key=None).code == "key_missing"
     world.gateway.apply(world.state(world.target("t1"), keys=(caller_key(scopes=("fn_other",)),)))
     assert world.call().code == "key_scope"
+
+
+@pytest.mark.slow
+def test_each_answered_call_is_on_record_over_kills(world: World) -> None:
+    toy = world.toy("t1")
+    world.gateway.apply(world.state(world.target("t1", maxconn=8)))
+    answered: list[str] = []
+    ended = threading.Event()
+
+    def call() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError):
+                reply = world.call()
+                if reply.status == 200 and reply.body == b"ok":
+                    answered.append(reply.header("x-ingot-usage-id") or "")
+
+    callers = [threading.Thread(target=call, daemon=True) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for _ in range(15):
+        seen = len(answered)
+        until(lambda seen=seen: len(answered) > seen + 100)  # type: ignore[misc]
+        os.kill(int(world.gateway._admin.process()), signal.SIGKILL)
+        assert world.process is not None
+        world.process.wait(10)
+        world.start()
+    ended.set()
+    for caller in callers:
+        caller.join(20)
+    world.stop()
+    counted = [record.id for record in world.records()]
+    dispatched = {request.header("x-ingot-usage-id") for request in toy.requests}
+    assert len(answered) > 1_500
+    assert set(answered) <= set(counted)
+    assert len(counted) == len(set(counted))
+    assert {record.id for record in world.records() if record.status == 200} <= dispatched
