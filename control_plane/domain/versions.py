@@ -17,7 +17,16 @@ from typing import Any
 from control_plane.domain.functions import Declaration, DraftFile
 from control_plane.errors import Conflict
 
-__all__ = ["Change", "Diff", "FileChange", "Version", "VersionContent", "VersionState", "diff"]
+__all__ = [
+    "Change",
+    "Diff",
+    "FileChange",
+    "RunnableVersion",
+    "Version",
+    "VersionContent",
+    "VersionState",
+    "diff",
+]
 
 
 class VersionState(StrEnum):
@@ -73,6 +82,20 @@ class Version:
         if self.state is VersionState.RETIRED:
             raise Conflict(f"Version {self.number} is retired.", hint="Freeze a new version.")
         return replace(self, state=state)
+
+
+@dataclass(frozen=True, slots=True)
+class RunnableVersion:
+    """What of a version is needed to run it; thousands of these are held in memory."""
+
+    id: str
+    organization: str
+    project: str
+    function: str
+    number: int
+    digest: str
+    declaration: Declaration
+    layers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

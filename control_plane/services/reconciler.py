@@ -250,9 +250,10 @@ def _still_pending(change: Change, pending: Release) -> Release | None:
 
 def _publish_versions(change: Change, one: Released) -> None:
     """Mark versions that receive calls for the first time, and their approved reviews."""
-    for version in one.versions.values():
-        if not version.published_ms:
+    for runnable in one.versions.values():
+        version = change.unit.versions.get(runnable.organization, runnable.id)
+        if version is not None and not version.published_ms:
             change.unit.versions.update(replace(version, published_ms=change.now_ms))
-        for review in change.unit.reviews.of_version(version.organization, version.id):
+        for review in change.unit.reviews.of_version(runnable.organization, runnable.id):
             if review.state is ReviewState.APPROVED:
                 change.unit.reviews.update(move(review, ReviewAction.PUBLISH))

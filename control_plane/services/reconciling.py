@@ -23,7 +23,7 @@ from control_plane.domain.desired import (
 from control_plane.domain.functions import Function
 from control_plane.domain.releases import Release, ReleasePart, limits_of, target_id
 from control_plane.domain.values import Value
-from control_plane.domain.versions import Version
+from control_plane.domain.versions import RunnableVersion
 
 __all__ = ["Released", "make_gateway_state", "make_host_state", "target_ids"]
 
@@ -37,7 +37,7 @@ class Released:
     # The organization's name, the first part of the path.
     organization_name: str
     # version id -> version
-    versions: Mapping[str, Version]
+    versions: Mapping[str, RunnableVersion]
     # value id -> value; secrets are sealed
     values: Mapping[str, Value]
 

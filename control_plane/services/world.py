@@ -43,7 +43,7 @@ def _released(view: View, releases: Iterable[Release]) -> Iterable[Released]:
     known = tuple(releases)
     functions = view.unit.functions.present({release.function for release in known})
     names = view.unit.identity.organization_names()
-    versions = view.unit.versions.by_ids({part.version for release in known for part in release.parts})
+    versions = view.unit.versions.runnable({part.version for release in known for part in release.parts})
     wanted = {
         value
         for release in known

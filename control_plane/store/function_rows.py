@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection
 
 from control_plane.domain.functions import Draft, Edit, Function, TestRun
-from control_plane.store.rows import Rows
+from control_plane.store.rows import Rows, chunks
 from control_plane.store.tables import draft_edits, drafts, functions, test_runs
 
 __all__ = ["FunctionRows"]
@@ -52,8 +52,9 @@ class FunctionRows:
 
     def present(self, ids: Collection[str]) -> dict[str, Function]:
         """Return those of these functions that were not taken down, over all tenants; reconciler alone."""
-        statement = self._functions.select(functions.c.id.in_(ids), functions.c.removed_ms == 0)
-        return {function.id: function for function in self._functions.all(statement)}
+        present = functions.c.removed_ms == 0
+        selects = (self._functions.select(functions.c.id.in_(some), present) for some in chunks(ids))
+        return {function.id: function for one in selects for function in self._functions.all(one)}
 
     def draft(self, organization: str, function: str) -> Draft:
         """Return a function's draft; every function has one."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, or_, select
 
 from control_plane.domain.releases import Release, ReleaseState
 from control_plane.domain.values import Stage, Value, ValueKind
-from control_plane.store.rows import Rows
+from control_plane.store.rows import Rows, chunks
 from control_plane.store.tables import named_values, releases
 
 __all__ = ["ReleaseRows", "ValueRows"]
@@ -129,5 +129,5 @@ class ValueRows:
 
     def by_ids(self, ids: Collection[str]) -> dict[str, Value]:
         """Return these versions of values over all tenants, for the reconciler alone."""
-        found = self._values.all(self._values.select(named_values.c.id.in_(ids)))
-        return {value.id: value for value in found}
+        found = (self._values.all(self._values.select(named_values.c.id.in_(some))) for some in chunks(ids))
+        return {value.id: value for part in found for value in part}

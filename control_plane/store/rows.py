@@ -5,15 +5,18 @@ No statement about a particular table lives here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from control_plane.store.codec import row_values
 
-__all__ = ["Rows", "insert_missing"]
+__all__ = ["Rows", "chunks", "insert_missing"]
+
+# Databases limit how many parameters a statement has.
+_MOST: Final = 500
 
 T = TypeVar("T")
 
@@ -51,6 +54,13 @@ class Rows(Generic[T]):
         changed = self._connection.execute(update(self._table).where(*where).values(**values))
         if changed.rowcount != 1:
             raise LookupError(f"{self._table.name} has no row with this {' and '.join(key)}")
+
+
+def chunks(ids: Collection[str]) -> Iterator[list[str]]:
+    """Return the ids in lists that fit into one statement each."""
+    ordered = sorted(ids)
+    for begin in range(0, len(ordered), _MOST):
+        yield ordered[begin : begin + _MOST]
 
 
 def insert_missing(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:

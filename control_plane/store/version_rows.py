@@ -7,8 +7,8 @@ from collections.abc import Collection
 from sqlalchemy import Connection
 
 from control_plane.domain.reviews import Review, ReviewState
-from control_plane.domain.versions import Version
-from control_plane.store.rows import Rows
+from control_plane.domain.versions import RunnableVersion, Version
+from control_plane.store.rows import Rows, chunks
 from control_plane.store.tables import reviews, versions
 
 __all__ = ["ReviewRows", "VersionRows"]
@@ -53,10 +53,11 @@ class VersionRows:
             versions.c.digest == digest,
         )
 
-    def by_ids(self, ids: Collection[str]) -> dict[str, Version]:
-        """Return these versions over all tenants, for the reconciler alone."""
-        found = self._versions.all(self._versions.select(versions.c.id.in_(ids)))
-        return {version.id: version for version in found}
+    def runnable(self, ids: Collection[str]) -> dict[str, RunnableVersion]:
+        """Return what it takes to run these, over all tenants, for the reconciler alone."""
+        rows = Rows(self._connection, versions, RunnableVersion)
+        found = (rows.all(rows.select(versions.c.id.in_(some))) for some in chunks(ids))
+        return {version.id: version for part in found for version in part}
 
     def list(self, organization: str, function: str) -> tuple[Version, ...]:
         """Return a function's versions, newest first."""

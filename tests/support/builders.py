@@ -57,13 +57,14 @@ class World:
     engine: Engine
     clock: FakeClock = field(default_factory=FakeClock)
     pokes: list[int] = field(default_factory=list)
+    entropy: FakeEntropy = field(default_factory=FakeEntropy)
 
     def __post_init__(self) -> None:
         self.blobs, self.builder, self.sealer = FakeBlobs(), FakeBuilder(), FakeSealer()
         self.anchor, self.runtime, self.executor = FakeAnchor(), FakeRuntime(), InlineExecutor()
         self.gateway = FakeGateway(self.runtime)
         self.store = Store(self.engine)
-        self.changes = Changes(self.store, self.clock, FakeEntropy(), lambda: self.pokes.append(1))
+        self.changes = Changes(self.store, self.clock, self.entropy, lambda: self.pokes.append(1))
         passwords = FakePasswords()
         self.access = Access(self.changes)
         self.accounts = Accounts(self.changes, passwords)

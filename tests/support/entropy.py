@@ -11,8 +11,8 @@ __all__ = ["FakeEntropy"]
 class FakeEntropy:
     """The Entropy port: 80 bits count up, as ids do; other lengths look random."""
 
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
+    def __init__(self, first: int = 1) -> None:
+        self._numbers = itertools.count(first)
 
     def bits(self, count: int) -> int:
         """Return the next number of this length."""

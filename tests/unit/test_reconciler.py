@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -205,10 +206,8 @@ def test_it_converges_after_a_kill_at_any_moment(
             (two.store, "read"),
         ):
             patch.setattr(owner, name, _dying(getattr(owner, name), countdown))
-        try:
+        with contextlib.suppress(_Killed):
             two.settle()
-        except _Killed:
-            pass
     two.restart_reconciler()
     assert two.settle().settled
     assert live_number(two) == 2

@@ -146,8 +146,8 @@ def test_a_plan_says_everything_before_anything_is_recorded(world: World, people
 
 
 def test_a_canary_shares_traffic_and_a_rollback_ends_it(world: World, people: People) -> None:
+    world.drafted(people.author)
     with pytest.raises(Conflict, match="no live release"):
-        world.drafted(people.author)
         world.releases.split(people.operator, "orders", version=1, percent=10)
     first = world.frozen(people.author)
     world.approved(people.author, people.reviewer, first)
