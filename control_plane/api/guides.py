@@ -11,7 +11,7 @@ from typing import Final
 
 from flask import Blueprint, Response
 from werkzeug.exceptions import NotFound
-from werkzeug.utils import safe_join
+from werkzeug.security import safe_join
 
 from control_plane.api.access import public
 

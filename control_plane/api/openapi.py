@@ -42,8 +42,8 @@ _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 def describe(app: APIFlask) -> None:
     """Set what the document says about the API as a whole."""
     app.config["INFO"] = {
-        "description": "Functions from draft to metered call. Errors are problem documents; lists have cursors; "
-        "edits need If-Match; creations take an Idempotency-Key.",
+        "description": "Functions from draft to metered call. Errors are problem documents, lists have "
+        "cursors, edits need If-Match, creations take an Idempotency-Key.",
         "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
     }
     app.config["OPENAPI_VERSION"] = "3.1.0"

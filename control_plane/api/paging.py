@@ -49,7 +49,7 @@ class Page(Output, Generic[_Item]):
     next_cursor: str | None = None
 
     @classmethod
-    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
         """Return a name that may stand in an OpenAPI document."""
         return f"PageOf{params[0].__name__}"
 

@@ -111,8 +111,6 @@ def _from_framework(error: HTTPError) -> Response:
 
 
 def _from_werkzeug(error: HTTPException) -> Response:
-    if error.response is not None and error.code is not None and error.code < 400:
-        return Response.force_type(error.response)  # type: ignore[arg-type]
     headers = [
         (name, str(value))
         for name, value in error.get_headers()

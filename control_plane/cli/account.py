@@ -24,7 +24,7 @@ __all__ = ["login", "logout", "whoami"]
 @click.option("--token", "given", help="Keep this personal token instead of making one.")
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="The token's life.")
 @pass_state
-def login(  # noqa: PLR0913  (each is one option)
+def login(  # noqa: PLR0913, PLR0917  (each is one option)
     state: CliState,
     email: str | None,
     organization: str | None,

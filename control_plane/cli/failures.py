@@ -30,7 +30,7 @@ class Failure(click.ClickException):
         self, message: str, *, hint: str = "", exit_code: ExitCode = ExitCode.FAILED, request_id: str = ""
     ) -> None:
         super().__init__(message)
-        self.exit_code = int(exit_code)
+        self.exit_code = int(exit_code)  # type: ignore[misc]
         self.hint = hint
         self.request_id = request_id
         self.details: tuple[str, ...] = ()

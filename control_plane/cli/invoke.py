@@ -29,7 +29,7 @@ __all__ = ["invoke"]
     "--address", envvar="INGOT_FUNCTIONS_URL", help="The functions' origin; default: asked of the server."
 )
 @pass_state
-def invoke(  # noqa: PLR0913  (each is one option)
+def invoke(  # noqa: PLR0913, PLR0917  (each is one option)
     state: CliState,
     function: str,
     data: str | None,

@@ -26,7 +26,7 @@ def key() -> None:
 @click.option("--concurrency", type=click.IntRange(min=0), default=0, help="Calls at once; 0: no limit.")
 @click.option("--days", type=click.IntRange(0, 3660), default=0, help="The key's life; 0: until revoked.")
 @pass_state
-def create(  # noqa: PLR0913  (each is one option)
+def create(  # noqa: PLR0913, PLR0917  (each is one option)
     state: CliState,
     name: str,
     project: str | None,

@@ -46,7 +46,7 @@ def release() -> None:
 @_WAIT
 @_TIMEOUT
 @pass_state
-def create(  # noqa: PLR0913  (each is one option)
+def create(  # noqa: PLR0913, PLR0917  (each is one option)
     state: CliState,
     function: str | None,
     number: int | None,

@@ -30,7 +30,7 @@ __all__ = ["test"]
 @click.option("--profile", is_flag=True, help="Show what the import costs, slowest module first.")
 @pass_state
 @click.pass_context
-def test(  # noqa: PLR0913  (each is one option)
+def test(  # noqa: PLR0913, PLR0917  (each is one option)
     context: click.Context,
     state: CliState,
     function: str | None,

@@ -23,8 +23,8 @@ def routes(api: ApiWorld) -> list[tuple[str, UrlRule, Rule]]:
     for url in api.app.url_map.iter_rules():
         rule = rule_of(api.app, url.endpoint)
         assert rule is not None, f"{url.rule} names neither a permission nor a reason for having none"
-        for method in sorted((url.methods or set()) - {"HEAD", "OPTIONS"}):
-            found.append((method, url, rule))
+        methods = sorted((url.methods or set()) - {"HEAD", "OPTIONS"})
+        found += [(method, url, rule) for method in methods]
     return found
 
 
@@ -134,8 +134,8 @@ def test_another_organization_sees_nothing_that_is_there(api: ApiWorld, people: 
     mine = make_things(api, people, home, "mine")
     stranger = api.person(make_stranger(api))
     absent = Things("prj_none", "fn_none", "rev_none", "key_none")
-    seen = dict((where, answer) for where, _, answer in attempts(api, stranger, mine))
-    unseen = dict((where, answer) for where, _, answer in attempts(api, stranger, absent))
+    seen = {where: answer for where, _, answer in attempts(api, stranger, mine)}
+    unseen = {where: answer for where, _, answer in attempts(api, stranger, absent)}
     for where, answer in seen.items():
         assert answer.status_code == unseen[where].status_code == 404, (where, answer.text)
         same = {"code", "title", "status", "hint", "type"}

@@ -105,7 +105,7 @@ def test_the_cookie_opens_a_stream_for_the_own_page_alone(
 ) -> None:
     opened = api.world.sessions.login(email="owner@acme.example", password="a rather long sentence")
     headers = {"Cookie": f"other=1; ingot_session_8080={opened.text}", "Sec-Fetch-Site": site}
-    assert listen(api, headers, enough=lambda text: bool(text)).status == status
+    assert listen(api, headers, enough=bool).status == status
 
 
 def test_refusals_are_problem_documents(api: ApiWorld, people: ApiPeople) -> None:
@@ -114,14 +114,14 @@ def test_refusals_are_problem_documents(api: ApiWorld, people: ApiPeople) -> Non
         ({"Authorization": "Basic x"}, "/api/v1/stream", 401),
         (bearer(api, people.owner), "/api/v1/stream/other", 404),
     ]:
-        answer = listen(api, headers, path=path, enough=lambda text: bool(text))
+        answer = listen(api, headers, path=path, enough=bool)
         assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
         assert json.loads(answer.text)["status"] == status
 
 
 def test_losing_the_session_ends_the_stream(api: ApiWorld, people: ApiPeople) -> None:
     made = api.world.tokens.create(people.owner, name="stream")
-    started = []
+    started: list[int] = []
 
     def revoke(text: str) -> bool:
         if "retry" in text and not started:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from control_plane.domain.access import Role
@@ -54,7 +56,7 @@ def test_a_repeat_while_the_first_runs_is_told_to_wait(api: ApiWorld, people: Ap
     api.world.drafted(people.author)
     etag = author.get("/functions/orders/draft").headers["ETag"]
     headers = {**KEY, "If-Match": etag}
-    seen = []
+    seen: list[Any] = []
     api.world.builder.meanwhile = lambda: seen.append(
         author.post("/functions/orders/versions", headers=headers) if not seen else None
     )

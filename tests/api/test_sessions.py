@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 
 from tests.support.api import ORIGIN, ApiWorld
 from tests.support.api_fixtures import ApiPeople
@@ -15,7 +14,7 @@ OWN_READ = {"Sec-Fetch-Site": "same-origin"}
 
 
 @pytest.fixture
-def browser(api: ApiWorld, people: ApiPeople) -> tuple[FlaskClient, str]:
+def browser(api: ApiWorld, people: ApiPeople) -> tuple[Any, str]:
     """Return a signed-in browser and its CSRF token."""
     client = api.client()
     answer = sign_in(client)
@@ -23,7 +22,7 @@ def browser(api: ApiWorld, people: ApiPeople) -> tuple[FlaskClient, str]:
     return client, answer.json["csrf_token"]
 
 
-def sign_in(client: FlaskClient, password: str = PASSWORD, **headers: str) -> Any:
+def sign_in(client: Any, password: str = PASSWORD, **headers: str) -> Any:
     body = {"email": "owner@acme.example", "password": password}
     return client.post("/api/v1/sessions", json=body, headers={"Origin": ORIGIN, **headers})
 
@@ -54,9 +53,7 @@ def test_the_first_owner_sets_up_with_the_one_time_token_once(api: ApiWorld) -> 
 
 
 @pytest.mark.parametrize("site", ["same-site", "cross-site", None, "none, same-origin"])
-def test_a_read_with_the_cookie_comes_from_the_own_page(
-    browser: tuple[FlaskClient, str], site: str | None
-) -> None:
+def test_a_read_with_the_cookie_comes_from_the_own_page(browser: tuple[Any, str], site: str | None) -> None:
     client, _ = browser
     assert client.get("/api/v1/me", headers=OWN_READ).status_code == 200
     assert client.get("/api/v1/me", headers={"Sec-Fetch-Site": "none"}).status_code == 200
@@ -77,7 +74,7 @@ def test_a_read_with_the_cookie_comes_from_the_own_page(
     ],
 )
 def test_a_change_from_another_origin_is_refused_with_any_credential(
-    api: ApiWorld, people: ApiPeople, browser: tuple[FlaskClient, str], origin: str
+    api: ApiWorld, people: ApiPeople, browser: tuple[Any, str], origin: str
 ) -> None:
     client, csrf = browser
     headers = {**OWN_READ, "Origin": origin, "X-CSRF-Token": csrf}
@@ -89,7 +86,7 @@ def test_a_change_from_another_origin_is_refused_with_any_credential(
 
 
 def test_a_change_with_the_cookie_needs_the_token_of_its_own_session(
-    api: ApiWorld, people: ApiPeople, browser: tuple[FlaskClient, str]
+    api: ApiWorld, people: ApiPeople, browser: tuple[Any, str]
 ) -> None:
     client, csrf = browser
     other = sign_in(api.client()).json["csrf_token"]
@@ -104,7 +101,7 @@ def test_a_change_with_the_cookie_needs_the_token_of_its_own_session(
 
 
 def test_signing_out_ends_the_session_for_every_copy_of_the_cookie(
-    api: ApiWorld, browser: tuple[FlaskClient, str]
+    api: ApiWorld, browser: tuple[Any, str]
 ) -> None:
     client, csrf = browser
     stolen = client.get_cookie("ingot_session_8080")
@@ -120,7 +117,7 @@ def test_signing_out_ends_the_session_for_every_copy_of_the_cookie(
 
 
 def test_a_session_is_no_token_and_a_token_no_session(
-    api: ApiWorld, people: ApiPeople, browser: tuple[FlaskClient, str]
+    api: ApiWorld, people: ApiPeople, browser: tuple[Any, str]
 ) -> None:
     client, _ = browser
     cookie = client.get_cookie("ingot_session_8080")
@@ -131,7 +128,7 @@ def test_a_session_is_no_token_and_a_token_no_session(
         assert api.nobody().get("/me", headers={"Authorization": header}).status_code == 401
 
 
-def test_a_wrong_header_is_not_forgiven_because_of_a_cookie(browser: tuple[FlaskClient, str]) -> None:
+def test_a_wrong_header_is_not_forgiven_because_of_a_cookie(browser: tuple[Any, str]) -> None:
     client, _ = browser
     headers = {**OWN_READ, "Authorization": "Bearer wrong"}
     assert client.get("/api/v1/me", headers=headers).status_code == 401

@@ -9,7 +9,6 @@ from typing import Any
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
-from werkzeug.test import TestResponse
 
 from control_plane.api.app import create_app
 from control_plane.api.state import ApiOptions
@@ -36,22 +35,22 @@ class Person:
         self._client = client
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def send(self, method: str, path: str, **more: Any) -> TestResponse:
+    def send(self, method: str, path: str, **more: Any) -> Any:
         """Send a request below /api/v1, or to an absolute path."""
         headers = {**self._headers, **more.pop("headers", {})}
         target = path[1:] if path.startswith("//") else f"/api/v1{path}"
         return self._client.open(target, method=method, headers=headers, **more)
 
-    def get(self, path: str, **more: Any) -> TestResponse:
+    def get(self, path: str, **more: Any) -> Any:
         return self.send("GET", path, **more)
 
-    def post(self, path: str, body: Any = None, **more: Any) -> TestResponse:
+    def post(self, path: str, body: Any = None, **more: Any) -> Any:
         return self.send("POST", path, json=body if body is not None else {}, **more)
 
-    def put(self, path: str, body: Any = None, **more: Any) -> TestResponse:
+    def put(self, path: str, body: Any = None, **more: Any) -> Any:
         return self.send("PUT", path, json=body, **more)
 
-    def delete(self, path: str, **more: Any) -> TestResponse:
+    def delete(self, path: str, **more: Any) -> Any:
         return self.send("DELETE", path, **more)
 
 
@@ -66,7 +65,7 @@ class ApiWorld:
             self.services, options or ApiOptions(cursor_key=b"cursor key of the tests")
         )
 
-    def client(self) -> FlaskClient:
+    def client(self) -> Any:
         """Return a browser-like client with a jar of its own."""
         return self.app.test_client()
 

@@ -27,8 +27,8 @@ class ApiKeyIn(Input):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     kind: KeyKind = KeyKind.LIVE
     functions: Annotated[
-        list[str], Field(max_length=100, description="Ids or names; none: all of the project.")
-    ] = []
+        tuple[str, ...], Field(max_length=100, description="Ids or names; none: all of the project.")
+    ] = ()
     rate_10s: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     concurrency: Annotated[int, Field(ge=0, le=100_000)] = 0
     days: Annotated[int, Field(ge=0, le=3_660)] = 0
@@ -70,7 +70,7 @@ def create_key(project: str, json_data: ApiKeyIn) -> ApiKeyMadeOut:
         project=project,
         name=json_data.name,
         kind=json_data.kind,
-        functions=tuple(json_data.functions),
+        functions=json_data.functions,
         limits=KeyLimits(json_data.rate_10s, json_data.concurrency, json_data.days),
     )
     return ApiKeyMadeOut.model_validate(made)

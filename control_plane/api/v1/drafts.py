@@ -14,7 +14,7 @@ from control_plane.api.etags import required_if_match, with_etag
 from control_plane.api.schemas import Output, Time
 from control_plane.api.state import api_options, services
 from control_plane.api.uploads import streamed_body
-from control_plane.api.v1.blueprints import make_blueprint
+from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.functions import MAX_FILE_BYTES, Draft
 
@@ -50,7 +50,7 @@ def get_draft(function: str) -> Response:
 
 @blueprint.get("/functions/<function>/draft/archive")
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
-@blueprint.doc(responses={200: {"description": "A gzipped tar.", "content": {"application/gzip": {}}}})
+@blueprint.doc(responses=download("A gzipped tar.", "application/gzip"))
 def get_archive(function: str) -> Response:
     """Download all files."""
     actor = current_actor()
@@ -71,7 +71,7 @@ def put_archive(function: str) -> Response:
 
 @blueprint.get("/functions/<function>/draft/files/<path:path>")
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
-@blueprint.doc(responses={200: {"description": "The bytes.", "content": {"application/octet-stream": {}}}})
+@blueprint.doc(responses=download("The bytes.", "application/octet-stream"))
 def get_file(function: str, path: str) -> Response:
     """Download one file."""
     content = services().drafts.read(current_actor(), function, path)

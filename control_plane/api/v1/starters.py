@@ -12,7 +12,7 @@ from control_plane.api.access import public
 from control_plane.api.archives import archive_response
 from control_plane.api.paging import Page, PageQuery, slice_response
 from control_plane.api.schemas import Output
-from control_plane.api.v1.blueprints import make_blueprint
+from control_plane.api.v1.blueprints import download, make_blueprint
 
 blueprint = make_blueprint("starters")
 
@@ -38,7 +38,7 @@ def list_starters(query_data: PageQuery) -> Response:
 
 @blueprint.get("/starters/<name>/archive")
 @public("Starters come with Ingot and hold no tenant's data.")
-@blueprint.doc(responses={200: {"description": "A gzipped tar.", "content": {"application/gzip": {}}}})
+@blueprint.doc(responses=download("A gzipped tar.", "application/gzip"))
 def get_starter(name: str) -> Response:
     """Download a starter's files."""
     if name not in _names():

@@ -32,7 +32,7 @@ class TestRunIn(Input):
 
     method: Annotated[str, Field(pattern=r"^[A-Z]{1,20}$")] = "POST"
     path: Annotated[str, Field(pattern=r"^/[\x21-\x7e]*$", max_length=4_000)] = "/"
-    headers: Annotated[list[tuple[str, str]], Field(max_length=100)] = []
+    headers: Annotated[tuple[tuple[str, str], ...], Field(max_length=100)] = ()
     body: _Base64 = ""
     timeout_ms: Annotated[int, Field(ge=1, le=120_000)] = 30_000
 
@@ -79,7 +79,7 @@ def run_draft(function: str, json_data: TestRunIn) -> dict[str, Any]:
     call = TestCall(
         method=json_data.method,
         path=json_data.path,
-        headers=tuple(json_data.headers),
+        headers=json_data.headers,
         body=_decoded(json_data.body),
         timeout_ms=json_data.timeout_ms,
     )

@@ -15,7 +15,7 @@ from control_plane.api.idempotency import idempotent
 from control_plane.api.paging import Page, PageQuery, slice_response
 from control_plane.api.schemas import Input, OptionalTime, Output, Time
 from control_plane.api.state import services
-from control_plane.api.v1.blueprints import make_blueprint
+from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.api.v1.drafts import FileOut
 from control_plane.domain.access import Permission
 from control_plane.domain.versions import Diff, Version
@@ -117,7 +117,7 @@ def diff_version(function: str, number: int, query_data: DiffQuery) -> Diff:
 
 @blueprint.get("/functions/<function>/versions/<int:number>/source")
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
-@blueprint.doc(responses={200: {"description": "A gzipped tar.", "content": {"application/gzip": {}}}})
+@blueprint.doc(responses=download("A gzipped tar.", "application/gzip"))
 def get_source(function: str, number: int) -> Response:
     """Download a version's files."""
     files = services().versions.files(current_actor(), function, number)
@@ -126,7 +126,7 @@ def get_source(function: str, number: int) -> Response:
 
 @blueprint.get("/functions/<function>/versions/<int:number>/lock")
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
-@blueprint.doc(responses={200: {"description": "The lock.", "content": {"application/json": {}}}})
+@blueprint.doc(responses=download("The lock.", "application/json"))
 def get_lock(function: str, number: int) -> Response:
     """Download a version's lock."""
     return _text(_version(function, number).lock)
@@ -134,7 +134,7 @@ def get_lock(function: str, number: int) -> Response:
 
 @blueprint.get("/functions/<function>/versions/<int:number>/sbom")
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
-@blueprint.doc(responses={200: {"description": "CycloneDX.", "content": {"application/json": {}}}})
+@blueprint.doc(responses=download("CycloneDX.", "application/json"))
 def get_sbom(function: str, number: int) -> Response:
     """Download a version's bill of materials."""
     return _text(services().versions.sbom(current_actor(), function, number))
@@ -142,7 +142,7 @@ def get_sbom(function: str, number: int) -> Response:
 
 @blueprint.get("/functions/<function>/versions/<int:number>/manifest")
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
-@blueprint.doc(responses={200: {"description": "The manifest.", "content": {"application/json": {}}}})
+@blueprint.doc(responses=download("The manifest.", "application/json"))
 def get_manifest(function: str, number: int) -> Response:
     """Download the manifest that the digest is of."""
     return _text(_version(function, number).manifest_text)
