@@ -168,7 +168,8 @@ class Groups:
 
 
 def _remove(group: Group) -> bool:
-    return all([_remove_folder(folder) for folder in group.folders()])
+    removed = [_remove_folder(folder) for folder in group.folders()]
+    return all(removed)
 
 
 def _remove_folder(folder: str) -> bool:

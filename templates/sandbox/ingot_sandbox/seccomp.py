@@ -137,9 +137,8 @@ def _listener(rules: _Rules) -> None:
 
 def _without_namespaces(rules: _Rules, may_fork: bool) -> None:
     """Keep off the processes and file metadata of the host, which are in reach at level landlock."""
-    rules.answer(
-        [n for n in _REFUSED_WITHOUT_NAMESPACES if not (may_fork and n in ("fork", "vfork"))], _EPERM
-    )
+    needed = ("fork", "vfork", "pidfd_open") if may_fork else ()
+    rules.answer([name for name in _REFUSED_WITHOUT_NAMESPACES if name not in needed], _EPERM)
     if not may_fork:
         rules.check("clone", bpf.argument_lacks(0, _CLONE_THREAD, _REFUSE))
         for name, index in _ONLY_SELF:

@@ -48,8 +48,7 @@ def mount_tmp(spec: SandboxSpec) -> None:
 def landlock_rules(base: Base, spec: SandboxSpec, show_self: bool) -> list[tuple[int, int]]:
     """Return the rules of one process: the shared ones, its layers, its folder, its own /proc entry."""
     rules = list(base.rules)
-    for folder in spec.layers.values():
-        rules.append((os.open(folder, os.O_PATH | os.O_CLOEXEC), landlock.READ))
+    rules += [(os.open(path, os.O_PATH | os.O_CLOEXEC), landlock.READ) for path in spec.layers.values()]
     if spec.tmp_folder:
         rules.append((os.open(spec.tmp_folder, os.O_PATH | os.O_CLOEXEC), landlock.WRITE))
     if show_self:
