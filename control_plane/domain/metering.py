@@ -63,7 +63,7 @@ class Fault(StrEnum):
 class Outcome(StrEnum):
     """How a call ended."""
 
-    # The instance answered with a status below 400.
+    # The instance answered with a status below 400, or the gateway a CORS preflight, which is not billed.
     ANSWERED = "answered"
     # The instance answered 4xx: it blames its caller, and its work is billed.
     REJECTED = "rejected"
@@ -304,6 +304,9 @@ def _outcome(call: Call, broken: bool, exit_reason: str) -> Outcome:
 def _outcome_of_refusal(call: Call) -> Outcome:
     if call.refusal == "queue_full":
         return Outcome.SATURATED
+    if call.status < 400:
+        # A browser's CORS preflight, which the gateway answers for every function.
+        return Outcome.ANSWERED
     return Outcome.UNAVAILABLE if call.status >= 500 else Outcome.REFUSED
 
 

@@ -77,6 +77,7 @@ def an_exit(reason: str, at: int, instance: str = "i1", target: str = "t1") -> I
         (a_call(status=503), Outcome.FAILED, Fault.AUTHOR, 40),
         (a_call(response_ms=0), Outcome.ANSWERED, Fault.NOBODY, 1),
         (refused("key_unknown", 401), Outcome.REFUSED, Fault.CALLER, 0),
+        (refused("preflight", 204), Outcome.ANSWERED, Fault.NOBODY, 0),
         (refused("rate_limited", 429), Outcome.REFUSED, Fault.CALLER, 0),
         (refused("no_such_function", 404, target=""), Outcome.REFUSED, Fault.CALLER, 0),
         (refused("queue_full", 503), Outcome.SATURATED, Fault.AUTHOR, 0),
