@@ -14,7 +14,7 @@ from tests.bench.peers import FUNC_PYTHON, FUNCTIONS_FRAMEWORK, Peer, running
 from tests.bench.report import Check, Report, Result
 from tests.support.system import System, running_system, wait_for
 
-__all__ = ["run"]
+__all__ = ["cold_calls", "run"]
 
 _BODY = b'{"name":"a"}'
 _BURST = 50
@@ -62,15 +62,22 @@ def _row(
     target = target_of(system, name)
     if warm:
         wait_for(lambda: template_ready(system, target), 60, 0.05)
-    latencies, errors = [], 0
+    outcome = cold_calls(system, name, key, calls)
+    result = Result.of(f"Ingot, {side}", outcome.latencies_ms, outcome.failures)
+    report.results.append(result)
+    return result
+
+
+def cold_calls(system: System, name: str, key: str, calls: int) -> Outcome:
+    """Call a function that has no instance, over and over."""
+    target, total = target_of(system, name), Outcome()
     for _ in range(calls):
         make_idle(system, target)
         outcome = _call(system, name, key)
-        latencies += outcome.latencies_ms
-        errors += outcome.failures
-    result = Result.of(f"Ingot, {side}", latencies, errors)
-    report.results.append(result)
-    return result
+        total.latencies_ms += outcome.latencies_ms
+        total.statuses += outcome.statuses
+        total.broken += outcome.broken
+    return total
 
 
 def _call(system: System, name: str, key: str) -> Outcome:
