@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.adapters.gateway.access_log import EndRecord
+from control_plane.adapters.gateway.access_log import AccessRecord, EndRecord
 from control_plane.domain.desired import Route, Share
 from control_plane.errors import Invalid
 from tests.gateway.harness import (
     SECRET,
     HandClock,
+    Request,
     World,
     a_world,
     caller_key,
@@ -348,6 +349,23 @@ def test_a_caller_who_hangs_up_in_the_queue_is_not_executed(world: World) -> Non
         assert read_reply(first).status == 200
     until(lambda: len(world.records()) == 2)
     assert [request.line.split()[1] for request in toy.requests] == ["/first"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_caller_who_hangs_up_during_its_call_was_not_refused(world: World, streaming: bool) -> None:
+    def wait_for_the_end(_: Request, connection: socket.socket) -> None:
+        connection.recv(1)
+
+    toy = world.toy("t1", wait_for_the_end)
+    world.gateway.apply(world.state(world.target("t1", streaming=streaming)))
+    with world.connect() as connection:
+        connection.sendall(f"GET /acme/orders HTTP/1.1\r\nHost: x\r\nX-Api-Key: {SECRET}\r\n\r\n".encode())
+        until(lambda: len(toy.requests) == 1)
+    until(lambda: any(isinstance(record, AccessRecord) for record in world.records()))
+    record = next(record for record in world.records() if isinstance(record, AccessRecord))
+    assert (record.why, record.target, record.response_ms) == ("", "t1", -1)
+    assert record.termination.startswith("C")
+    assert record.connect_ms >= 0
 
 
 def test_a_waiting_call_is_served_when_a_place_gets_free(world: World) -> None:

@@ -85,7 +85,8 @@ def why_rules(settings: GatewaySettings, relayed: bool) -> list[str]:
         ("function_failed", "{ status 500 }"),
         ("function_timeout", "{ status 504 }"),
         ("request_timeout", "{ status 408 }"),
-        ("bad_request", "{ status 400 }"),
+        # Once routed, HAProxy's 400 goes to nobody: the caller hung up, which is no refusal.
+        ("bad_request", "{ status 400 } !{ var(txn.tgt) -m found } !{ var(txn.waits) -m found }"),
     ]
     rules = [
         (
