@@ -51,7 +51,7 @@ def _global(settings: GatewaySettings) -> str:
         # Records are written as errors, so that HAProxy's own remarks, all below, stay out of the file.
         'log "fd@${INGOT_FD_ACCESS_LOG}" len 65535 format raw local0 err',
         f"maxconn {settings.connections}",
-        # A second thread would drop the lines that both write at once: uncounted calls.
+        # With a second thread lines were lost, which are uncounted calls (ADR 0050).
         "nbthread 1",
         # A draining worker ends its last streams after this.
         "hard-stop-after 1h",
