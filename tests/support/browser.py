@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,6 +30,16 @@ _FLAGS = (
     "--disable-sync",
     "--disable-extensions",
     "--remote-debugging-pipe",
+)
+
+# Chromium reads commands from descriptor 3 and answers on descriptor 4. A shell cannot do this:
+# dash knows one-digit descriptors only.
+_START = (
+    "import fcntl, os, sys\n"
+    "high = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]\n"
+    "os.dup2(high[0], 3)\n"
+    "os.dup2(high[1], 4)\n"
+    "os.execv(sys.argv[3], sys.argv[3:])\n"
 )
 
 
@@ -126,10 +137,9 @@ def open_browser() -> Iterator[Browser]:
     answers_read, answers_write = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         flags = [*_FLAGS, f"--user-data-dir={profile}", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-        # Chromium reads commands from descriptor 3 and answers on descriptor 4.
-        shell = ["sh", "-c", 'exec 3<&"$0" 4>&"$1"; shift; exec "$@"']
+        start = [sys.executable, "-c", _START, str(commands_read), str(answers_write)]
         process = subprocess.Popen(
-            [*shell, str(commands_read), str(answers_write), path, *flags],
+            [*start, path, *flags],
             pass_fds=(commands_read, answers_write),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
