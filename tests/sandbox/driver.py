@@ -122,7 +122,9 @@ def be_template(facts, listener, channels, gate):
             os.mkdir(f"{WORK}/tmp/t/{number}")
             if UID > 0:
                 os.chown(f"{WORK}/tmp/t/{number}", UID, UID)
-    prepared = base.prepare(LEVEL, [f"{WORK}/layers"], [CONFIG["sandbox"]], range(UID, UID + 1) if UID > 0 else range(0))
+    prepared = base.prepare(
+        LEVEL, [f"{WORK}/layers"], [CONFIG["sandbox"]], range(UID, UID + 1) if UID > 0 else range(0)
+    )
     if KIND != "instance":
         spec = spec_for("", 0, listener, -1)
         spec.descriptors = (2, gate.fileno(), *(writer.fileno() for _, writer in channels.values()))
@@ -175,6 +177,10 @@ def read(gate, reader, writer):
             reader.recv(1)
         except OSError as error:
             text += f" and then {error}"
+    # Ended orphans count against their user's limit until they are reaped.
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
     with contextlib.suppress(OSError):
         gate.send(b"n")
     return text

@@ -56,7 +56,9 @@ def breach(found):
 
 
 def deny_host_files():
-    return breach(readable("/etc/shadow", "/root", "/home", "/var", "/sys/kernel", "/sys/class", *HOST["secrets"]))
+    return breach(
+        readable("/etc/shadow", "/root", "/home", "/var", "/sys/kernel", "/sys/class", *HOST["secrets"])
+    )
 
 
 def deny_other_functions_layer():
@@ -69,9 +71,11 @@ def deny_proc_of_others():
 
 
 def deny_old_environment():
-    text = repr(os.environ) + repr(HOST["marker"] in open("/proc/self/environ", "rb").read().decode("latin1")) if (
-        readable("/proc/self/environ")
-    ) else repr(os.environ)
+    text = (
+        repr(os.environ) + repr(HOST["marker"] in open("/proc/self/environ", "rb").read().decode("latin1"))
+        if (readable("/proc/self/environ"))
+        else repr(os.environ)
+    )
     return breach([text] if HOST["marker"] in text or "True" in text else [])
 
 
@@ -173,7 +177,9 @@ def deny_mount():
 
 
 def deny_unmount():
-    return breach([path for path in (b"/tmp", b"/.roots", b"/proc", b"/function") if LIBC.umount2(path, 2) == 0])
+    return breach(
+        [path for path in (b"/tmp", b"/.roots", b"/proc", b"/function") if LIBC.umount2(path, 2) == 0]
+    )
 
 
 def deny_new_mount_calls():
@@ -223,11 +229,15 @@ def deny_chroot():
 
 
 def deny_parent_of_root():
-    return breach(readable("/../../../../etc/shadow", "/proc/self/root/../etc/shadow", "/proc/1/root/etc/shadow"))
+    return breach(
+        readable("/../../../../etc/shadow", "/proc/self/root/../etc/shadow", "/proc/1/root/etc/shadow")
+    )
 
 
 def deny_devices():
-    return breach(readable("/dev/kmsg", "/dev/mem", "/dev/vda", "/dev/sda", "/dev/fuse", "/dev/ptmx", "/dev/kvm"))
+    return breach(
+        readable("/dev/kmsg", "/dev/mem", "/dev/vda", "/dev/sda", "/dev/fuse", "/dev/ptmx", "/dev/kvm")
+    )
 
 
 def deny_make_device():
@@ -304,7 +314,14 @@ def deny_personality():
 
 def deny_root_writes():
     wrote = []
-    for path in ("/function/evil.py", "/deps/evil.py", "/usr/lib/evil", "/etc/passwd", "/evil", "/proc/sys/kernel/x"):
+    for path in (
+        "/function/evil.py",
+        "/deps/evil.py",
+        "/usr/lib/evil",
+        "/etc/passwd",
+        "/evil",
+        "/proc/sys/kernel/x",
+    ):
         try:
             with open(path, "w"):
                 wrote.append(path)
@@ -337,7 +354,9 @@ def deny_setuid():
 
 
 def deny_capabilities():
-    lines = dict(line.split(":", 1) for line in open("/proc/self/status") if line.startswith(("Cap", "NoNew")))
+    lines = dict(
+        line.split(":", 1) for line in open("/proc/self/status") if line.startswith(("Cap", "NoNew"))
+    )
     held = {name: value.strip() for name, value in lines.items() if name.startswith("Cap") and int(value, 16)}
     if HOST["level"] == "landlock":
         held.pop("CapBnd", None)
@@ -530,7 +549,11 @@ def allow_proc_self():
 
 
 def allow_random_devices():
-    return "ok" if os.urandom(8) and open("/dev/urandom", "rb").read(4) and open("/dev/null", "w").write("x") else ""
+    return (
+        "ok"
+        if os.urandom(8) and open("/dev/urandom", "rb").read(4) and open("/dev/null", "w").write("x")
+        else ""
+    )
 
 
 def allow_user_lookup():

@@ -35,14 +35,25 @@ OF_A_TEMPLATE = [
     *("deny_unmount", "deny_chroot", "deny_clone_namespaces", "deny_clone3", "deny_devices"),
     *("deny_keyctl", "deny_bpf", "deny_io_uring", "deny_userfaultfd", "deny_perf", "deny_pidfd_getfd"),
     *("deny_seccomp_notifier", "deny_x32_calls", "deny_i386_calls", "deny_root_writes", "deny_setuid"),
-    *("deny_limits_of_others", "allow_tmp", "allow_ssl", "allow_time_zones", "allow_asyncio", "allow_threads"),
+    *(
+        "deny_limits_of_others",
+        "allow_tmp",
+        "allow_ssl",
+        "allow_time_zones",
+        "allow_asyncio",
+        "allow_threads",
+    ),
 ]
 
 
 def expected(situation: Situation, name: str) -> bool:
     if situation.kind == "template":
         return name in OF_A_TEMPLATE
-    if situation.level == "landlock" and situation.kind == "nested" and name in NOT_PROMISED_TO_NESTED_LANDLOCK:
+    if (
+        situation.level == "landlock"
+        and situation.kind == "nested"
+        and name in NOT_PROMISED_TO_NESTED_LANDLOCK
+    ):
         return False
     return (situation.level, name) not in NOT_PROMISED
 

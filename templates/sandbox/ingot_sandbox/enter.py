@@ -33,7 +33,9 @@ def spawn_instance(base: Base, spec: SandboxSpec) -> bool:
         return _fork_nested(base, spec)
     if base.level == NAMESPACES:
         return fork_orphan(spec, lambda: kernel.unshare(_INSTANCE), partial(_enter_namespaces, base, spec))
-    return fork_orphan(spec, _nothing, partial(_enter_landlock, base, spec))
+    # Asked before the fork: below a warm template's rules an instance sees no /proc.
+    inherited = confine.data_in_use(spec)
+    return fork_orphan(spec, _nothing, partial(_enter_landlock, base, spec, inherited))
 
 
 def _nothing() -> None:
@@ -101,8 +103,7 @@ def _enter_namespaces(base: Base, spec: SandboxSpec, parent: int) -> None:
     _finish(base, spec, inherited)
 
 
-def _enter_landlock(base: Base, spec: SandboxSpec, parent: int) -> None:
-    inherited = confine.data_in_use(spec)
+def _enter_landlock(base: Base, spec: SandboxSpec, inherited: int, parent: int) -> None:
     confine.become_user(spec)
     confine.signal_on_death_of_subreaper(parent, spec.death_signal)
     if base.level == LANDLOCK:

@@ -42,7 +42,9 @@ def mount_tmp(spec: SandboxSpec) -> None:
     """Mount the one writable folder, bounded in bytes and inodes; /dev/shm is a link into it."""
     options = f"size={spec.tmp_mb}m,nr_inodes={spec.tmp_inodes},mode=1777"
     kernel.mount(b"tmpfs", b"/tmp", b"tmpfs", _PLAIN, options.encode())
-    os.mkdir("/tmp/.shm", 0o1777)
+    os.mkdir("/tmp/.shm")
+    # mkdir obeys the umask, and the instance may be another user than this one.
+    os.chmod("/tmp/.shm", 0o1777)
 
 
 def landlock_rules(base: Base, spec: SandboxSpec, show_self: bool) -> list[tuple[int, int]]:

@@ -1,0 +1,79 @@
+"""Limits by child groups: memory, processes, peaks, and nothing left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ingot_sandbox.cgroups import Groups, memory_of
+
+HOG = "import sys; sys.stdin.read(1); a=bytearray(200<<20); print(len(a))"
+
+
+@pytest.fixture
+def groups() -> Iterator[Groups]:
+    made = Groups(f"ingot-test-{os.getpid()}")
+    folders = made._top.folders()
+    yield made
+    made.close()
+    assert not [folder for folder in folders if Path(folder).exists()]
+
+
+def start(code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.root
+def test_memory_limit_kills_one_and_not_its_neighbour(groups: Groups) -> None:
+    if not groups.memory:
+        pytest.skip(groups.why)
+    small, large = groups.acquire(64, 50), groups.acquire(400, 50)
+    assert small is not None
+    assert large is not None
+    hogs = [start(HOG), start(HOG)]
+    for group, hog in zip((small, large), hogs, strict=True):
+        group.add(hog.pid)
+        assert groups.of_process(hog.pid) == group
+    answers = [hog.communicate("g", timeout=30)[0] for hog in hogs]
+    assert [hog.returncode for hog in hogs] == [-9, 0]
+    assert answers[1] == f"{200 << 20}\n"
+    assert small.out_of_memory_kills() == 1
+    assert large.peak() > 150 << 20
+    assert groups.release(small)
+    assert groups.release(large)
+
+
+@pytest.mark.root
+def test_process_limit_holds_a_fork_bomb(groups: Groups) -> None:
+    if not groups.pids:
+        pytest.skip(groups.why)
+    group = groups.acquire(200, 10)
+    assert group is not None
+    code = (
+        "import os,sys,time\nsys.stdin.read(1)\nmade=0\ntry:\n  while made<100:\n"
+        "    if os.fork()==0: time.sleep(60)\n    made+=1\nexcept BlockingIOError: pass\nprint(made,flush=True)\n"
+        "time.sleep(60)"
+    )
+    bomb = start(code)
+    group.add(bomb.pid)
+    assert bomb.stdin is not None
+    assert bomb.stdout is not None
+    bomb.stdin.write("g")
+    bomb.stdin.close()
+    assert int(bomb.stdout.readline()) == 9
+    assert not groups.release(group)
+    group.kill()
+    bomb.stdout.read()
+    bomb.stdout.close()
+    bomb.wait(10)
+
+
+def test_memory_of_a_process_is_known_without_a_group() -> None:
+    assert memory_of(os.getpid()) > 1 << 20
+    assert memory_of(2**22 + 1) == 0
