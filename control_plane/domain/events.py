@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["EVENT_TYPES", "Event", "type_of"]
+__all__ = ["EVENT_TYPES", "Event", "check_data", "type_of"]
 
 # noun.verb -> the data fields, all strings or integers. The catalogue in the docs is made of this.
 EVENT_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -59,6 +59,12 @@ class Event:
     time_ms: int
     data: Mapping[str, Any]
     sequence: int = 0
+
+
+def check_data(name: str, data: Mapping[str, Any]) -> None:
+    """Refuse data that is not what the catalogue promises. Raises ValueError: it is a bug of ours."""
+    if data.keys() != set(EVENT_TYPES[name]):
+        raise ValueError(f"{name} carries {sorted(EVENT_TYPES[name])}, not {sorted(data)}")
 
 
 def type_of(name: str) -> str:

@@ -41,7 +41,7 @@ class ReviewState(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"
-    # A newer version of the function was submitted, or the approvals expired.
+    # A newer version of the function was submitted.
     STALE = "stale"
     PUBLISHED = "published"
 
@@ -73,7 +73,9 @@ TRANSITIONS: Final[Mapping[tuple[ReviewState, ReviewAction], ReviewState]] = {
     (_S.IN_REVIEW, _A.OUTDATE): _S.STALE,
     (_S.APPROVED, _A.REJECT): _S.REJECTED,
     (_S.APPROVED, _A.WITHDRAW): _S.WITHDRAWN,
-    (_S.APPROVED, _A.OUTDATE): _S.STALE,
+    # One more approval where the first expired or the project now asks for more.
+    (_S.APPROVED, _A.APPROVE): _S.IN_REVIEW,
+    (_S.APPROVED, _A.COMPLETE): _S.APPROVED,
     (_S.APPROVED, _A.PUBLISH): _S.PUBLISHED,
 }
 

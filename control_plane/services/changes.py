@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from control_plane.domain.access import Permission, Scope, decide
 from control_plane.domain.audit import GENESIS, AuditEntry, link
-from control_plane.domain.events import Event, type_of
+from control_plane.domain.events import Event, check_data, type_of
 from control_plane.domain.functions import Function
 from control_plane.domain.identity import Actor, Method, Project
 from control_plane.domain.ids import make_id
@@ -117,7 +117,8 @@ class Change(View):
         self.record(subject, {**data, **details})
 
     def emit(self, event: str, subject: str, data: Mapping[str, Any]) -> None:
-        """Put an event into the outbox."""
+        """Put an event into the outbox, with exactly the data of the catalogue."""
+        check_data(event, data)
         self.unit.outbox.add(
             Event(
                 id=self.new_id("event"),

@@ -13,6 +13,7 @@ from control_plane.domain.identity import Actor
 from control_plane.domain.releases import Release
 from control_plane.domain.reviews import Review
 from control_plane.domain.versions import Version
+from control_plane.errors import NotFound
 from control_plane.services.access import Access
 from control_plane.services.accounts import Accounts
 from control_plane.services.api_keys import ApiKeys
@@ -116,11 +117,17 @@ class World:
 
     def drafted(self, author: Actor, name: str = "orders", text: str = "x = 1\n", **declared: Any) -> str:
         """Make a function if needed, put a source file and a declaration into its draft; return its name."""
-        if all(one.name != name for one in self.functions.list(author).items):
+        if not self._known(author, name):
             self.functions.create(author, project="main", name=name)
         files = {"function.py": text.encode(), "ingot.json": json.dumps(declared).encode()}
         self.drafts.put_all(author, name, files, if_match=self.drafts.get(author, name).etag)
         return name
+
+    def _known(self, author: Actor, name: str) -> bool:
+        try:
+            return self.functions.get(author, name).name == name
+        except NotFound:
+            return False
 
     def frozen(self, author: Actor, name: str = "orders", text: str = "x = 1\n", **declared: Any) -> Version:
         """Return a version frozen from such a draft."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -137,10 +138,11 @@ def test_roles_are_given_and_taken(world: World, people: People) -> None:
 
 
 def test_the_last_owner_stays(world: World, people: People) -> None:
-    for leave in (
+    leaving: tuple[Callable[[], object], ...] = (
         lambda: world.accounts.remove(people.owner, people.owner.user),
         lambda: world.accounts.withdraw(people.owner, people.owner.user, role=Role.OWNER),
-    ):
+    )
+    for leave in leaving:
         with pytest.raises(Conflict, match="at least one owner"):
             leave()
     second = world.member(people.owner, "otto", Role.OWNER)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.domain.audit import GENESIS, AuditEntry, Checkpoint, link, verify_chain
+from control_plane.domain.events import check_data, type_of
 
 
 def chain(length: int) -> list[AuditEntry]:
@@ -108,8 +109,9 @@ def test_a_checkpoint_signs_all_but_its_signature() -> None:
 
 
 def test_only_catalogued_events_exist() -> None:
-    from control_plane.domain.events import type_of
-
     assert type_of("release.live") == "dev.ingot.release.live.v1"
     with pytest.raises(KeyError):
         type_of("release.exploded")
+    check_data("function.removed", {"name": "a", "project": "p"})
+    with pytest.raises(ValueError, match="carries"):
+        check_data("function.removed", {"name": "a", "project": "p", "secret": "s"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -92,12 +93,13 @@ def test_states_move_by_named_verbs_only() -> None:
     failed = pending.failed("import_failed", "No module named x.", 4)
     assert failed.state is ReleaseState.FAILED
     assert [one.reason for one in failed.conditions if one.type == "Failed"] == ["import_failed"]
-    for wrong in (
+    wrongs: tuple[Callable[[], object], ...] = (
         lambda: live.went_live(5),
         lambda: live.failed("x", "y", 5),
         lambda: ended.superseded(3, 5),
         lambda: failed.superseded(3, 5),
-    ):
+    )
+    for wrong in wrongs:
         with pytest.raises(Conflict):
             wrong()
 

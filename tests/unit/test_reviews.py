@@ -55,9 +55,7 @@ def test_a_decided_review_never_moves_again(state: ReviewState) -> None:
 
 
 @given(st.lists(approvals, max_size=8), st.integers(1, 3))
-def test_an_approved_review_was_seen_by_enough_others(
-    tried: list[Approval], required: int
-) -> None:
+def test_an_approved_review_was_seen_by_enough_others(tried: list[Approval], required: int) -> None:
     policy = ReviewPolicy(approvals=required)
     review = a_review(required)
     seen: list[Approval] = []
