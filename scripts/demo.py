@@ -115,9 +115,9 @@ def invite(owner: Person, name: str, role: str) -> Person:
 def review(author: Person, reviewer: Person, name: str, folder: Path) -> dict[str, Any]:
     """Freeze, submit and approve; return the version."""
     version: dict[str, Any] = step(
-        "freeze: lock, layers, image, SBOM", lambda: author.ingot("freeze", cwd=folder)
+        "freeze: lock, layers, image, SBOM", lambda: author.ingot("freeze", name, cwd=folder)
     )
-    asked = step("submit for review", lambda: author.ingot("submit", "--note", "From the demo.", cwd=folder))
+    asked = step("submit for review", lambda: author.ingot("submit", name, "--note", "From the demo.", cwd=folder))
     step(
         "the reviewer approves the digest that was shown",
         lambda: reviewer.ingot("review", "approve", asked["id"], "--digest", version["digest"]),
@@ -156,11 +156,11 @@ def draft(author: Person, name: str, folder: Path) -> bytes:
     start = ("init", name, "--starter", "orders-report", "--folder", str(folder))
     step("ingot init, from the starter orders-report", lambda: author.ingot(*start))
     step("create the function", lambda: author.ingot("function", "create", name))
-    step("push the draft and lock pandas and pillow", lambda: author.ingot("draft", "push", cwd=folder))
+    step("push the draft and lock pandas and pillow", lambda: author.ingot("draft", "push", name, cwd=folder))
     body = json.dumps({"csv": (folder / "orders.csv").read_text()}).encode()
     kept = KEPT / f"{name}.json"
     kept.write_bytes(body)
-    ran = step("test-run it in the sandbox", lambda: author.ingot("test", "--input", str(kept), cwd=folder))
+    ran = step("test-run it in the sandbox", lambda: author.ingot("test", name, "--input", str(kept), cwd=folder))
     print(f"      answered {ran['status']} in {ran['duration_ms']:.0f} ms, imports {ran['import_ms']:.0f} ms")
     return body
 
@@ -204,7 +204,7 @@ def main() -> None:
         url, key = go_live(owner, name, body)
         source = next(path for path in folder.glob("*.py"))
         source.write_text(source.read_text() + "\n# The second version differs by this line.\n")
-        step("edit and push a second draft", lambda: author.ingot("draft", "push", cwd=folder))
+        step("edit and push a second draft", lambda: author.ingot("draft", "push", name, cwd=folder))
         review(author, reviewer, name, folder)
     step("release it as a 10 % canary", lambda: owner.ingot("release", "create", name, "--canary", "10"))
     step("call it 100 times more", lambda: call(url, key, body, 100))

@@ -96,7 +96,7 @@ class TestRuns:
             project=function.project,
             function=function.id,
             function_name=function.name,
-            version=f"draft@{draft.revision}",
+            version=f"draft-{draft.revision}",
             number=0,
             digest=built.digest,
             runtime=declaration.runtime,

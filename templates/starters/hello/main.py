@@ -4,5 +4,5 @@
 def execute(input, context):
     """Return a greeting. `input` fits contract.json already when this runs."""
     name = input.get("name", "world")
-    context.logger.info("greeting", name_length=len(name))
+    context.logger.info("greeting", extra={"name_length": len(name)})
     return {"greeting": f"Hello, {name}!"}

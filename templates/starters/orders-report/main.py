@@ -13,7 +13,7 @@ def execute(input, context):
     except UnusableOrders as error:
         return 422, {}, {"detail": str(error), "lines": error.lines}
     customers = totals_by_customer(orders)
-    context.logger.info("report", orders=len(orders), customers=len(customers))
+    context.logger.info("report", extra={"orders": len(orders), "customers": len(customers)})
     title = input.get("title", "Orders by customer")
     return {
         "orders": len(orders),
