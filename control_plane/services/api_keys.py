@@ -58,10 +58,7 @@ class ApiKeys:
         limits: KeyLimits | None = None,
     ) -> KeyMade:
         """Make a key for some functions of the project (ids or names), or for all of them."""
-        if not 1 <= len(name) <= 100 or not name.isprintable():
-            raise Invalid("A key's name has 1 to 100 printable characters.", field="name")
-        if len(functions) > 100:
-            raise Invalid("A key names at most 100 functions.", field="functions")
+        _check(name, functions)
         chosen = limits or KeyLimits()
         days = chosen.days
         if kind is KeyKind.TEST:
@@ -121,6 +118,13 @@ class ApiKeys:
             change.happened("api_key.revoked", key, {"project": known.project, "name": known.name})
             change.bump()
         return revoked
+
+
+def _check(name: str, functions: tuple[str, ...]) -> None:
+    if not 1 <= len(name) <= 100 or not name.isprintable():
+        raise Invalid("A key's name has 1 to 100 printable characters.", field="name")
+    if len(functions) > 100:
+        raise Invalid("A key names at most 100 functions.", field="functions")
 
 
 def _scopes(change: Change, place: Project, functions: tuple[str, ...]) -> tuple[str, ...]:

@@ -227,11 +227,7 @@ class Releases:
             raise PreconditionFailed("The plan has changed since it was shown.", hint="Look at the new plan.")
         tenant = change.organization
         number = change.unit.releases.last_number(tenant, function.id) + 1
-        for older in change.unit.releases.active_of(tenant, function.id):
-            if older.state is ReleaseState.PENDING:
-                change.unit.releases.update(older.superseded(number, change.now_ms))
-                data = {"function": function.id, "number": older.number}
-                change.happened("release.superseded", older.id, data)
+        _supersede_pending(change, function, number)
         release = Release(
             id=change.new_id("release"),
             organization=tenant,
@@ -253,6 +249,14 @@ class Releases:
         change.happened("release.created", release.id, data, parts=shares, rollback_of=rollback_of)
         change.bump()
         return release
+
+
+def _supersede_pending(change: Change, function: Function, number: int) -> None:
+    for older in change.unit.releases.active_of(change.organization, function.id):
+        if older.state is ReleaseState.PENDING:
+            change.unit.releases.update(older.superseded(number, change.now_ms))
+            data = {"function": function.id, "number": older.number}
+            change.happened("release.superseded", older.id, data)
 
 
 def _to_roll_back_to(view: View, function: Function, number: int) -> Release:
