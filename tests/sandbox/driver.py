@@ -17,8 +17,8 @@ import time
 CONFIG = json.loads(sys.stdin.read())
 sys.path.insert(0, CONFIG["sandbox"])
 
-from ingot_sandbox import base, become, enter, verify  # noqa: E402
-from ingot_sandbox.spec import SandboxSpec  # noqa: E402
+from ingot_sandbox import base, become, enter
+from ingot_sandbox.spec import SandboxSpec
 
 WORK, LEVEL, KIND = CONFIG["work"], CONFIG["level"], CONFIG["kind"]
 UID = CONFIG["uid"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ingot_sandbox.cgroups import Groups, memory_of
+from ingot_sandbox.verify import unconfined
 
 HOG = "import sys; sys.stdin.read(1); a=bytearray(200<<20); print(len(a))"
 
@@ -57,7 +58,8 @@ def test_process_limit_holds_a_fork_bomb(groups: Groups) -> None:
     assert group is not None
     code = (
         "import os,sys,time\nsys.stdin.read(1)\nmade=0\ntry:\n  while made<100:\n"
-        "    if os.fork()==0: time.sleep(60)\n    made+=1\nexcept BlockingIOError: pass\nprint(made,flush=True)\n"
+        "    if os.fork()==0: time.sleep(60)\n    made+=1\nexcept BlockingIOError: pass\n"
+        "print(made,flush=True)\n"
         "time.sleep(60)"
     )
     bomb = start(code)
@@ -77,3 +79,11 @@ def test_process_limit_holds_a_fork_bomb(groups: Groups) -> None:
 def test_memory_of_a_process_is_known_without_a_group() -> None:
     assert memory_of(os.getpid()) > 1 << 20
     assert memory_of(2**22 + 1) == 0
+
+
+def test_the_host_sees_that_an_ordinary_process_is_not_confined() -> None:
+    missing = unconfined(os.getpid(), "namespaces", filters=1)
+    assert "its system call filter is not the final one" in missing
+    assert "it shares its process numbers with others" in missing
+    with pytest.raises(ProcessLookupError):
+        unconfined(2**22 + 1, "namespaces", filters=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def expected(situation: Situation, name: str) -> bool:
 
 
 @pytest.fixture(scope="module", params=SITUATIONS, ids=str)
-def ended(request: pytest.FixtureRequest) -> Iterator[tuple[Situation, dict[str, Any]]]:
+def ended(request: pytest.FixtureRequest) -> tuple[Situation, dict[str, Any]]:
     situation: Situation = request.param
     if situation.user == "root" and os.geteuid() != 0:
         pytest.skip("needs root")
@@ -67,7 +66,7 @@ def ended(request: pytest.FixtureRequest) -> Iterator[tuple[Situation, dict[str,
     before = Path("/proc/self/mounts").read_text()
     answer = run_probes(situation, names)
     assert Path("/proc/self/mounts").read_text() == before
-    yield situation, answer
+    return situation, answer
 
 
 @pytest.mark.parametrize("name", DENY)
