@@ -224,3 +224,24 @@ def test_memory_for_everybody_is_shared_and_idle_instances_make_room() -> None:
             assert host.call(target)[0] == 200
         reasons = {r["target"]: r["reason"] for r in until(lambda: host.records("exit"))}
         assert reasons == {first.id: "evicted"}
+
+
+def test_a_killed_level_1_template_is_started_again(host: FunctionHost) -> None:
+    target = host.target()
+    host.apply()
+    for _ in range(3):
+        template = until(lambda: [t for t in host.ask({"op": "status"})["templates"] if t["level"] == 1])[0]
+        os.kill(template["pid"], signal.SIGKILL)
+        other = host.target()
+        host.apply()
+        assert host.call(other)[0] == 200
+    assert host.call(target)[0] == 200
+
+
+def test_an_instance_that_never_gets_ready_is_ended() -> None:
+    with FunctionHost(start_timeout_s=0.5) as host:
+        target = host.target("import time\ntime.sleep(60)\n" + HELLO)
+        host.apply()
+        status, problem = host.call(target)
+        assert (status, problem["code"]) == (503, "start_timeout")
+        assert host.status(target)["instances"] == []

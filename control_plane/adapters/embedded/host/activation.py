@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 # An instance that lived this long or answered anything was no failed start.
 _HEALTHY_S = 10.0
 _CROWDED_S = 0.05
+_MOMENT_S = 0.1
+# An instance that never came to life says nothing about the function.
+_NOT_ITS_FAULT = {"crashed", "start_timeout"}
 
 
 class Activation:
@@ -110,6 +113,8 @@ class Activation:
         target.listener = self._listeners.make(target.wanted.id)
         old.close()
         for instance in list(target.instances.values()):
+            # One deed is one failure, however many instances end for it.
+            instance.blamed = True
             instance.kill("crashed")
         failure = Failure("crash_loop", "the function shut its listening socket down")
         self._fail(target, failure, certain=True)
@@ -158,6 +163,8 @@ class Activation:
             if template.level == 2:
                 self.level2.distrust(template, error.failure.message)
                 self.arm(target)
+            elif error.template_gone:
+                self._in_a_moment(target)
             else:
                 self._fail(target, error.failure, certain=True)
             return None
@@ -195,12 +202,17 @@ class Activation:
             if template is not None:
                 self.level2.distrust(template, "it did not fork an instance")
             return
+        if not instance.pid and instance.failure and instance.failure.code in _NOT_ITS_FAULT:
+            self._in_a_moment(target)
+            return
+        if instance.blamed:
+            return
         target.log = tuple(instance.log.tail)
         lived = self._machine.loop.clock.monotonic() - instance.started
         if instance.ready_ms and (instance.served_seen or lived > _HEALTHY_S):
             target.backoff.succeeded()
         failure = instance.failure or Failure(instance.reason, _SENTENCES[instance.reason])
-        self._fail(target, failure, certain=instance.failure is not None and bool(instance.pid))
+        self._fail(target, failure, certain=instance.failure is not None)
 
     def _fail(self, target: Target, failure: Failure, *, certain: bool) -> None:
         now = self._machine.loop.clock.monotonic()
@@ -212,6 +224,17 @@ class Activation:
         if not target.accepting:
             target.notify(None)
         self.arm(target)
+
+    def _in_a_moment(self, target: Target) -> None:
+        """Try again soon: what failed was the template, which is being started again."""
+        target.waits_for_template = True
+        self.disarm(target)
+
+        def again() -> None:
+            target.waits_for_template = False
+            self._again(target)
+
+        self._machine.loop.after(_MOMENT_S, again)
 
     def _template_is_back(self, runtime: str) -> None:
         for target in self.all_targets():

@@ -13,7 +13,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from control_plane.adapters.embedded.host.instance import STORED, Failure, Instance, new_instance_id
+from control_plane.adapters.embedded.host.exits import Exits
+from control_plane.adapters.embedded.host.instance import Failure, Instance, new_instance_id
 from control_plane.adapters.embedded.host.log_pipes import LogPipe
 from control_plane.adapters.embedded.host.machine import Machine
 from control_plane.adapters.embedded.host.slot_table import SlotTable
@@ -28,14 +29,18 @@ _log = logging.getLogger(__name__)
 # From handing over until the fork has reported: milliseconds unless the template is stuck.
 _BIRTH_TIMEOUT_S = 3.0
 _EXIT_TIMEOUT_S = 2.0
+# How long an adopted instance's `ready` may still lie unread in its socket.
+_LOST_READY_S = 1.0
 
 
 class StartFailed(Exception):
     """An instance could not even be ordered."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, template_gone: bool = False) -> None:
         super().__init__(message)
         self.failure = Failure(code, message)
+        # Not the function's fault: its template ended in this moment.
+        self.template_gone = template_gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Births:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self.instances: dict[str, Instance] = {}
+        self.exits = Exits(machine)
 
     def begin(self, order: Order) -> Instance:
         """Order an instance. Raises StartFailed."""
@@ -80,7 +86,7 @@ class Births:
         self.instances[instance.id] = instance
         if not handed:
             self._end_unborn(instance, Failure("crashed", "the template does not take orders"))
-            raise StartFailed("crashed", "the template does not take orders")
+            raise StartFailed("crashed", "the template does not take orders", template_gone=True)
         if not order.one_shot:
             self._keep(instance)
         self.attend(instance)
@@ -94,6 +100,10 @@ class Births:
         self._machine.pipes.watch(instance.log)
         if instance.pidfd >= 0:
             loop.watch(instance.pidfd, lambda _events: self._ended(instance))
+            if instance.phase == "starting":
+                # The former host may have been killed before it gave leave; twice does no harm.
+                self._give_leave(instance)
+                self._machine.loop.after(_LOST_READY_S, lambda: self._perhaps_ready(instance))
 
     def give_up(self, instance: Instance) -> None:
         """Forget an instance that was never born; a late birth finds its socket closed and ends."""
@@ -171,10 +181,13 @@ class Births:
         machine.loop.watch(instance.pidfd, lambda _events: self._ended(instance))
         if not instance.one_shot:
             machine.store.put(f"pidfd:{instance.id}", instance.pidfd, instance.meta())
-        # Only now may user code run.
+        self._give_leave(instance)
+
+    def _give_leave(self, instance: Instance) -> None:
+        """Let user code run, from now on against the clock."""
         with contextlib.suppress(OSError):
             instance.status.send(b"g")
-        self._restart_timer(instance, machine.config.start_timeout_s)
+        self._restart_timer(instance, self._machine.config.start_timeout_s)
 
     def _ready(self, instance: Instance, message: dict[str, object]) -> None:
         machine = self._machine
@@ -198,6 +211,11 @@ class Births:
             )
             machine.store.put(f"pidfd:{instance.id}", instance.pidfd, instance.meta())
         _call(instance.on_ready, instance)
+
+    def _perhaps_ready(self, instance: Instance) -> None:
+        """Believe an adopted instance that serves already: the former host took its `ready` along."""
+        if instance.phase == "starting" and instance.slots.last_active_ns:
+            self._ready(instance, {})
 
     def _failed(self, instance: Instance, code: str, text: str) -> None:
         known = {
@@ -259,32 +277,8 @@ class Births:
         if instance.level == 1:
             machine.uids.give_back(instance.uid)
         del self.instances[instance.id]
-        if not instance.one_shot:
-            machine.store.drop(*(f"{kind}:{instance.id}" for kind in STORED))
         _call(instance.on_gone, instance)
-        if instance.pid:
-            self._account(instance, served, 3)
-
-    def _account(self, instance: Instance, served: int, tries: int) -> None:
-        """Write the exit record, once the reaper of orphans knows the status."""
-        machine = self._machine
-        ended = machine.reaper.take(instance.pid, adopted=machine.supervised)
-        if ended.status is None and instance.level == 1 and tries:
-            machine.loop.after(0.01, lambda: self._account(instance, served, tries - 1))
-            return
-        if instance.one_shot:
-            return
-        machine.records.write(
-            "exit",
-            instance=instance.id,
-            target=instance.wanted.id,
-            version=instance.wanted.version,
-            reason=instance.reason,
-            status=ended.status,
-            peak_mb=round(max(instance.peak_mb, ended.peak_mb), 1),
-            served=served,
-            at_ms=machine.loop.clock.unix_ms(),
-        )
+        self.exits.account(instance, served)
 
 
 def _call(callbacks: list[Callable[[Instance], None]], instance: Instance) -> None:

@@ -66,6 +66,8 @@ class Instance:
     # Why it was told to end; becomes the reason in its exit record.
     reason: str = ""
     failure: Failure | None = None
+    # Its target was faulted already for what ends it.
+    blamed: bool = False
     timer: Timer | None = None
     on_ready: list[Callable[[Instance], None]] = field(default_factory=list)
     on_gone: list[Callable[[Instance], None]] = field(default_factory=list)

@@ -22,6 +22,8 @@ __all__ = ["Watcher"]
 _INSPECT_EVERY = 20
 # Connections that wait this long beside free slots: the instance does not accept.
 _STALLED_S = 3.0
+# What the shim may add to a deadline for peers that send or receive slowly.
+_PEERS_S = 110.0
 # New instances of one target in one tick: a start costs CPU that running calls need.
 _STARTS_PER_TICK = 2
 
@@ -107,14 +109,12 @@ class Watcher:
         now: float,
     ) -> bool:
         grace = self._machine.config.overdue_grace_s
-        longest = instance.wanted.limits.timeout_ms / 1000
+        longest = instance.wanted.limits.timeout_ms / 1000 + _PEERS_S
         for key, since in seen.items():
-            # A far deadline is only believed as long as the limit allows.
-            deadline = (
-                min(claimed[key] / 1e9, since + longest)
-                if not instance.wanted.streaming
-                else (claimed[key] / 1e9)
-            )
+            deadline = claimed[key] / 1e9
+            if not instance.wanted.streaming:
+                # A far deadline is only believed as long as any honest one could be.
+                deadline = min(deadline, since + longest)
             if now > deadline + grace:
                 return True
         return False

@@ -90,13 +90,17 @@ class Wishes:
         self._activation.arm(target)
         self._activation.on_active()
 
-    def restart(self, identity: str) -> None:
-        """End the target's instances gracefully; the next connection starts anew."""
+    def restart(self, identity: str, *, starting_too: bool = False) -> None:
+        """End the target's instances gracefully; the next connection starts anew.
+
+        One that is still starting is new already, unless what it was told has changed.
+        """
         target = self._activation.targets[identity]
         target.backoff.succeeded()
         target.failure = None
         for instance in list(target.instances.values()):
-            self._activation.end(target, instance, "retired")
+            if starting_too or instance.phase == "serving":
+                self._activation.end(target, instance, "retired")
 
     def _add(self, wanted: HostTarget, listener: socket.socket) -> None:
         target = Target(wanted, listener, Backoff(random.random))
@@ -111,7 +115,7 @@ class Wishes:
         target.wanted = wanted
         if not same_code:
             self._activation.level2.drop(wanted.id)
-            self.restart(wanted.id)
+            self.restart(wanted.id, starting_too=True)
         if wanted.warm:
             self._activation.level2.want(wanted, only_if_room=True)
 
