@@ -20,7 +20,7 @@ __all__ = ["release"]
 _FIELDS = (
     "number",
     "state",
-    "parts",
+    "traffic",
     "digest",
     "unreviewed",
     "rollback_of",
@@ -67,7 +67,7 @@ def create(  # noqa: PLR0913, PLR0917  (each is one option)
         made = client.create(path, wanted)
         if wait:
             made = _wait(client, f"{path}/{made['number']}", timeout)
-    show_one(state, made, _FIELDS)
+    _show(state, made)
 
 
 @release.command("rollback")
@@ -85,7 +85,7 @@ def rollback(state: CliState, function: str | None, number: int | None, wait: bo
         made = client.create(f"{path}/rollback", {"release": number})
         if wait:
             made = _wait(client, f"{path}/{made['number']}", timeout)
-    show_one(state, made, _FIELDS)
+    _show(state, made)
 
 
 @release.command("list")
@@ -97,7 +97,7 @@ def list_releases(state: CliState, function: str | None) -> None:
         found = find_function(client, function)
         rows = list(client.pages(f"/functions/{found['id']}/releases"))
     for row in rows:
-        row["traffic"] = ", ".join(f"v{part['number']} {part['percent']} %" for part in row["parts"])
+        row["traffic"] = _traffic(row)
     show_list(state, rows, ("number", "state", "traffic", "rollback_of", "created_at"))
 
 
@@ -115,7 +115,24 @@ def status(state: CliState, function: str | None, number: int | None) -> None:
             if not newest:
                 raise Failure("This function has no release.", exit_code=ExitCode.NOT_FOUND)
             number = newest[0]["number"]
-        show_one(state, client.get(f"{path}/{number}"), _FIELDS)
+        _show(state, client.get(f"{path}/{number}"))
+
+
+def _show(state: CliState, found: dict[str, Any]) -> None:
+    """Print a release; the table says traffic and conditions in words."""
+    if state.output == "json":
+        show_one(state, found)
+        return
+    words = [f"{one['type']}: {one['message']}" for one in found["conditions"] if one["status"]]
+    show_one(state, {**found, "traffic": _traffic(found), "conditions": " ".join(words)}, _FIELDS)
+
+
+def _traffic(found: dict[str, Any]) -> str:
+    parts = found["parts"]
+    return ", ".join(
+        f"version {part['number']} {part['percent']} %" + (f" (@{part['tag']})" if part["tag"] else "")
+        for part in parts
+    )
 
 
 def _wait(client: Client, path: str, timeout_s: float) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def submit(state: CliState, function: str | None, number: int | None, remark: st
                 "There is no version yet.", hint="Run `ingot freeze` first.", exit_code=ExitCode.CONFLICT
             )
         made = client.create(f"/functions/{found['id']}/reviews", {"version": wanted, "note": remark})
-    show_one(state, made, _FIELDS)
+    _show(state, made)
 
 
 @click.group()
@@ -68,7 +68,7 @@ def show(state: CliState, review: str) -> None:
     if state.output == "json":
         show_one(state, {**found, "diff": changes})
         return
-    show_one(state, found, _FIELDS)
+    _show(state, found)
     show_diff(state, changes)
 
 
@@ -82,7 +82,7 @@ def approve(state: CliState, review: str, digest: str | None) -> None:
         if digest is None:
             digest = client.get(f"/reviews/{review}")["digest"]
             confirm(state, f"Have you read {digest}, and approve it?")
-        _decide(state, client.post(f"/reviews/{review}/approve", {"digest": digest}))
+        _show(state, client.post(f"/reviews/{review}/approve", {"digest": digest}))
 
 
 @review.command("reject")
@@ -92,7 +92,7 @@ def approve(state: CliState, review: str, digest: str | None) -> None:
 def reject(state: CliState, review: str, reason: str) -> None:
     """Reject a REVIEW."""
     with state.client() as client:
-        _decide(state, client.post(f"/reviews/{review}/reject", {"reason": reason}))
+        _show(state, client.post(f"/reviews/{review}/reject", {"reason": reason}))
 
 
 @review.command("withdraw")
@@ -101,7 +101,7 @@ def reject(state: CliState, review: str, reason: str) -> None:
 def withdraw(state: CliState, review: str) -> None:
     """Take your own REVIEW back."""
     with state.client() as client:
-        _decide(state, client.post(f"/reviews/{review}/withdraw"))
+        _show(state, client.post(f"/reviews/{review}/withdraw"))
 
 
 @review.command("comment")
@@ -113,8 +113,17 @@ def withdraw(state: CliState, review: str) -> None:
 def comment(state: CliState, review: str, text: str, path: str, line: int) -> None:
     """Remark on a REVIEW, or on a line of one of its files."""
     with state.client() as client:
-        _decide(state, client.post(f"/reviews/{review}/comments", {"text": text, "path": path, "line": line}))
+        _show(state, client.post(f"/reviews/{review}/comments", {"text": text, "path": path, "line": line}))
 
 
-def _decide(state: CliState, found: dict[str, Any]) -> None:
-    show_one(state, found, _FIELDS)
+def _show(state: CliState, found: dict[str, Any]) -> None:
+    """Print a review; the table names its approvers and remarks in words."""
+    if state.output == "json":
+        show_one(state, found)
+        return
+    approvers = ", ".join(approval["email"] for approval in found["approvals"])
+    shown = {**found, "approvals": approvers, "comments": ""}
+    show_one(state, shown, _FIELDS)
+    for remark in found["comments"]:
+        place = f" {remark['path']}:{remark['line']}" if remark["path"] else ""
+        click.echo(f"  {remark['at']}{place}  {remark['text']}")
