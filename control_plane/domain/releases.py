@@ -26,6 +26,7 @@ __all__ = [
     "ReleaseState",
     "Throttle",
     "check_shares",
+    "describe",
     "limits_of",
     "release_digest",
     "target_id",
@@ -82,6 +83,12 @@ class Throttle:
     instances: int = 0
     rate_10s: int = 0
     concurrency: int = 0
+
+    def __post_init__(self) -> None:
+        largest = (("instances", 1_000), ("rate_10s", 10_000_000), ("concurrency", 100_000))
+        for field, most in largest:
+            if not 0 <= getattr(self, field) <= most:
+                raise Invalid(f"A release's {field} is 0 to {most}.", field=field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,3 +222,13 @@ def target_id(part: ReleasePart, organization: str, isolation: str, limits: Limi
 def limits_of(limits: Limits, throttle: Throttle) -> Limits:
     """Return the declared limits with the release's number of instances, where it has one."""
     return replace(limits, instances=throttle.instances) if throttle.instances else limits
+
+
+def describe(parts: Sequence[ReleasePart]) -> tuple[str, ...]:
+    """Return what a release with these parts does, one sentence for each step."""
+    steps = []
+    for part in parts:
+        names = ", ".join([*part.bound.settings, *part.bound.secrets]) or "no values"
+        tag = f" as @{part.tag}" if part.tag else ""
+        steps.append(f"Version {part.number} receives {part.percent} %{tag}, with {names}, on {part.base}.")
+    return (*steps, "What is live now serves until every new target answers.")

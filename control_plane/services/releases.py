@@ -16,6 +16,7 @@ from control_plane.domain.releases import (
     ReleaseState,
     Throttle,
     check_shares,
+    describe,
     release_digest,
 )
 from control_plane.domain.values import Bound, MissingValues, Stage, bind
@@ -169,7 +170,6 @@ class Releases:
         throttle: Throttle,
         bound: dict[str, Bound] | None = None,
     ) -> ReleasePlan:
-        _check_throttle(throttle)
         versions = [find_version(view, function, wish.version) for wish in wishes]
         triples = zip(versions, wishes, strict=True)
         check_shares([(version.number, wish.percent, wish.tag) for version, wish in triples])
@@ -192,7 +192,7 @@ class Releases:
             throttle=throttle,
             digest=release_digest(parts, throttle),
             unreviewed=unreviewed,
-            steps=tuple(_steps(parts)),
+            steps=describe(parts),
             refusals=tuple(refusals),
         )
 
@@ -277,23 +277,3 @@ def _by_number(view: View, function: Function, number: int) -> Release:
     if release is None:
         raise absent("release", str(number))
     return release
-
-
-def _check_throttle(throttle: Throttle) -> None:
-    within = (
-        0 <= throttle.instances <= 1_000
-        and 0 <= throttle.rate_10s <= 10_000_000
-        and 0 <= throttle.concurrency <= 100_000
-    )
-    if not within:
-        raise Invalid("A limit of this release is negative or too large.", field="throttle")
-
-
-def _steps(parts: Sequence[ReleasePart]) -> list[str]:
-    steps = []
-    for part in parts:
-        names = ", ".join([*part.bound.settings, *part.bound.secrets]) or "no values"
-        tag = f" as @{part.tag}" if part.tag else ""
-        steps.append(f"Version {part.number} receives {part.percent} %{tag}, with {names}, on {part.base}.")
-    steps.append("What is live now serves until every new target answers.")
-    return steps
