@@ -117,7 +117,9 @@ def review(author: Person, reviewer: Person, name: str, folder: Path) -> dict[st
     version: dict[str, Any] = step(
         "freeze: lock, layers, image, SBOM", lambda: author.ingot("freeze", name, cwd=folder)
     )
-    asked = step("submit for review", lambda: author.ingot("submit", name, "--note", "From the demo.", cwd=folder))
+    asked = step(
+        "submit for review", lambda: author.ingot("submit", name, "--note", "From the demo.", cwd=folder)
+    )
     step(
         "the reviewer approves the digest that was shown",
         lambda: reviewer.ingot("review", "approve", asked["id"], "--digest", version["digest"]),
@@ -142,10 +144,7 @@ def counted(owner: Person, function: str, wanted: int) -> int:
     deadline = time.monotonic() + 10
     while True:
         rows = owner.ingot("usage", "--by", "function", "--days", "1")
-        rows = rows["items"] if isinstance(rows, dict) else rows
-        found = sum(
-            row["calls"] for row in rows if function in (row.get("function"), row.get("name"), row.get("key"))
-        )
+        found = sum(int(row["calls"]) for row in rows if row["label"] == function)
         if found >= wanted or time.monotonic() > deadline:
             return found
         time.sleep(0.1)
@@ -160,7 +159,9 @@ def draft(author: Person, name: str, folder: Path) -> bytes:
     body = json.dumps({"csv": (folder / "orders.csv").read_text()}).encode()
     kept = KEPT / f"{name}.json"
     kept.write_bytes(body)
-    ran = step("test-run it in the sandbox", lambda: author.ingot("test", name, "--input", str(kept), cwd=folder))
+    ran = step(
+        "test-run it in the sandbox", lambda: author.ingot("test", name, "--input", str(kept), cwd=folder)
+    )
     print(f"      answered {ran['status']} in {ran['duration_ms']:.0f} ms, imports {ran['import_ms']:.0f} ms")
     return body
 
@@ -172,14 +173,14 @@ def go_live(owner: Person, name: str, body: bytes) -> tuple[str, str]:
     url = owner.ingot("function", "get", name)["url"]
     answer = step("call it 100 times", lambda: call(url, key, body, 100))
     report = answer.json()
-    print("      " + ", ".join(f"{row['customer']} {row['total']}" for row in report["totals"][:4]))
+    print("      " + ", ".join(f"{row['customer']} {row['total']}" for row in report["customers"][:4]))
     print(f"      {answer.headers.get('server-timing', '')}")
     found = step("see the usage that was counted", lambda: counted(owner, name, 100))
     if found != 100:
         fail(f"{found} calls were counted, not 100.")
     print(f"      {found} calls counted")
     chart = KEPT / f"{name}.png"
-    chart.write_bytes(base64.b64decode(report["chart_png"]))
+    chart.write_bytes(base64.b64decode(report["chart"]["base64"]))
     print(f"      the chart is {chart}")
     return url, key
 
