@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import click
 
+from control_plane.cli.records import record_lines
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, pass_state
 
@@ -36,10 +38,9 @@ def logs(state: CliState, function: str | None, request_id: str | None, limit: i
             time.sleep(1.0)
 
 
-def _show(state: CliState, record: dict[str, object]) -> None:
+def _show(state: CliState, record: dict[str, Any]) -> None:
     if state.output == "json":
         click.echo(json.dumps(record, ensure_ascii=False))
         return
-    level = str(record.get("level", "")).upper()
-    message = "".join(char if char.isprintable() else " " for char in str(record.get("message", "")))
-    click.echo(f"{record.get('ts', '')}  {level:<7}  {record.get('request_id', '') or '-'}  {message}")
+    for line in record_lines(record):
+        click.echo(line)

@@ -11,6 +11,7 @@ import click
 from control_plane.cli.bodies import read_body, write_body
 from control_plane.cli.failures import ExitCode
 from control_plane.cli.output import note, progress, show_one
+from control_plane.cli.records import record_lines
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, pass_state
 
@@ -63,11 +64,12 @@ def test(  # noqa: PLR0913, PLR0917  (each is one option)
 
 def _show(run: dict[str, Any], save: Path | None, profile: bool) -> None:
     for record in run["logs"]:
-        note(f"{str(record.get('level', '')).upper():<7} {record.get('message', '')}")
+        for line in record_lines(record):
+            note(line)
     if run["state"] == "answered":
         write_body(base64.b64decode(run["body"]), save)
-        note(f"Status {run['status']} after {run['duration_ms']:.1f} ms; import {run['import_ms']:.1f} ms; ")
-        note(f"peak memory {run['peak_mb']:.0f} MB; test run {run['id']}.")
+        times = f"after {run['duration_ms']:.1f} ms, import {run['import_ms']:.1f} ms"
+        note(f"Status {run['status']} {times}, peak memory {run['peak_mb']:.0f} MB; test run {run['id']}.")
     else:
         note(f"{run['code']}: {run['message']}")
     if profile:

@@ -163,11 +163,18 @@ def test_logs_are_shown_oldest_first(live: LiveApi, people: ApiPeople, tmp_path:
     made = live.api.world.functions.create(people.author, project="main", name="orders")
     live.api.logs.records[made.id] = [
         {"ts": "t1", "level": "info", "request_id": "r1", "message": "first\x1b[31m"},
-        {"ts": "t2", "level": "error", "request_id": "r2", "message": "second"},
+        {
+            "ts": "t2",
+            "level": "error",
+            "request_id": "r2",
+            "message": "second",
+            "fields": {"traceback": "Traceback:\n  File x\x1b[2J", "orders": 3},
+        },
     ]
     line = live.as_(people.author, tmp_path / "a")
     lines = line.ok("logs", "orders").splitlines()
-    assert [text.split()[0] for text in lines] == ["t1", "t2"]
-    assert "\x1b" not in lines[0]
-    assert line.ok("logs", "orders", "--request", "r2").count("\n") == 1
+    assert [text.split()[0] for text in lines] == ["t1", "t2", "Traceback:", "File"]
+    assert lines[1].endswith("second  orders=3")
+    assert "\x1b" not in "".join(lines)
+    assert "first" not in line.ok("logs", "orders", "--request", "r2")
     assert live.as_(people.reviewer, tmp_path / "r").run("logs", "orders").exit_code == 3
