@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import os
 import signal
 import threading
@@ -115,6 +116,8 @@ def test_a_drain_finishes_what_runs_and_leaves_no_process(supervised: bool) -> N
     assert host.stop() == 0
     thread.join()
     assert answers == [(200, "slept")]
+    name = f"ingot-{binascii.crc32(os.fsencode(host.folder / 'host')):08x}"
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/**/{name}")), "control groups are left"
     for pid in [instances[0]["pid"], *templates]:
         until(lambda pid=pid: not _alive(pid), 3, f"process {pid} ends")  # type: ignore[misc]
 

@@ -215,3 +215,28 @@ def test_bytecode_is_compiled_once_and_found_by_the_next_instance() -> None:
         until(lambda: not host.status(target)["instances"])
         assert host.call(target)[1] == [cached, True]
         assert not list((host.folder / "layers" / layer).glob("__pycache__"))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("isolation", ["namespaces", "landlock"])
+def test_an_ordinary_user_can_run_it_at_both_levels(isolation: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the other tests run as an ordinary user already")
+    source = (
+        "import tempfile\n"
+        "def execute(input, context):\n"
+        "    with tempfile.TemporaryFile() as file:\n"
+        "        return file.write(b'four')\n"
+    )
+    with FunctionHost(isolation=isolation, user=1000, level2_delay_s=0.05) as host:
+        target = host.target(source)
+        host.write()
+        os.chown(host.folder / "host" / "desired.json", 1000, 1000)
+        assert host.ask({"op": "apply"})["ok"]
+        assert host.call(target) == (200, 4)
+        if isolation == "namespaces":
+            until(lambda: _template(host, target.id) == "ready", what="a level-2 template")
+        host.ask({"op": "retire", "target": target.id})
+        until(lambda: not host.status(target)["instances"])
+        assert host.call(target) == (200, 4)
+        assert host.status(target)["instances"][0]["level"] == (2 if isolation == "namespaces" else 1)

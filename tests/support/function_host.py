@@ -61,7 +61,15 @@ def call(path: str | Path, document: Any = None, timeout_s: float = 20.0) -> tup
 class FunctionHost:
     """One host process; `with` it, or call `stop`, so that nothing is left behind."""
 
-    def __init__(self, *, supervised: bool = False, isolation: str = "namespaces", **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        supervised: bool = False,
+        isolation: str = "namespaces",
+        user: int | None = None,
+        **options: Any,
+    ) -> None:
+        """`user` runs the host as an ordinary user, which only root can ask for."""
         # The path must stay short enough for Unix sockets.
         self.folder = Path(tempfile.mkdtemp(prefix="ih"))
         self.folder.chmod(0o755)
@@ -76,11 +84,12 @@ class FunctionHost:
             "sandbox": str(ROOT / "templates/sandbox"),
             "validator": str(Path(jsonschema_rs.__file__).parents[1]),
             "isolation": isolation,
-            "uid_base": 63000 if os.geteuid() == 0 else None,
+            "uid_base": 63000 if os.geteuid() == 0 and user is None else None,
             "drain_s": 5.0,
             **options,
         }
         self.supervised = supervised
+        self.user = user
         self.targets: dict[str, HostTarget] = {}
         self._epoch = 0
         self.process: subprocess.Popen[bytes] | None = None
@@ -140,6 +149,9 @@ class FunctionHost:
         path = self.folder / "config.json"
         path.write_text(json.dumps(self.config))
         command = [sys.executable, str(ROOT / "tests/support/host_process.py"), str(path)]
+        if self.user is not None:
+            for found in (self.folder, *self.folder.rglob("*")):
+                os.chown(found, self.user, self.user)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command + (["--supervised"] if self.supervised else []),
@@ -147,6 +159,9 @@ class FunctionHost:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                user=self.user,
+                group=self.user,
+                extra_groups=[] if self.user is not None else None,
             )
         until(self._answers, 20, "the host answers")
 

@@ -27,6 +27,7 @@ __all__ = ["Level2"]
 
 _log = logging.getLogger(__name__)
 _BUILD_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 1.0
 
 
 class Level2:
@@ -95,6 +96,16 @@ class Level2:
         self._queue.clear()
         for target in list(self._templates):
             self.drop(target)
+        # Its instances live on below an init of their own.
+        self._machine.loop.after(_STOP_TIMEOUT_S, self._kill_leaving)
+
+    def alive(self) -> bool:
+        """Say whether any template process is left."""
+        return bool(self._templates or self._leaving)
+
+    def _kill_leaving(self) -> None:
+        for template in self._leaving.values():
+            template.kill()
 
     def status(self) -> list[dict[str, Any]]:
         """Return what `status` shows."""

@@ -134,7 +134,7 @@ class _Host:
             instance.kill("drained")
 
     def _end_when_empty(self) -> None:
-        if self.births.instances or self.births.exits.unrecorded:
+        if self.births.instances or self.births.exits.unrecorded or self.activation.level2.alive():
             self.loop.after(0.02, self._end_when_empty)
         else:
             self.loop.stop()
