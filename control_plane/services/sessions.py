@@ -20,6 +20,7 @@ __all__ = ["Opened", "Sessions", "wait_after"]
 _SESSION_MS: Final = 12 * 3_600_000
 _FREE_ATTEMPTS: Final = 3
 _LONGEST_WAIT_MS: Final = 15 * 60_000
+_REMEMBERED_MS: Final = 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ class Sessions:
             if change.now_ms < ready_ms:
                 seconds = -(-(ready_ms - change.now_ms) // 1_000)
                 raise TooMany(f"Too many attempts; wait {seconds} s.", hint=f"Retry after {seconds} seconds.")
+            change.unit.identity.forget_login_failures(change.now_ms - _REMEMBERED_MS)
             change.unit.identity.set_login_failures(who, failures + 1, change.now_ms)
             if failures >= _FREE_ATTEMPTS:
                 change.record("session/", {"email": who, "failures": failures}, outcome="failed")

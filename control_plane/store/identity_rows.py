@@ -127,6 +127,10 @@ class IdentityRows:
         row = self._connection.execute(statement).one_or_none()
         return (row.failures, row.last_ms) if row else (0, 0)
 
+    def forget_login_failures(self, before_ms: int) -> None:
+        """Drop what was last tried before a moment, so that guessed addresses do not pile up."""
+        self._connection.execute(delete(login_failures).where(login_failures.c.last_ms < before_ms))
+
     def set_login_failures(self, email: str, failures: int, last_ms: int) -> None:
         """Keep the number of failures in a row; none removes the row."""
         self._connection.execute(delete(login_failures).where(login_failures.c.email == email))

@@ -167,6 +167,13 @@ def test_wrong_guesses_wait_longer_and_longer(world: World, people: People) -> N
     world.clock.advance(seconds=1)
     world.sign_in(people.author.email)
     world.sign_in(people.author.email)
+    with pytest.raises(Unauthenticated):
+        world.sessions.login(email="x@acme.example", password="wrong")
+    world.clock.advance(hours=25)
+    with pytest.raises(Unauthenticated):
+        world.sessions.login(email="y@acme.example", password="wrong")
+    with world.store.read() as unit:
+        assert unit.identity.login_failures("x@acme.example") == (0, 0)
     assert [wait_after(n) for n in (0, 3, 4, 5, 6)] == [0, 0, 1_000, 2_000, 4_000]
     assert wait_after(10_000) == 900_000
 
