@@ -32,15 +32,21 @@ class DescriptorStore:
         self._exits.append((pid, status))
 
     def serve(self, channel: socket.socket) -> bool:
-        """Answer one request on `channel`; False when the other side has gone."""
-        try:
-            message, ancillary, _, _ = channel.recvmsg(_MESSAGE_BYTES, socket.CMSG_SPACE(4 * 4))
-        except (BlockingIOError, InterruptedError):
-            return True
-        except OSError:
-            return False
-        if not message:
-            return False
+        """Answer every request that waits on `channel`; False when the other side has gone."""
+        while True:
+            try:
+                space = socket.CMSG_SPACE(4 * 4)
+                message, ancillary, _, _ = channel.recvmsg(_MESSAGE_BYTES, space, socket.MSG_DONTWAIT)
+            except (BlockingIOError, InterruptedError):
+                return True
+            except OSError:
+                return False
+            if not message or not self._serve_one(channel, message, ancillary):
+                return False
+
+    def _serve_one(
+        self, channel: socket.socket, message: bytes, ancillary: list[tuple[int, int, bytes]]
+    ) -> bool:
         received = _descriptors(ancillary)
         answer, descriptor = self._answer(message, received)
         for spare in received:
