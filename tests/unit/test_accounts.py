@@ -284,3 +284,10 @@ def test_edges_can_ask_before_they_call(world: World, people: People) -> None:
         world.access.require(people.author, Permission.AUDIT_READ)
     last = world.audit.entries(people.owner, limit=100).items[-1]
     assert (last.outcome, last.actor["user"]) == ("denied", people.author.user)
+
+
+def test_who_lost_the_last_role_is_out_at_once(world: World, people: People) -> None:
+    opened = world.sessions.login(email=people.author.email, password=PASSWORD)
+    world.accounts.withdraw(people.owner, people.author.user, role=Role.AUTHOR)
+    with pytest.raises(Unauthenticated):
+        world.sessions.authenticate(opened.text)

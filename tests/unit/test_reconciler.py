@@ -255,3 +255,37 @@ def test_the_audit_is_read_in_pages(two: World, people: People) -> None:
     release = two.releases.list(people.operator, "orders")[0]
     about = two.audit.entries(people.owner, subject=release.id)
     assert [entry.action for entry in about.items] == ["release.create"]
+
+
+def test_a_release_that_comes_during_the_switch_wins(two: World, people: People) -> None:
+    applied = two.gateway.apply
+
+    def overtaken(state: Any) -> Any:
+        two.gateway.apply = applied  # type: ignore[method-assign]
+        two.releases.apply(people.operator, "orders", [Wish(1, 100)], note="the newest wish")
+        return applied(state)
+
+    two.gateway.apply = overtaken  # type: ignore[method-assign]
+    two.restart_reconciler()
+    assert two.reconciler.step().live == ()
+    assert two.settle().settled
+    live = two.releases.status(people.operator, "orders").live
+    assert live is not None
+    assert live.note == "the newest wish"
+    assert live_number(two) == 1
+
+
+def test_a_failure_of_an_overtaken_release_is_not_told(two: World, people: People) -> None:
+    two.runtime.every = Prepared(ok=False, code="import_failed")
+    applied = two.gateway.apply
+
+    def overtaken(state: Any) -> Any:
+        two.gateway.apply = applied  # type: ignore[method-assign]
+        two.releases.apply(people.operator, "orders", [Wish(1, 100)])
+        return applied(state)
+
+    two.gateway.apply = overtaken  # type: ignore[method-assign]
+    two.restart_reconciler()
+    two.reconciler.step()
+    states = [one.state for one in two.releases.list(people.operator, "orders")]
+    assert states[:2] == [ReleaseState.PENDING, ReleaseState.SUPERSEDED]

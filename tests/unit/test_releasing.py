@@ -286,3 +286,14 @@ def test_no_race_publishes_unseen_bytes(world: World, people: People, attempt: i
     live = [part for release in world.releases.list(people.operator, "orders") for part in release.parts]
     assert {part.digest for part in live} <= {seen.digest}
     assert world.audit.verify(people.owner).findings == ()
+
+
+def test_two_approvals_take_two_people(world: World, people: People) -> None:
+    world.projects.set_policy(people.owner, "main", ReviewPolicy(approvals=2), if_match="p1")
+    version = world.frozen(people.author)
+    first = world.approved(people.author, people.reviewer, version)
+    assert (first.state, first.decided_by) == (ReviewState.IN_REVIEW, "")
+    again = world.reviews.approve(people.reviewer, first.id, digest=version.digest)
+    assert (again.state, len(again.approvals)) == (ReviewState.IN_REVIEW, 1)
+    both = world.reviews.approve(people.owner, first.id, digest=version.digest)
+    assert (both.state, both.decided_by) == (ReviewState.APPROVED, people.owner.user)
