@@ -141,11 +141,23 @@ def _next_steps(settings: Any) -> str:
         "Ingot is ready.",
         f"  console and API  {settings.console_url}",
         f"  functions        {settings.functions_url}",
+        f"  isolation        {_isolation(settings.data)}",
     ]
     if link.exists():
         lines.append(f"  first owner      {settings.console_url}/welcome#token={link.read_text().strip()}")
     lines.append("  next             make demo, ingot --help, ingot doctor, make down")
     return "\n".join(lines)
+
+
+def _isolation(data: Path) -> str:
+    """Say at which level functions run, and what a weaker one means."""
+    level = json.loads((data / "config" / "host.json").read_text())["isolation"]
+    meaning = {
+        "namespaces": "namespaces (the strongest level)",
+        "landlock": "landlock: this machine allows no namespaces, so this is for one organization only",
+        "none": "NONE: functions can read and change whatever you can",
+    }
+    return meaning[level]
 
 
 def _detach(body: Callable[[Callable[[str], None], Callable[[], None]], None], data: Path) -> int:
