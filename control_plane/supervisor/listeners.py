@@ -49,4 +49,8 @@ def _listen(address: str, port: int, name: str) -> int:
 
 def _open_log(path: Path) -> int:
     # One shared O_APPEND description: with one for each worker, lines overwrite each other.
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    # HAProxy sets O_NONBLOCK in a way that takes O_APPEND away. From then on lines go where the
+    # shared offset stands, which must be behind those of earlier starts.
+    os.lseek(descriptor, 0, os.SEEK_END)
+    return descriptor
