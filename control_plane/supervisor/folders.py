@@ -44,13 +44,17 @@ def choose_identities(settings: Settings, needed: tuple[Path, ...]) -> Identitie
     return Identities(gateway=base, control=base + 1, group=base)
 
 
-def make_folders(settings: Settings, identities: Identities) -> None:
+def make_folders(settings: Settings, identities: Identities, isolation: str) -> None:
     """Make or repair every folder; refuse a run folder that somebody else owns."""
     root = identities.group is not None
     _own_folder(settings.data, 0o711 if root else 0o700, None, None)
     control, group = identities.control, identities.group
+    # Without mounts of their own, functions reach their layers and temporary folder by these paths,
+    # each under a user id of its own. They may pass, not look around.
+    passed = set() if isolation == "namespaces" else {"layers", "host"}
     for name in ("db", "blobs", "layers", "cache", "audit", "host", "gateway"):
-        _own_folder(settings.data / name, 0o750 if root else 0o700, control, group)
+        shared = 0o751 if name in passed else 0o750
+        _own_folder(settings.data / name, shared if root else 0o700, control, group)
     # The set-group-id bit hands the group on, so that the api may read what the host writes as root.
     _own_folder(settings.data / "host" / "logs", 0o2750 if root else 0o700, None, group)
     _own_file(settings.data / "host" / "records.log", control)

@@ -58,12 +58,12 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
     identities = choose_identities(settings, (checkout(), Path(sys.executable)))
     if identities.shared_because:
         say(identities.shared_because)
-    make_folders(settings, identities)
+    isolation = choose_isolation(settings.host.isolation)
+    make_folders(settings, identities, isolation)
     lock = RunLock(settings.data)
     try:
         lock.end_leftovers()
         keys = load_keys(settings.data / "keys")
-        isolation = choose_isolation(settings.host.isolation)
         _write_documents(settings, identities, isolation)
         _prepare(settings, identities, keys)
         facts = {"pid": os.getpid(), "console": settings.console_url, "functions": settings.functions_url}

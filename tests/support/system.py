@@ -68,8 +68,10 @@ class Published:
 class System:
     """One Ingot: started, set up with an owner, an author and a reviewer, and stopped."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, user: int | None = None, **environment: str) -> None:
+        """`user` starts it under another user id, as root can; `environment` is the starter's."""
         self.folder = folder
+        self.user = user
         self.data = folder / "data"
         self.console_port, self.functions_port = _free_ports()
         self.environment = {
@@ -90,7 +92,12 @@ class System:
         began = time.monotonic()
         out = (self.folder / "up.log").open("ab")
         command = [sys.executable, "-m", "control_plane.cli.main", "up", "--data", str(self.data)]
-        self.process = subprocess.Popen(command, cwd=_ROOT, env=self.environment, stdout=out, stderr=out)
+        rights: dict[str, Any] = {}
+        if self.user is not None:
+            rights = {"user": self.user, "group": self.user, "extra_groups": []}
+        self.process = subprocess.Popen(
+            command, cwd=_ROOT, env=self.environment, stdout=out, stderr=out, **rights
+        )
         out.close()
         wait_for(lambda: self._ended() or self.facts().get("ready"), seconds)
         assert not self._ended(), (self.folder / "up.log").read_text()[-3000:]
@@ -99,10 +106,11 @@ class System:
     def stop(self) -> None:
         """Stop as a person does, and wait for the end."""
         if self.process is not None:
-            self.process.terminate()
-            self.process.wait(120)
+            # The gateway lets kept connections end by themselves, which takes their idle time.
             for person in self.people.values():
                 person.http.close()
+            self.process.terminate()
+            self.process.wait(120)
             self.process = None
 
     def facts(self) -> dict[str, Any]:
@@ -238,12 +246,14 @@ class System:
 
 
 @contextlib.contextmanager
-def running_system(**environment: str) -> Iterator[System]:
+def running_system(*, user: int | None = None, **environment: str) -> Iterator[System]:
     """Yield a started and set-up Ingot in a temporary folder; stop it and remove the folder afterwards."""
     # A short path that every user id may pass, as the services drop their rights.
     folder = Path(tempfile.mkdtemp(prefix="ingot-"))
     folder.chmod(0o755)
-    system = System(folder, **environment)
+    if user is not None:
+        os.chown(folder, user, user)
+    system = System(folder, user=user, **environment)
     try:
         system.start()
         system.set_up()
