@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Final
 
 from apiflask import APIFlask
@@ -36,6 +37,38 @@ _PROBLEM_SCHEMA: Final[dict[str, Any]] = {
             },
         },
     },
+}
+
+
+# Served by the streams process, so no route of this application stands for it.
+_STREAM: Final[dict[str, Any]] = {
+    "get": {
+        "operationId": "get_stream",
+        "summary": "Follow the organization's events as server-sent events.",
+        "tags": ["events"],
+        "parameters": [
+            {
+                "in": "header",
+                "name": "Last-Event-ID",
+                "description": "Sequence number to continue behind.",
+                "schema": {"type": "integer", "minimum": 0},
+            },
+            {
+                "in": "query",
+                "name": "after",
+                "description": "The same, for a first connection.",
+                "schema": {"type": "integer", "minimum": 0},
+            },
+        ],
+        "responses": {
+            "200": {
+                "description": "Events.",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            }
+        },
+        "security": [{"token": []}, {"session": []}],
+        "x-permission": "event:read",
+    }
 }
 
 
@@ -85,6 +118,9 @@ def _complete(app: APIFlask) -> Any:
                 if method in operations:
                     endpoint = _endpoint(app, path, method)
                     _finish(app, operations[method], endpoint, problem)
+        stream = deepcopy(_STREAM)
+        stream["get"]["responses"]["default"] = problem
+        spec["paths"]["/api/v1/stream"] = stream
         return spec
 
     return complete
