@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from control_plane.adapters.embedded.host.config import HostConfig
-from control_plane.adapters.embedded.secrets import AesSealer
 from control_plane.settings import settings_from_document
 
 __all__ = ["build_host_config"]
@@ -21,7 +20,6 @@ _TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 def build_host_config(document: Mapping[str, Any], keys: Mapping[str, str]) -> HostConfig:
     """Return what the function host is told."""
     settings, identities = settings_from_document(json.dumps(document)), document["identities"]
-    sealer = AesSealer(base64.b64decode(keys["master"]))
     options = settings.host
     root = identities["effective"] == 0
     return HostConfig(
@@ -33,7 +31,7 @@ def build_host_config(document: Mapping[str, Any], keys: Mapping[str, str]) -> H
         sandbox=_TEMPLATES / "sandbox",
         validator=Path(sysconfig.get_path("platlib")),
         isolation=document["isolation"],
-        open_secret=sealer.open,
+        open_secret=_opener(base64.b64decode(keys["master"])),
         gateway_uid=identities["gateway"],
         control_uid=identities["control"],
         uid_base=options.uid_base + 1000 if root else None,
@@ -44,3 +42,14 @@ def build_host_config(document: Mapping[str, Any], keys: Mapping[str, str]) -> H
         level2_memory_mb=options.level2_memory_mb,
         log_mb_per_day=options.log_mb_per_day,
     )
+
+
+def _opener(master_key: bytes) -> Callable[[str, str], bytes]:
+    """Return what opens secrets; the cipher's 11 MB are loaded by the first one."""
+
+    def open_secret(tenant: str, sealed: str) -> bytes:
+        from control_plane.adapters.embedded.secrets import AesSealer
+
+        return AesSealer(master_key).open(tenant, sealed)
+
+    return open_secret

@@ -52,6 +52,7 @@ class Load:
             self.done += 1
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_host_under_load_loses_no_request() -> None:
     with FunctionHost(supervised=True, idle_timeout_s=0.15, level2_delay_s=0.05) as host:
         targets = [host.target(limits=Limits(memory_mb=64, instances=2)) for _ in range(3)]

@@ -6,9 +6,11 @@ never written into a layer, and user code sees it read-only.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
+import signal
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -37,7 +39,8 @@ class Bytecode:
         self._usable = usable
         self._queue: OrderedDict[str, str] = OrderedDict()
         self._asked: set[str] = set()
-        self._running = False
+        # The compiling process, which leads a session of its own; 0 for none.
+        self._running = 0
         tag = f"{sys.implementation.cache_tag}-{importlib.util.MAGIC_NUMBER.hex()}"
         # Other interpreters tell their own tag when their template is ready.
         self.tags = {running_runtime(): tag}
@@ -77,11 +80,24 @@ class Bytecode:
         except OSError as error:
             _log.warning("the bytecode of layer %s is not compiled: %s", layer, error)
             return
-        self._running = True
+        self._running = pid
         self._loop.watch(descriptor, lambda _events: self._ended(descriptor))
 
     def _ended(self, descriptor: int) -> None:
         self._loop.forget(descriptor)
         os.close(descriptor)
-        self._running = False
+        self._running = 0
         self._next()
+
+    @property
+    def busy(self) -> bool:
+        """Say whether a layer is being compiled."""
+        return bool(self._running)
+
+    def stop(self) -> None:
+        """Compile nothing more and end what compiles now; the next host starts over."""
+        self._queue.clear()
+        self._usable = False
+        if self._running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._running, signal.SIGKILL)

@@ -118,6 +118,7 @@ class _Host:
             instance.ask_to_end("drained")
             self.births.give_up(instance)
         self.activation.level2.stop()
+        self.machine.bytecode.stop()
         self.loop.after(self.machine.config.drain_s, self._kill_all)
         self._end_when_empty()
 
@@ -134,7 +135,8 @@ class _Host:
             instance.kill("drained")
 
     def _end_when_empty(self) -> None:
-        if self.births.instances or self.births.exits.unrecorded or self.activation.level2.alive():
+        left = self.births.instances or self.births.exits.unrecorded
+        if left or self.activation.level2.alive() or self.machine.bytecode.busy:
             self.loop.after(0.02, self._end_when_empty)
         else:
             self.loop.stop()
