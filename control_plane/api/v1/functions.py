@@ -117,10 +117,11 @@ def _shown(actor: Actor, functions: tuple[Function, ...]) -> list[dict[str, Any]
     known = services()
     organization = known.organizations.get(actor)
     projects = {project.id: project.name for project in known.projects.list(actor)}
+    releases = known.releases.live(actor, functions)
     rows = []
     for function in functions:
         path = f"{organization.name}/{function.name}"
-        live = known.releases.status(actor, function.id).live
+        live = releases.get(function.id)
         parts = sorted(live.parts, key=lambda part: -part.percent) if live else []
         rows.append(
             {
