@@ -4,8 +4,11 @@ It makes what the probes try to reach, starts one sandboxed process for each
 probe and prints {"results": {...}, "orphans": n, "listener": "..."} as JSON.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import select
@@ -13,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from typing import Any
 
 CONFIG = json.loads(sys.stdin.read())
 sys.path.insert(0, CONFIG["sandbox"])
@@ -25,7 +29,7 @@ UID = CONFIG["uid"]
 PRCTL = ctypes.CDLL(None).prctl
 
 
-def main():
+def main() -> None:
     PRCTL(36, 1, 0, 0, 0)
     facts, keep = host_facts()
     listener = socket.socket(socket.AF_UNIX)
@@ -59,14 +63,14 @@ def main():
         os._exit(0)
     template_gate.close()
     results = {name: read(gate, *channels[name]) for name in CONFIG["probes"]}
-    answer = {"results": results, "listener": listener_state(listener)}
+    answer: dict[str, object] = {"results": results, "listener": listener_state(listener)}
     os.kill(victim, signal.SIGKILL)
     answer["orphans"] = wait_for_all()
     print(json.dumps(answer))
     del keep, caller
 
 
-def host_facts():
+def host_facts() -> tuple[dict[str, Any], tuple[socket.socket, ...]]:
     port = socket.create_server(("127.0.0.1", 0))
     abstract = socket.socket(socket.AF_UNIX)
     abstract.bind(f"\0ingot-probe-{os.getpid()}")
@@ -88,13 +92,13 @@ def host_facts():
     return facts, (port, abstract, path)
 
 
-def connect():
+def connect() -> socket.socket:
     caller = socket.socket(socket.AF_UNIX)
     caller.connect(f"{WORK}/fn.sock")
     return caller
 
 
-def spec_for(name, number, listener, status):
+def spec_for(name: str, number: int | str, listener: int, status: int) -> SandboxSpec:
     return SandboxSpec(
         layers={"function": f"{WORK}/layers/mine"},
         uid=UID,
@@ -112,7 +116,12 @@ def spec_for(name, number, listener, status):
     )
 
 
-def be_template(facts, listener, channels, gate):
+def be_template(
+    facts: dict[str, Any],
+    listener: int,
+    channels: dict[str, tuple[socket.socket, socket.socket]],
+    gate: socket.socket,
+) -> None:
     if LEVEL == "landlock":
         # The template's folder holds its instances' folders.
         os.mkdir(f"{WORK}/tmp/t")
@@ -147,12 +156,13 @@ def be_template(facts, listener, channels, gate):
         os._exit(0)
 
 
-def run(name, facts, spec, writer):
-    import probes
+def run(name: str, facts: dict[str, Any], spec: SandboxSpec, writer: socket.socket) -> None:
+    # The layer is on the path by now, with a copy of probes.py.
+    probes = importlib.import_module("probes")
 
-    probes.HOST = {**facts, "listener": spec.listener, "given": [spec.listener, spec.status]}
+    probes.HOST.update({**facts, "listener": spec.listener, "given": [spec.listener, spec.status]})
     try:
-        result = getattr(probes, name)()
+        result: str = getattr(probes, name)()
     except OSError as error:
         result = f"refused: {error}"
     except BaseException as error:
@@ -164,7 +174,7 @@ def run(name, facts, spec, writer):
         writer.recv(1)
 
 
-def read(gate, reader, writer):
+def read(gate: socket.socket, reader: socket.socket, writer: socket.socket) -> str:
     writer.close()
     if not select.select([reader], [], [], 60)[0]:
         return "no answer"
@@ -186,7 +196,7 @@ def read(gate, reader, writer):
     return text
 
 
-def listener_state(listener):
+def listener_state(listener: socket.socket) -> str:
     try:
         connect().close()
         poll = select.poll()
@@ -196,7 +206,7 @@ def listener_state(listener):
         return str(error)
 
 
-def wait_for_all():
+def wait_for_all() -> int:
     """Reap every descendant; return how many had to be given up on."""
     end = time.monotonic() + 15
     while time.monotonic() < end:

@@ -5,6 +5,8 @@ probe returns "BREACH ..." if the act succeeds; an OSError or "refused ..." is
 the wanted end. An `allow_` probe must return "ok".
 """
 
+from __future__ import annotations
+
 import asyncio
 import ctypes
 import errno
@@ -17,24 +19,26 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 X86 = os.uname().machine == "x86_64"
 # Filled by the driver: facts of the host that the probes try to reach.
-HOST = {}
+HOST: dict[str, Any] = {}
 
 
-def call(x86, arm, *arguments):
+def call(x86: int, arm: int, *arguments: int) -> int:
     """Make a raw system call; raise OSError as Python would."""
     LIBC.syscall.restype = ctypes.c_long
     result = LIBC.syscall(ctypes.c_long(x86 if X86 else arm), *[ctypes.c_long(a) for a in arguments])
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    return result
+    return int(result)
 
 
-def readable(*paths):
+def readable(*paths: str) -> list[str]:
     """Return those of the paths whose content can be read."""
     found = []
     for path in paths:
@@ -51,26 +55,26 @@ def readable(*paths):
     return found
 
 
-def breach(found):
+def breach(found: object) -> str:
     return f"BREACH {found}" if found else "refused"
 
 
-def deny_host_files():
+def deny_host_files() -> str:
     return breach(
         readable("/etc/shadow", "/root", "/home", "/var", "/sys/kernel", "/sys/class", *HOST["secrets"])
     )
 
 
-def deny_other_functions_layer():
+def deny_other_functions_layer() -> str:
     return breach(readable(*HOST["other_layers"], "/.roots", "/.roots/0", "/.nothing"))
 
 
-def deny_proc_of_others():
+def deny_proc_of_others() -> str:
     found = [pid for pid in HOST["pids"] if readable(f"/proc/{pid}/cmdline", f"/proc/{pid}/environ")]
     return breach(found)
 
 
-def deny_old_environment():
+def deny_old_environment() -> str:
     text = (
         repr(os.environ) + repr(HOST["marker"] in open("/proc/self/environ", "rb").read().decode("latin1"))
         if (readable("/proc/self/environ"))
@@ -79,7 +83,7 @@ def deny_old_environment():
     return breach([text] if HOST["marker"] in text or "True" in text else [])
 
 
-def deny_memory_of_environment():
+def deny_memory_of_environment() -> str:
     """The block that exec left on the stack must not hold the host's values any more."""
     marker = HOST["marker"].encode()
     for line in open("/proc/self/maps"):
@@ -90,7 +94,7 @@ def deny_memory_of_environment():
     return "BREACH no stack found"
 
 
-def deny_descriptors():
+def deny_descriptors() -> str:
     extra = []
     for number in range(3, 1024):
         try:
@@ -102,18 +106,18 @@ def deny_descriptors():
     return breach(extra)
 
 
-def deny_ptrace():
+def deny_ptrace() -> str:
     return breach(call(101, 117, 16, HOST["pids"][0], 0, 0) == 0)
 
 
-def deny_process_memory():
+def deny_process_memory() -> str:
     iov = struct.pack("@PN", id(HOST), 8)
     buffer = ctypes.create_string_buffer(iov)
     address = ctypes.addressof(buffer)
     return breach(call(310, 270, HOST["pids"][0], address, 1, address, 1, 0))
 
 
-def deny_signals():
+def deny_signals() -> str:
     hit = []
     for pid in [*HOST["pids"], -1, os.getppid() or HOST["pids"][0]]:
         try:
@@ -126,29 +130,29 @@ def deny_signals():
     return breach(hit)
 
 
-def deny_limits_of_others():
+def deny_limits_of_others() -> str:
     import resource
 
     resource.prlimit(HOST["pids"][0], resource.RLIMIT_NOFILE)
     return "BREACH"
 
 
-def deny_network_loopback():
+def deny_network_loopback() -> str:
     socket.create_connection(("127.0.0.1", HOST["port"]), timeout=1).close()
     return "BREACH"
 
 
-def deny_abstract_socket():
+def deny_abstract_socket() -> str:
     socket.socket(socket.AF_UNIX).connect("\0" + HOST["abstract"])
     return "BREACH"
 
 
-def deny_path_socket():
+def deny_path_socket() -> str:
     socket.socket(socket.AF_UNIX).connect(HOST["socket"])
     return "BREACH"
 
 
-def deny_every_socket_family():
+def deny_every_socket_family() -> str:
     made = []
     for family in range(46):
         for kind in (1, 2, 3, 5):
@@ -160,7 +164,7 @@ def deny_every_socket_family():
     return breach(made)
 
 
-def deny_datagram_pair():
+def deny_datagram_pair() -> str:
     """Without connect, a datagram socket reaches named sockets by sendto."""
     pairs = []
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
@@ -171,19 +175,19 @@ def deny_datagram_pair():
     return breach(pairs)
 
 
-def deny_mount():
+def deny_mount() -> str:
     result = LIBC.mount(b"tmpfs", b"/tmp", b"tmpfs", 0, None)
     return breach("mounted" if result == 0 else "")
 
 
-def deny_unmount():
+def deny_unmount() -> str:
     return breach(
         [path for path in (b"/tmp", b"/.roots", b"/proc", b"/function") if LIBC.umount2(path, 2) == 0]
     )
 
 
-def deny_new_mount_calls():
-    done = []
+def deny_new_mount_calls() -> str:
+    done: list[object] = []
     for x86, arm in ((428, 428), (430, 430), (442, 442), (457, 457), (458, 458)):
         try:
             call(x86, arm, -100, 0, 0, 0, 0)
@@ -194,12 +198,12 @@ def deny_new_mount_calls():
     return breach(done)
 
 
-def deny_unshare():
+def deny_unshare() -> str:
     flags = (0x10000000, 0x20000, 0x20000000, 0x40000000, 0x8000000, 0x80, 0x18020000)
     return breach([hex(flag) for flag in flags if LIBC.unshare(flag) == 0])
 
 
-def deny_clone_namespaces():
+def deny_clone_namespaces() -> str:
     pid = 0
     try:
         pid = call(56, 220, 0x10000000 | 17, 0, 0, 0, 0)
@@ -209,7 +213,7 @@ def deny_clone_namespaces():
     return "BREACH"
 
 
-def deny_clone3():
+def deny_clone3() -> str:
     try:
         call(435, 435, 0, 0)
     except OSError as error:
@@ -217,69 +221,69 @@ def deny_clone3():
     return "BREACH"
 
 
-def deny_setns():
+def deny_setns() -> str:
     descriptor = os.open("/proc/self/ns/mnt", os.O_RDONLY)
     return breach(LIBC.setns(descriptor, 0) == 0)
 
 
-def deny_chroot():
+def deny_chroot() -> str:
     os.mkdir(os.environ["TMPDIR"] + "/jail")
     os.chroot(os.environ["TMPDIR"] + "/jail")
     return "BREACH"
 
 
-def deny_parent_of_root():
+def deny_parent_of_root() -> str:
     return breach(
         readable("/../../../../etc/shadow", "/proc/self/root/../etc/shadow", "/proc/1/root/etc/shadow")
     )
 
 
-def deny_devices():
+def deny_devices() -> str:
     return breach(
         readable("/dev/kmsg", "/dev/mem", "/dev/vda", "/dev/sda", "/dev/fuse", "/dev/ptmx", "/dev/kvm")
     )
 
 
-def deny_make_device():
+def deny_make_device() -> str:
     os.mknod(os.environ["TMPDIR"] + "/disk", 0o60600, os.makedev(8, 0))
     return "BREACH"
 
 
-def deny_keyctl():
+def deny_keyctl() -> str:
     return breach(call(250, 219, 0, -3, 0) >= 0)
 
 
-def deny_bpf():
+def deny_bpf() -> str:
     return breach(call(321, 280, 0, 0, 0) >= 0)
 
 
-def deny_io_uring():
+def deny_io_uring() -> str:
     buffer = ctypes.create_string_buffer(256)
     return breach(call(425, 425, 4, ctypes.addressof(buffer)) >= 0)
 
 
-def deny_userfaultfd():
+def deny_userfaultfd() -> str:
     return breach(call(323, 282, 1) >= 0)
 
 
-def deny_perf():
+def deny_perf() -> str:
     buffer = ctypes.create_string_buffer(128)
     return breach(call(298, 241, ctypes.addressof(buffer), 0, -1, -1, 0) >= 0)
 
 
-def deny_pidfd_getfd():
+def deny_pidfd_getfd() -> str:
     own = os.pidfd_open(os.getpid())
     return breach(call(438, 438, own, 0, 0) >= 0)
 
 
-def deny_seccomp_notifier():
+def deny_seccomp_notifier() -> str:
     code = struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000)
     buffer = ctypes.create_string_buffer(code)
     header = ctypes.create_string_buffer(struct.pack("@HP", 1, ctypes.addressof(buffer)))
     return breach(call(317, 277, 1, 8, ctypes.addressof(header)) >= 0)
 
 
-def deny_x32_calls():
+def deny_x32_calls() -> str:
     if not X86:
         return "refused: no such ABI"
     try:
@@ -289,7 +293,7 @@ def deny_x32_calls():
     return "BREACH"
 
 
-def deny_i386_calls():
+def deny_i386_calls() -> str:
     """`int 0x80` with eax = 20 (getpid) must not reach the kernel's 32-bit table."""
     if not X86:
         return "refused: no such ABI"
@@ -301,18 +305,18 @@ def deny_i386_calls():
     return breach("" if answer == -errno.ENOSYS else f"int 0x80 gave {answer}, pid {os.getpid()}")
 
 
-def deny_tiocsti():
+def deny_tiocsti() -> str:
     import fcntl
 
     fcntl.ioctl(0, 0x5412, b"x")
     return "BREACH"
 
 
-def deny_personality():
+def deny_personality() -> str:
     return breach(LIBC.personality(0x0040000) != -1)
 
 
-def deny_root_writes():
+def deny_root_writes() -> str:
     wrote = []
     for path in (
         "/function/evil.py",
@@ -336,15 +340,20 @@ def deny_root_writes():
     return breach(wrote)
 
 
-def deny_chmod_layer():
+def deny_chmod_layer() -> str:
     for layer in HOST["own_layers"]:
         os.chmod(layer, 0o777)
     return "BREACH"
 
 
-def deny_setuid():
+def deny_setuid() -> str:
     changed = []
-    for attempt in (lambda: os.setuid(0), lambda: os.setgid(0), lambda: os.setgroups([0])):
+    attempts: tuple[Callable[[], None], ...] = (
+        lambda: os.setuid(0),
+        lambda: os.setgid(0),
+        lambda: os.setgroups([0]),
+    )
+    for attempt in attempts:
         try:
             attempt()
             changed.append(True)
@@ -353,7 +362,7 @@ def deny_setuid():
     return breach(changed)
 
 
-def deny_capabilities():
+def deny_capabilities() -> str:
     lines = dict(
         line.split(":", 1) for line in open("/proc/self/status") if line.startswith(("Cap", "NoNew"))
     )
@@ -365,7 +374,7 @@ def deny_capabilities():
     return breach(held)
 
 
-def deny_setuid_programs():
+def deny_setuid_programs() -> str:
     """Whatever runs, it must not run as root."""
     for program in ("/usr/bin/su", "/usr/bin/passwd", "/bin/mount"):
         try:
@@ -377,7 +386,7 @@ def deny_setuid_programs():
     return "refused"
 
 
-def deny_fork_bomb():
+def deny_fork_bomb() -> str:
     """Count how many sleepers can be made; the driver gives a limit of 40 processes."""
     children = []
     try:
@@ -396,7 +405,7 @@ def deny_fork_bomb():
     return breach(len(children) if len(children) > 60 else 0)
 
 
-def deny_fill_tmp():
+def deny_fill_tmp() -> str:
     written = 0
     with open(os.environ["TMPDIR"] + "/big", "wb") as file:
         for _ in range(64):
@@ -405,20 +414,20 @@ def deny_fill_tmp():
     return f"BREACH wrote {written}"
 
 
-def deny_fill_inodes():
+def deny_fill_inodes() -> str:
     for number in range(3000):
         os.mkdir(f"{os.environ['TMPDIR']}/d{number}")
     return "BREACH"
 
 
-def deny_descriptor_exhaustion():
+def deny_descriptor_exhaustion() -> str:
     held = []
     for _ in range(5000):
         held.append(os.dup(0))
     return f"BREACH {len(held)}"
 
 
-def deny_large_memory():
+def deny_large_memory() -> str:
     """The data limit stands in for a cgroup; the driver allows 64 MB."""
     try:
         area = bytearray(256 << 20)
@@ -427,18 +436,18 @@ def deny_large_memory():
     return f"BREACH {len(area)}"
 
 
-def deny_shutdown_listener():
+def deny_shutdown_listener() -> str:
     socket.socket(fileno=os.dup(HOST["listener"])).close()
     return "BREACH dup"
 
 
-def deny_listener_tricks():
+def deny_listener_tricks() -> str:
     """Each way to disturb the shared listening socket, or to get it under another number."""
     import fcntl
 
     number = HOST["listener"]
     done = []
-    attempts = {
+    attempts: dict[str, Callable[[], object]] = {
         "shutdown": lambda: call(48, 210, number, 2),
         "setsockopt": lambda: call(54, 208, number, 1, 2, 0, 0),
         "dup2": lambda: os.dup2(number, 900),
@@ -458,7 +467,7 @@ def deny_listener_tricks():
     return breach(done)
 
 
-def _pass_to_self(number):
+def _pass_to_self(number: int) -> None:
     left, right = socket.socketpair()
     socket.send_fds(left, [b"x"], [number])
     _, descriptors, _, _ = socket.recv_fds(right, 10, 1)
@@ -466,18 +475,18 @@ def _pass_to_self(number):
         raise OSError("no descriptor came")
 
 
-def deny_stale_tmp():
+def deny_stale_tmp() -> str:
     """What the template wrote in its /tmp while importing must not be an instance's."""
     return breach([name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("template")])
 
 
-def allow_listen_is_harmless():
+def allow_listen_is_harmless() -> str:
     """Servers call listen on what they are given; it succeeds and changes nothing."""
     call(50, 201, HOST["listener"], 1)
     return "ok"
 
 
-def allow_accept():
+def allow_accept() -> str:
     listener = socket.socket(fileno=HOST["listener"])
     listener.settimeout(5)
     connection, _ = listener.accept()
@@ -489,8 +498,8 @@ def allow_accept():
     return "ok" if data == b"hello" else f"got {data!r}"
 
 
-def allow_threads():
-    seen = []
+def allow_threads() -> str:
+    seen: list[int] = []
     threads = [threading.Thread(target=seen.append, args=(n,)) for n in range(8)]
     for thread in threads:
         thread.start()
@@ -499,12 +508,12 @@ def allow_threads():
     return "ok" if len(seen) == 8 else "lost"
 
 
-def allow_subprocess():
+def allow_subprocess() -> str:
     out = subprocess.run([sys.executable, "-I", "-c", "print(6*7)"], capture_output=True, timeout=20)
     return "ok" if out.stdout == b"42\n" else repr(out)
 
 
-def allow_multiprocessing_semaphore():
+def allow_multiprocessing_semaphore() -> str:
     import multiprocessing
 
     lock = multiprocessing.get_context("fork").Lock()
@@ -512,7 +521,7 @@ def allow_multiprocessing_semaphore():
         return "ok"
 
 
-def allow_tmp():
+def allow_tmp() -> str:
     path = os.environ["TMPDIR"] + "/a"
     with open(path, "w") as file:
         file.write("x")
@@ -522,33 +531,34 @@ def allow_tmp():
     return "ok" if open(path + "2").read() == "x" else "lost"
 
 
-def allow_time_zones():
+def allow_time_zones() -> str:
     import datetime
     import zoneinfo
 
     zone = zoneinfo.ZoneInfo("Europe/Berlin")
-    return "ok" if datetime.datetime(2024, 7, 1, tzinfo=zone).utcoffset().seconds == 7200 else "wrong"
+    offset = datetime.datetime(2024, 7, 1, tzinfo=zone).utcoffset()
+    return "ok" if offset == datetime.timedelta(hours=2) else "wrong"
 
 
-def allow_ssl():
+def allow_ssl() -> str:
     import ssl
 
     return "ok" if ssl.create_default_context().get_ca_certs() or ssl.RAND_bytes(1) else "empty"
 
 
-def allow_asyncio():
-    async def work():
+def allow_asyncio() -> str:
+    async def work() -> str:
         await asyncio.sleep(0.001)
         return await asyncio.to_thread(lambda: "ok")
 
     return asyncio.run(work())
 
 
-def allow_proc_self():
+def allow_proc_self() -> str:
     return "ok" if readable("/proc/self/stat", "/proc/self/maps", "/proc/self/fd") else "missing"
 
 
-def allow_random_devices():
+def allow_random_devices() -> str:
     return (
         "ok"
         if os.urandom(8) and open("/dev/urandom", "rb").read(4) and open("/dev/null", "w").write("x")
@@ -556,13 +566,13 @@ def allow_random_devices():
     )
 
 
-def allow_user_lookup():
+def allow_user_lookup() -> str:
     import pwd
 
     return "ok" if pwd.getpwuid(os.getuid()).pw_name else ""
 
 
-def allow_own_signals():
+def allow_own_signals() -> str:
     got = []
     signal.signal(signal.SIGUSR1, lambda *_: got.append(1))
     os.kill(os.getpid(), signal.SIGUSR1)
@@ -570,5 +580,5 @@ def allow_own_signals():
     return "ok" if len(got) == 2 else "lost"
 
 
-def allow_layer_import():
+def allow_layer_import() -> str:
     return "ok" if os.path.exists(os.path.dirname(os.path.abspath(__file__))) and "probes" in __name__ else ""

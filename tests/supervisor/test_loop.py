@@ -38,10 +38,12 @@ class Running:
         with socket.socket(socket.AF_UNIX) as channel:
             channel.connect(str(self.folder / "supervisor.sock"))
             channel.sendall(question.encode())
-            return json.loads(channel.makefile().readline())
+            answer: dict[str, Any] = json.loads(channel.makefile().readline())
+            return answer
 
     def role(self, name: str) -> dict[str, Any]:
-        return self.ask("status")["roles"][name]
+        state: dict[str, Any] = self.ask("status")["roles"][name]
+        return state
 
 
 @pytest.fixture
