@@ -1,8 +1,6 @@
 """Client of the supervisor's descriptor store: what must outlive this process.
 
-Without a supervisor (tests, a host by hand) `NoStore` keeps nothing. Requests
-are synchronous: the supervisor answers in microseconds, and a host whose
-supervisor hangs has nothing left to be fast for.
+Without a supervisor (tests, a host by hand) `NoStore` keeps nothing.
 """
 
 from __future__ import annotations
@@ -11,11 +9,14 @@ import json
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 __all__ = ["DescriptorStore", "NoStore", "StoreClient", "store_from_environment"]
 
+# Answers wait in the socket; more of them than this might fill it.
+_MOST_UNANSWERED = 64
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 5.0
 _MESSAGE_BYTES = 4 << 20
@@ -29,7 +30,7 @@ class DescriptorStore(Protocol):
         ...
 
     def put_all(self, entries: list[tuple[str, int, Mapping[str, Any]]]) -> None:
-        """Keep several at the price of one wait."""
+        """Keep several."""
         ...
 
     def drop(self, *names: str) -> None:
@@ -75,45 +76,59 @@ class NoStore:
 
 
 class StoreClient:
-    """Speaks the store's protocol over a SOCK_SEQPACKET socket."""
+    """Speaks the store's protocol over a SOCK_SEQPACKET socket.
+
+    Keeping and forgetting do not wait for the answer: what lies in the socket
+    reaches the supervisor even when this process is killed in the next moment,
+    and a cold start must not wait for another process's turn.
+    """
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
+        self._unanswered: deque[str] = deque()
         channel.settimeout(_TIMEOUT_S)
 
     def put(self, name: str, descriptor: int, meta: Mapping[str, Any]) -> None:
         """Keep a duplicate of the descriptor under the name."""
-        self.put_all([(name, descriptor, meta)])
+        self._send({"op": "put", "name": name, "meta": dict(meta)}, descriptor)
+        self._unanswered.append(name)
+        self._collect(_MOST_UNANSWERED)
 
     def put_all(self, entries: list[tuple[str, int, Mapping[str, Any]]]) -> None:
-        """Send every request, then read every answer: one switch between the processes."""
+        """Keep several."""
         for name, descriptor, meta in entries:
-            self._send({"op": "put", "name": name, "meta": dict(meta)}, descriptor)
-        for name, _, _ in entries:
-            if not self._receive()[0].get("ok"):
-                raise OSError(f"the supervisor does not keep {name}")
+            self.put(name, descriptor, meta)
 
     def drop(self, *names: str) -> None:
         """Forget names."""
         for name in names:
             self._send({"op": "drop", "name": name})
-        for _ in names:
-            self._receive()
+            self._unanswered.append(name)
+        self._collect(_MOST_UNANSWERED)
 
     def names(self) -> list[tuple[str, dict[str, Any]]]:
         """Return every (name, meta)."""
-        self._send({"op": "list"})
-        return [(name, meta or {}) for name, meta in self._receive()[0].get("names", [])]
+        return [(name, meta or {}) for name, meta in self._ask({"op": "list"})[0].get("names", [])]
 
     def get(self, name: str) -> int | None:
         """Return a duplicate of the descriptor, or None."""
-        self._send({"op": "get", "name": name})
-        return self._receive()[1]
+        return self._ask({"op": "get", "name": name})[1]
 
     def exits(self) -> list[tuple[int, int]]:
         """Return the exits of orphans."""
-        self._send({"op": "exits"})
-        return [(pid, status) for pid, status in self._receive()[0].get("exits", [])]
+        return [(pid, status) for pid, status in self._ask({"op": "exits"})[0].get("exits", [])]
+
+    def _ask(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], int | None]:
+        self._collect(0)
+        self._send(request)
+        return self._receive()
+
+    def _collect(self, keep: int) -> None:
+        """Take answers until at most `keep` are outstanding; they come in the order of the requests."""
+        while len(self._unanswered) > keep:
+            name = self._unanswered.popleft()
+            if not self._receive()[0].get("ok"):
+                _log.error("the supervisor does not keep %s", name)
 
     def _send(self, request: Mapping[str, Any], descriptor: int | None = None) -> None:
         descriptors = [] if descriptor is None else [descriptor]
