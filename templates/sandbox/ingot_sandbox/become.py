@@ -90,7 +90,7 @@ def _be_init(base: Base, spec: SandboxSpec, parent: int, template: int) -> None:
 def _finish(base: Base, spec: SandboxSpec) -> None:
     inherited = confine.data_in_use(spec)
     confine.keep_descriptors(base, spec, base.own_descriptors())
-    confine.limit(spec, inherited)
+    confine.limit(base, spec, inherited)
     confine.settle(base, spec)
     confine.undumpable()
     if base.template_filter is not None:

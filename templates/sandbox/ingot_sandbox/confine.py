@@ -29,6 +29,8 @@ __all__ = [
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _PAGE = resource.getpagesize()
+# Tasks that the same user may start later without taking a function's own.
+_SIBLINGS = 1024
 
 
 def check_ids(base: Base, spec: SandboxSpec) -> None:
@@ -73,11 +75,11 @@ def settle(base: Base, spec: SandboxSpec) -> None:
     os.umask(0o077)
 
 
-def limit(spec: SandboxSpec, inherited: int) -> None:
+def limit(base: Base, spec: SandboxSpec, inherited: int) -> None:
     """Set resource limits, hard ones included; never above what is already the hard limit."""
     _set(resource.RLIMIT_CORE, 0)
     _set(resource.RLIMIT_NOFILE, spec.open_files)
-    _set(resource.RLIMIT_NPROC, spec.processes)
+    _set(resource.RLIMIT_NPROC, spec.processes + _others(base, spec))
     _set(resource.RLIMIT_FSIZE, spec.file_mb << 20)
     _set(resource.RLIMIT_MEMLOCK, 64 << 10)
     _set(resource.RLIMIT_MSGQUEUE, 64 << 10)
@@ -94,6 +96,17 @@ def data_in_use(spec: SandboxSpec) -> int:
         return int(os.read(descriptor, 200).split()[5]) * _PAGE
     finally:
         os.close(descriptor)
+
+
+def _others(base: Base, spec: SandboxSpec) -> int:
+    """Return room for what the same user runs beside this process, which the kernel counts too.
+
+    Only level landlock of an ordinary user shares that count, with the person's
+    whole session; elsewhere a function has a user id or a user namespace of its own.
+    """
+    if spec.uid >= 0 or base.level == NAMESPACES:
+        return 0
+    return kernel.tasks() + _SIBLINGS
 
 
 def _set(which: int, value: int) -> None:

@@ -114,7 +114,7 @@ def _enter_landlock(base: Base, spec: SandboxSpec, inherited: int, parent: int) 
 def _finish(base: Base, spec: SandboxSpec, inherited: int) -> None:
     """The steps that every instance ends with; afterwards it is user code's process."""
     confine.keep_descriptors(base, spec)
-    confine.limit(spec, inherited)
+    confine.limit(base, spec, inherited)
     confine.settle(base, spec)
     confine.undumpable()
     if base.final_filter is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 
 from ingot_sandbox import syscalls
 
@@ -37,6 +38,7 @@ __all__ = [
     "set_capabilities",
     "set_namespace",
     "syscall",
+    "tasks",
     "unmount",
     "unshare",
 ]
@@ -64,12 +66,17 @@ _prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong,
 _syscall = _libc.syscall
 _syscall.argtypes = [ctypes.c_long] * 7
 _syscall.restype = ctypes.c_long
+_sysinfo = _libc.sysinfo
+_sysinfo.argtypes = [ctypes.c_char_p]
 
 _CLOSE_RANGE = syscalls.number("close_range") or 0
 _CAPSET = syscalls.number("capset") or 0
 _MOUNT_SETATTR = syscalls.number("mount_setattr") or 0
 _PIVOT_ROOT = syscalls.number("pivot_root") or 0
 _PR_CAPBSET_DROP = 24
+# struct sysinfo is 112 bytes with 64-bit words; its `procs` stands behind ten of them.
+_info = ctypes.create_string_buffer(128)
+_PROCS = 80
 
 # struct __user_cap_header_struct, version 3, this process.
 _cap_header = (ctypes.c_uint32 * 2)(0x2008_0522, 0)
@@ -161,3 +168,9 @@ def drop_bounding() -> None:
             if ctypes.get_errno() == 22 and capability > 0:
                 return
             _check(-1, "drop the bounding set")
+
+
+def tasks() -> int:
+    """Return how many processes and threads the machine runs, asked without any file."""
+    _check(_sysinfo(_info), "sysinfo")
+    return int.from_bytes(_info.raw[_PROCS : _PROCS + 2], sys.byteorder)

@@ -265,6 +265,8 @@ class Births:
         served = instance.slots.served
         if instance.group is not None:
             instance.peak_mb = machine.groups.peak_mb(instance.group)
+        elif instance.pid:
+            instance.peak_mb = machine.reaper.peak_mb(instance.pid)
         instance.phase = "gone"
         machine.loop.forget(instance.status.fileno())
         if instance.pidfd >= 0:

@@ -61,6 +61,11 @@ class Reaper:
                 self._keep(orphan, Ended(status, 0.0))
         return self._ended.pop(pid, None) or Ended(None, 0.0)
 
+    def peak_mb(self, pid: int) -> float:
+        """Return the highest memory use of an ended child, 0 when unknown; `take` still finds it."""
+        self.collect()
+        return self._ended[pid].peak_mb if pid in self._ended else 0.0
+
     def _keep(self, pid: int, ended: Ended) -> None:
         # Processes that nobody asks about (a template's intermediate children) must not pile up.
         if len(self._ended) >= _KEPT:
