@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError
 
-from control_plane.adapters.gateway.lease import renew_lease
-from control_plane.adapters.gateway.model import GatewaySettings
-from control_plane.meter.cycle import Cycle, Turn
-from control_plane.meter.follower import LogChanged, LogFollower
-from control_plane.meter.lease import Health, LeaseKeeper, LeaseLimits
-from control_plane.ports import Clock
-from control_plane.settings import Settings, settings_from_document
-from control_plane.store.engine import create_engine
-from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS
-from control_plane.store.usage_ledger import UsageLedger
-from control_plane.store.usage_migrations import migrate_usage
-from control_plane.store.usage_tables import USAGE_SCHEMA
+from control_plane.bootstrap.meter import Meter, build_meter
+from control_plane.meter.cycle import Turn
+from control_plane.meter.follower import LogChanged
+from control_plane.meter.lease import Health
+from control_plane.process import log_to_stderr, say_ready, stop_event
 
 __all__ = ["run"]
 
@@ -40,47 +28,28 @@ _HOUSEKEEPING_S: Final = 60.0
 _LAST_PASS_S: Final = 20.0
 
 
-class _SystemClock:
-    def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
-
-
 def run(document: Mapping[str, Any]) -> None:
     """Count until SIGTERM; then count what is there and return."""
-    settings = settings_from_document(json.dumps(document))
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    engine = create_engine(settings.usage_url, schema=USAGE_SCHEMA, cache_mb=64)
-    migrate_usage(engine)
-    ledger = UsageLedger(engine)
-    clock: Clock = _SystemClock()
-    access = LogFollower(ACCESS_LOG, settings.data / "gateway" / "access.log", None)
-    host = LogFollower(HOST_RECORDS, settings.data / "host" / "records.log", None)
-    lease = _lease_keeper(settings, clock)
-    meter = _Loop(Cycle(ledger, access, host, clock), ledger, lease, clock, settings)
-    try:
-        # The gateway starts when this role is ready, and must find a lease then.
-        meter.begin()
-        lease.start()
-        _say_ready()
-        meter.until(stop)
-    finally:
-        lease.stop()
-        access.close()
-        host.close()
-        engine.dispose()
+    stop = stop_event()
+    with build_meter(document, _report) as parts:
+        loop = _Loop(parts)
+        try:
+            # The gateway starts when this role is ready, and must find a lease then.
+            loop.begin()
+            parts.lease.start()
+            say_ready()
+            loop.until(stop)
+        finally:
+            parts.lease.stop()
 
 
 class _Loop:
-    def __init__(
-        self, cycle: Cycle, ledger: UsageLedger, lease: LeaseKeeper, clock: Clock, settings: Settings
-    ) -> None:
-        self._cycle = cycle
-        self._ledger = ledger
-        self._lease = lease
-        self._clock = clock
-        self._folders = _watched_folders(settings)
+    def __init__(self, parts: Meter) -> None:
+        self._cycle = parts.cycle
+        self._ledger = parts.ledger
+        self._lease = parts.lease
+        self._clock = parts.clock
+        self._folders = parts.folders
         self._failure = "nothing was read yet"
         self._tidied_at = -_HOUSEKEEPING_S
 
@@ -139,33 +108,9 @@ class _Loop:
             _log("warning", "streams without an end record were closed", count=closed)
 
 
-def _lease_keeper(settings: Settings, clock: Clock) -> LeaseKeeper:
-    gateway = GatewaySettings(run_folder=settings.run, data_folder=settings.data / "gateway")
-    limits = LeaseLimits(
-        settings.metering.lease_s, settings.metering.max_lag_lines, settings.metering.min_free_mb * 2**20
-    )
-
-    def report(message: str, reasons: list[str]) -> None:
-        _log("error" if reasons else "info", message, reasons=reasons)
-
-    return LeaseKeeper(lambda until: renew_lease(gateway, until), limits, clock, report)
-
-
-def _watched_folders(settings: Settings) -> list[Path]:
-    """Return the folders whose disks must have room: the log's, and the database's when it is a file."""
-    folders = [settings.data / "gateway"]
-    if settings.usage_url.startswith("sqlite"):
-        folders.append(settings.data / "db")
-    return folders
-
-
-def _say_ready() -> None:
-    descriptor = os.environ.get("INGOT_READY_FD", "")
-    if descriptor:
-        os.write(int(descriptor), b"READY=1\n")
+def _report(message: str, reasons: list[str]) -> None:
+    _log("error" if reasons else "info", message, reasons=reasons)
 
 
 def _log(level: str, message: str, **fields: Any) -> None:
-    line = {"ts": time.time_ns() // 1_000_000, "level": level, "role": "meter", "message": message, **fields}
-    sys.stderr.write(json.dumps(line) + "\n")
-    sys.stderr.flush()
+    log_to_stderr("meter", level, message, **fields)

@@ -1,0 +1,72 @@
+"""What the meter turns over: its database, the two logs it reads and the gateway's lease."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from control_plane.adapters.embedded.clock import SystemClock
+from control_plane.adapters.gateway.lease import renew_lease
+from control_plane.bootstrap.gateway import make_gateway_settings
+from control_plane.meter.cycle import Cycle
+from control_plane.meter.follower import LogFollower
+from control_plane.meter.lease import LeaseKeeper, LeaseLimits
+from control_plane.ports import Clock
+from control_plane.settings import Settings, settings_from_document
+from control_plane.store.engine import create_engine
+from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS
+from control_plane.store.usage_ledger import UsageLedger
+from control_plane.store.usage_migrations import migrate_usage
+from control_plane.store.usage_tables import USAGE_SCHEMA
+
+__all__ = ["Meter", "build_meter"]
+
+_CACHE_MB = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What the meter turns over."""
+
+    cycle: Cycle
+    ledger: UsageLedger
+    lease: LeaseKeeper
+    clock: Clock
+    # Folders whose disks must have room.
+    folders: tuple[Path, ...]
+
+
+@contextlib.contextmanager
+def build_meter(document: Mapping[str, Any], report: Callable[[str, list[str]], None]) -> Iterator[Meter]:
+    """Yield the meter's parts; `report` is told when the lease is lost, why, and when it is back."""
+    settings = settings_from_document(json.dumps(document))
+    engine = create_engine(settings.usage_url, schema=USAGE_SCHEMA, cache_mb=_CACHE_MB)
+    clock = SystemClock()
+    with contextlib.ExitStack() as stack:
+        stack.callback(engine.dispose)
+        migrate_usage(engine)
+        ledger = UsageLedger(engine)
+        access = LogFollower(ACCESS_LOG, settings.data / "gateway" / "access.log", None)
+        stack.callback(access.close)
+        host = LogFollower(HOST_RECORDS, settings.data / "host" / "records.log", None)
+        stack.callback(host.close)
+        cycle = Cycle(ledger, access, host, clock)
+        yield Meter(cycle, ledger, _lease(settings, clock, report), clock, _folders(settings))
+
+
+def _lease(settings: Settings, clock: Clock, report: Callable[[str, list[str]], None]) -> LeaseKeeper:
+    # The meter only writes the lease's map; whose group the gateway's sockets have is no matter here.
+    gateway = make_gateway_settings(settings, {})
+    wanted = settings.metering
+    limits = LeaseLimits(wanted.lease_s, wanted.max_lag_lines, wanted.min_free_mb * 2**20)
+    return LeaseKeeper(lambda until: renew_lease(gateway, until), limits, clock, report)
+
+
+def _folders(settings: Settings) -> tuple[Path, ...]:
+    """Return the log's folder, and the database's when it is a file."""
+    folder = settings.data / "gateway"
+    return (folder, settings.data / "db") if settings.usage_url.startswith("sqlite") else (folder,)
