@@ -147,6 +147,18 @@ def test_a_day_that_is_full_says_so_once_and_the_next_day_goes_on(tmp_path: Path
     assert (tmp_path / "fn" / "1970-01-02.jsonl").read_bytes() == line
 
 
+def test_what_the_host_says_is_kept_in_a_full_log_up_to_a_reserve(tmp_path: Path) -> None:
+    files = LogFiles(tmp_path, day_bytes=16_000, total_bytes=1 << 20)
+    for _ in range(200):
+        files.append("fn", 0, [b"x" * 100])
+    own = b"killed: overdue" + b"." * 84 + b"\n"
+    for _ in range(50):
+        files.append_own("fn", 0, own)
+    assert next(tmp_path.glob("fn/*")).read_bytes().count(own) == 10
+    files.append_own("fn", DAY_MS, own)
+    assert len(list(tmp_path.glob("fn/*"))) == 2
+
+
 def test_the_oldest_days_go_first_when_all_is_full(tmp_path: Path) -> None:
     files = LogFiles(tmp_path, day_bytes=1000, total_bytes=1600)
     line = render(LogRecord("x" * 300), 0, "i", "v")

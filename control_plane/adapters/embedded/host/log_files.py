@@ -1,12 +1,14 @@
 """Day files of functions' logs: `<folder>/<function>/<YYYY-MM-DD>.jsonl`, capped.
 
-A file over its cap says so once and takes nothing more that day; over the cap
-of all files together the oldest days go first. Files are opened for each
+A file over its cap says so once and takes nothing more of the function's that
+day, only what the host itself says of it, up to a reserve; over the cap of all
+files together the oldest days go first. Files are opened for each
 batch: thousands of functions must not hold a descriptor each.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -46,6 +48,8 @@ class LogFiles:
         # Sizes of today's files, so that a batch costs no stat; forgotten at midnight.
         self._sizes: dict[tuple[str, str], int] = {}
         self._full: set[tuple[str, str]] = set()
+        # What the host still said of a full file's function, in bytes.
+        self._said: dict[tuple[str, str], int] = {}
         self._written_since_sweep = 0
         self._failing = False
 
@@ -62,6 +66,17 @@ class LogFiles:
             if not self._failing:
                 _log.error("logs of functions cannot be written: %s", error)
             self._failing = True
+
+    def append_own(self, function: str, ts_ms: int, line: bytes) -> None:
+        """Write a line of the host's own: a function that fills its log must still learn why it was ended."""
+        key = (function, _rfc3339(ts_ms)[:10])
+        if key not in self._full:
+            self.append(function, ts_ms, [line])
+        elif self._said.get(key, 0) + len(line) <= self._day_bytes // 16:
+            self._said = {known: held for known, held in self._said.items() if known[1] == key[1]}
+            self._said[key] = self._said.get(key, 0) + len(line)
+            with contextlib.suppress(OSError):
+                _write(self._folder / function / f"{key[1]}.jsonl", line)
 
     def _append(self, key: tuple[str, str], ts_ms: int, lines: list[bytes]) -> None:
         function, day = key

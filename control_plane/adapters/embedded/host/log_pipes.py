@@ -76,7 +76,13 @@ class LogPipes:
 
     def note(self, pipe: LogPipe, level: str, message: str) -> None:
         """Add a line of the host's own."""
-        self._take_records(pipe, [LogRecord(message, level)])
+        record = LogRecord(message, level)
+        pipe.tail.append(message[:500])
+        if pipe.on_record is not None:
+            pipe.on_record(record)
+            return
+        now = self._loop.clock.unix_ms()
+        self._files.append_own(pipe.function, now, render(record, now, pipe.instance, pipe.version))
 
     def _readable(self, pipe: LogPipe) -> None:
         content = _read(pipe)
