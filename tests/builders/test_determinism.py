@@ -15,6 +15,7 @@ import pytest
 from builders.build import lock, read_draft
 from builders.storage import remove_tree
 from tests.builders.drafts import a_draft, a_wheel
+from tests.support.rights import becomes_other_users
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("frozen_elsewhere.py")
@@ -113,17 +114,8 @@ def test_nothing_of_the_machine_reaches_the_bytes(lock_file: Path, elsewhere: Pa
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@becomes_other_users
 def test_another_user_gives_the_same_bytes(lock_file: Path, elsewhere: Path) -> None:
-    reachable = subprocess.run(
-        [sys.executable, "-c", "import builders.build"],
-        cwd=ROOT,
-        user=65534,
-        check=False,
-        capture_output=True,
-    )
-    if reachable.returncode != 0:
-        pytest.skip("another user cannot read this checkout or its interpreter")
     here = frozen(elsewhere / "one", lock_file, umask=0o022, order=1)
     there = frozen(elsewhere / "two", lock_file, umask=0o027, order=-1, uid=65534)
     assert (here["uid"], there["uid"]) == (0, 65534)

@@ -12,6 +12,7 @@ import pytest
 
 from control_plane.adapters.gateway.access_log import AccessRecord, EndRecord
 from tests.gateway.harness import SECRET, Request, World, a_world, read_reply, until
+from tests.support.rights import becomes_other_users
 
 HEAD = f"Host: x\r\nX-Api-Key: {SECRET}\r\n"
 
@@ -82,7 +83,7 @@ def test_a_stream_that_fails_says_why_through_both_frontends(world: World) -> No
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+@becomes_other_users
 def test_a_gateway_of_another_user_serves(tmp_path: Path) -> None:
     nobody = 65_534
     for folder in (tmp_path, *tmp_path.parents[:2]):

@@ -13,6 +13,7 @@ import pytest
 
 from control_plane.domain.desired import HostTarget, Limits
 from tests.support.function_host import HELLO, FunctionHost, until
+from tests.support.rights import becomes_other_users
 
 SLOW = (
     "import os, time\n"
@@ -218,10 +219,9 @@ def test_bytecode_is_compiled_once_and_found_by_the_next_instance() -> None:
 
 
 @pytest.mark.root
+@becomes_other_users
 @pytest.mark.parametrize("isolation", ["namespaces", "landlock"])
 def test_an_ordinary_user_can_run_it_at_both_levels(isolation: str) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("the other tests run as an ordinary user already")
     source = (
         "import tempfile\n"
         "def execute(input, context):\n"

@@ -81,6 +81,8 @@ def host_facts() -> tuple[dict[str, Any], tuple[socket.socket, ...]]:
     path.listen()
     facts = {
         "level": LEVEL,
+        # The way to the interpreter is there, with nothing beside it.
+        "homes": [home for home in ("/root", "/home") if not sys.base_prefix.startswith(f"{home}/")],
         "marker": CONFIG["marker"],
         "port": port.getsockname()[1],
         "abstract": f"ingot-probe-{os.getpid()}",

@@ -61,7 +61,7 @@ def breach(found: object) -> str:
 
 def deny_host_files() -> str:
     return breach(
-        readable("/etc/shadow", "/root", "/home", "/var", "/sys/kernel", "/sys/class", *HOST["secrets"])
+        readable("/etc/shadow", "/var", "/sys/kernel", "/sys/class", *HOST["homes"], *HOST["secrets"])
     )
 
 
