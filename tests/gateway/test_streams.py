@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -84,11 +85,14 @@ def test_a_stream_that_fails_says_why_through_both_frontends(world: World) -> No
 
 @pytest.mark.root
 @becomes_other_users
-def test_a_gateway_of_another_user_serves(tmp_path: Path) -> None:
+def test_a_gateway_of_another_user_serves() -> None:
     nobody = 65_534
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o711)
-    with a_world(tmp_path, control_gid=nobody) as world:
+    # The folders of `tmp_path` are closed to other users.
+    with (
+        tempfile.TemporaryDirectory(prefix="ig") as folder,
+        a_world(Path(folder), control_gid=nobody) as world,
+    ):
+        Path(folder).chmod(0o711)
         world.settings.data_folder.chmod(0o711)
         os.chown(world.settings.run_folder, nobody, nobody)
         world.toy("t1")
