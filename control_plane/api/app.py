@@ -9,6 +9,7 @@ from apiflask import APIFlask
 
 from control_plane.api import guides, page, system
 from control_plane.api.access import install_access
+from control_plane.api.auth import install_planted_cookie_removal
 from control_plane.api.headers import install_security_headers
 from control_plane.api.media import install_media_types
 from control_plane.api.metrics import Metrics, install_metrics
@@ -58,6 +59,7 @@ def create_app(services: Services, options: ApiOptions | None = None) -> APIFlas
     install_request_ids(app)
     install_metrics(app, metrics)
     install_security_headers(app)
+    install_planted_cookie_removal(app)
     install_problems(app)
     install_access(app)
     install_media_types(app)

@@ -3,7 +3,9 @@
 Functions live on another port of the same site, where a hostile page's
 requests carry the console's cookie. So the cookie counts only when the browser
 says that this origin's own page sent the request, and for changes only with
-the exact Origin and a header that no other origin can read.
+the exact Origin and a header that no other origin can read. Such a page can
+also plant a cookie of the same name for a deeper path; then nobody is believed
+and the planted one is removed (ADR 0090).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import hmac
 from hashlib import sha256
 from typing import ClassVar, Final
 
-from flask import Response, g, request
+from flask import Flask, Response, g, request
 
 from control_plane.api.state import api_options, services
 from control_plane.domain.identity import Actor
@@ -25,12 +27,15 @@ __all__ = [
     "csrf_token",
     "current_actor",
     "current_csrf_token",
+    "install_planted_cookie_removal",
     "refuse_foreign_origin",
     "set_session_cookie",
 ]
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_PAGE: Final = frozenset({"same-origin", "none"})
+# Segments of an address for which planted cookies are looked for; no route has more.
+_DEEPEST: Final = 12
 
 
 class BadOrigin(Forbidden):
@@ -96,6 +101,26 @@ def clear_session_cookie(response: Response) -> Response:
     return response
 
 
+def install_planted_cookie_removal(app: Flask) -> None:
+    """Make the browser forget session cookies that another page planted below `/`."""
+
+    def remove(response: Response) -> Response:
+        if len(set(_session_cookies())) > 1:
+            # A browser sends a cookie only where its path begins the address, so these are all.
+            parts = request.path.split("/")[1:_DEEPEST]
+            for number in range(1, len(parts) + 1):
+                path = "/" + "/".join(parts[:number])
+                for place in (path, f"{path}/"):
+                    response.delete_cookie(api_options().cookie_name, path=place)
+        return response
+
+    app.after_request(remove)
+
+
+def _session_cookies() -> list[str]:
+    return request.cookies.getlist(api_options().cookie_name)
+
+
 def _credential() -> str:
     """Return the text that proves the sender; a token beats a cookie."""
     header = request.headers.get("Authorization")
@@ -107,7 +132,13 @@ def _credential() -> str:
                 hint="Send “Authorization: Bearer ingt_…”; `ingot login` makes a token.",
             )
         return text.strip()
-    text = request.cookies.get(api_options().cookie_name, "")
+    texts = _session_cookies()
+    if len(set(texts)) > 1:
+        raise Unauthenticated(
+            "Two session cookies came at once: another page on this host set one of them.",
+            hint="Reload the page. If this stays, remove this host's cookies and sign in again.",
+        )
+    text = texts[0] if texts else ""
     if not text:
         raise Unauthenticated(
             "This needs a sign-in.", hint="Sign in at /, or send a personal token as Authorization: Bearer."

@@ -18,8 +18,12 @@ def credential_of(headers: Mapping[str, str], options: ApiOptions) -> str:
         if scheme.lower() == "bearer" and text.startswith("ingt_"):
             return text.strip()
         raise Unauthenticated("The Authorization header holds no personal token.")
+    sent = headers.get("cookie", "")
+    pairs = [part.strip() for part in sent.split(";")]
+    if len({pair for pair in pairs if pair.startswith(f"{options.cookie_name}=")}) > 1:
+        raise Unauthenticated("Two session cookies came at once: another page on this host set one of them.")
     try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(options.cookie_name)
+        cookie = SimpleCookie(sent).get(options.cookie_name)
     except CookieError:
         cookie = None
     if cookie is None:

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from control_plane.api.state import ApiOptions
+from control_plane.api.stream_credentials import credential_of
+from control_plane.errors import Unauthenticated
 from tests.support.api import ORIGIN, ApiWorld
 from tests.support.api_fixtures import ApiPeople
 from tests.support.builders import PASSWORD
@@ -50,6 +53,28 @@ def test_the_first_owner_sets_up_with_the_one_time_token_once(api: ApiWorld) -> 
     assert (me["user"]["email"], me["organization"]["name"]) == ("olga@acme.example", "acme")
     assert me["csrf_token"] == made.json["csrf_token"]
     assert client.post("/api/v1/setup", json=body).status_code == 401
+
+
+def test_a_session_that_another_page_planted_beside_the_own_counts_for_nobody(
+    api: ApiWorld, browser: tuple[Any, str]
+) -> None:
+    client, _ = browser
+    own = client.get_cookie("ingot_session_8080").value
+    planted = sign_in(api.client()).headers["Set-Cookie"].partition(";")[0]
+    for cookie in (f"{planted}; ingot_session_8080={own}", f"ingot_session_8080={own}; {planted}"):
+        answer = api.nobody().get("/me", headers={"Cookie": cookie, **OWN_READ})
+        assert answer.status_code == 401, answer.text
+        assert "Two session cookies" in answer.json["detail"]
+        removed = answer.headers.getlist("Set-Cookie")
+        paths = {part for line in removed for part in line.split("; ") if part.startswith("Path=")}
+        assert paths == {
+            f"Path={path}" for path in ("/api", "/api/", "/api/v1", "/api/v1/", "/api/v1/me", "/api/v1/me/")
+        }
+        assert all("Max-Age=0" in line for line in removed)
+        with pytest.raises(Unauthenticated, match="Two session cookies"):
+            credential_of({"cookie": cookie, "sec-fetch-site": "same-origin"}, ApiOptions())
+    same = f"ingot_session_8080={own}"
+    assert api.nobody().get("/me", headers={"Cookie": f"{same}; {same}", **OWN_READ}).status_code == 200
 
 
 @pytest.mark.parametrize("site", ["same-site", "cross-site", None, "none, same-origin"])
