@@ -32,6 +32,12 @@ _EXIT_TIMEOUT_S = 2.0
 # How long an adopted instance's `ready` may still lie unread in its socket.
 _LOST_READY_S = 1.0
 
+# Why an instance ended that nobody asked to; for the author's log.
+_OWN_ENDS = {
+    "crashed": "crashed: the process ended by itself, without an answer to what it was doing",
+    "out_of_memory": "out_of_memory: the instance was ended as it used more than limits.memory_mb",
+}
+
 
 class StartFailed(Exception):
     """An instance could not even be ordered."""
@@ -259,7 +265,8 @@ class Births:
 
     def _release(self, instance: Instance) -> None:
         machine = self._machine
-        if not instance.reason:
+        by_itself = not instance.reason
+        if by_itself:
             died_of_memory = instance.group is not None and machine.groups.out_of_memory(instance.group)
             instance.reason = "out_of_memory" if died_of_memory else "crashed"
         served = instance.slots.served
@@ -272,6 +279,10 @@ class Births:
         if instance.pidfd >= 0:
             machine.loop.forget(instance.pidfd)
         machine.pipes.finish(instance.log)
+        sentence = _OWN_ENDS.get(instance.reason) if by_itself or instance.reason == "out_of_memory" else None
+        if sentence and instance.failure is None:
+            # Behind all that it said itself: its callers saw only that no answer came.
+            machine.pipes.note(instance.log, "error", sentence)
         instance.close()
         if instance.group is not None:
             machine.groups.release(instance.group)
