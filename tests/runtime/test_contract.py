@@ -194,7 +194,8 @@ def execute(input, context):
         found = jsonschema_rs.MARK
     except ImportError:
         found = None
-    return {"total": 1, "found": found, "modules": [name for name in sys.modules if name.startswith("jsonschema_rs")],
+    modules = [name for name in sys.modules if name.startswith("jsonschema_rs")]
+    return {"total": 1, "found": found, "modules": modules,
             "path": [entry for entry in sys.path if "site-packages" in entry or "ingot" in entry]}
 """
 

@@ -1,0 +1,103 @@
+"""What each turn of the worker does, with a clock and parts of the test's own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from control_plane.bootstrap.worker import Worker
+from control_plane.events.worker import Turns
+from control_plane.services.reconciler import Reconciler, Step
+
+
+@dataclass
+class Parts:
+    """Stands for the worker's parts: what they say is set, what was asked of them is counted."""
+
+    steps: list[Step] = field(default_factory=list)
+    unsequenced: list[int] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+
+    def step(self) -> Step:
+        self.done.append("step")
+        return self.steps.pop(0) if self.steps else Step()
+
+    def sequence(self) -> int:
+        self.done.append("sequence")
+        return self.unsequenced.pop(0) if self.unsequenced else 0
+
+    def checkpoint(self) -> int:
+        self.done.append("checkpoint")
+        return 1
+
+    def worker(self) -> Worker:
+        return Worker(cast(Reconciler, self), self.sequence, self.checkpoint)
+
+
+class HandClock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_events_get_their_places_until_none_is_left_and_before_anything_runs() -> None:
+    parts = Parts(unsequenced=[100, 3])
+    Turns(parts.worker(), HandClock()).turn()
+    assert parts.done == ["sequence", "sequence", "sequence", "step", "checkpoint"]
+
+
+@pytest.mark.parametrize(
+    ("step", "pause"),
+    [(Step(), 1.0), (Step(live=("rel_1",)), 1.0), (Step(waiting=("rel_1",)), 0.1), (Step(trouble="no"), 0.1)],
+)
+def test_it_looks_again_soon_while_something_waits(step: Step, pause: float) -> None:
+    assert Turns(Parts(steps=[step]).worker(), HandClock()).turn() == pause
+
+
+def test_checkpoints_are_signed_once_a_minute() -> None:
+    parts, clock = Parts(), HandClock()
+    turns = Turns(parts.worker(), clock)
+    for now in (1000.0, 1059.9, 1060.0, 1061.0, 1120.0):
+        clock.now = now
+        turns.turn()
+    assert parts.done.count("checkpoint") == 3
+
+
+def test_trouble_is_said_when_it_begins_and_when_it_is_over(capsys: pytest.CaptureFixture[str]) -> None:
+    trouble = "the gateway does not answer"
+    parts = Parts(steps=[Step(trouble=trouble), Step(trouble=trouble), Step(), Step()])
+    turns = Turns(parts.worker(), HandClock())
+    for _ in range(4):
+        turns.turn()
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["level"], line["message"]) for line in said] == [
+        ("error", trouble),
+        ("info", "what should run, runs again"),
+    ]
+
+
+def test_each_end_of_a_release_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = Parts(steps=[Step(live=("rel_1",), failed=("rel_2",))])
+    Turns(parts.worker(), HandClock()).turn()
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["level"], line["release"]) for line in said] == [("info", "rel_1"), ("warning", "rel_2")]
+
+
+def test_a_failed_checkpoint_does_not_stop_the_next_turn() -> None:
+    class Failing(Parts):
+        def checkpoint(self) -> int:
+            super().checkpoint()
+            raise OSError("the disk is full")
+
+    parts = Failing()
+    turns = Turns(parts.worker(), HandClock())
+    with pytest.raises(OSError, match="disk is full"):
+        turns.turn()
+    # The checkpoint waits for its minute; the rest goes on.
+    assert turns.turn() == 1.0
+    assert parts.done.count("step") == 2
