@@ -19,6 +19,8 @@ _LONGEST_MS = 2**33
 _LATEST_MS = 2**43
 _MOST_BYTES = 2**46
 _MOST_MEMORY_MB = 2**22
+# The status of an instance whose end only its template saw.
+_UNSEEN = -1
 
 
 def access_record(line: bytes) -> Call | StreamEnd:
@@ -107,7 +109,7 @@ def _exit(raw: dict[str, Any]) -> InstanceExit:
         _text(raw, "target"),
         _text(raw, "version"),
         _text(raw, "reason"),
-        _whole(raw, "status"),
+        _UNSEEN if raw.get("status", 0) is None else _whole(raw, "status"),
         _whole(raw, "peak_mb"),
         _whole(raw, "served"),
         _whole(raw, "at_ms"),

@@ -93,6 +93,12 @@ def test_host_lines_become_starts_and_exits() -> None:
     assert (end.reason, end.served, end.peak_mb) == ("out_of_memory", 7, 40)
 
 
+def test_an_exit_that_nobody_saw_has_no_status() -> None:
+    end = host_record(exit_line("i1", status=None, served=7))
+    assert isinstance(end, InstanceExit)
+    assert (end.status, end.served) == (-1, 7)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -107,6 +113,8 @@ def test_host_lines_become_starts_and_exits() -> None:
         start_line("i1", level=True),
         exit_line("i1", served=-1),
         exit_line("i1", status=2**40),
+        exit_line("i1", status="9"),
+        exit_line("i1").replace(b'"status": 0, ', b""),
         exit_line("i1", reason=None),
         b'{"v":1,"kind":"exit","served":NaN}',
     ],
