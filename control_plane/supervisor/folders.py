@@ -12,10 +12,10 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from control_plane.errors import Invalid
+from control_plane.errors import Invalid, Unavailable
 from control_plane.settings import Settings
 
-__all__ = ["Identities", "choose_identities", "make_folders"]
+__all__ = ["Identities", "choose_identities", "make_folders", "refuse_unreachable", "remove_sockets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,18 @@ def choose_identities(settings: Settings, needed: tuple[Path, ...]) -> Identitie
     return Identities(gateway=base, control=base + 1, group=base)
 
 
+def refuse_unreachable(identities: Identities, isolation: str) -> None:
+    """Raise Unavailable when functions, under user ids of their own, could not reach the interpreter.
+
+    Level namespaces shows it to them wherever it lies; without mounts the folders' own rights decide.
+    """
+    if identities.shared_because and isolation != "namespaces":
+        raise Unavailable(
+            f"Functions cannot run at isolation level {isolation} here: {identities.shared_because}",
+            hint="Or start Ingot as an ordinary user, or use level namespaces.",
+        )
+
+
 def make_folders(settings: Settings, identities: Identities, isolation: str) -> None:
     """Make or repair every folder; refuse a run folder that somebody else owns."""
     root = identities.group is not None
@@ -67,6 +79,14 @@ def make_folders(settings: Settings, identities: Identities, isolation: str) -> 
     # The sticky bit keeps one service from replacing another's socket.
     _own_folder(settings.run, 0o1770 if root else 0o700, None, group)
     _own_folder(settings.run / "fn", 0o750 if root else 0o700, None, group)
+
+
+def remove_sockets(run: Path) -> None:
+    """Remove what ended processes left: a killed one cannot, and whoever connects shall be told so."""
+    for folder in (run, run / "fn"):
+        for path in folder.iterdir():
+            if path.is_socket():
+                path.unlink(missing_ok=True)
 
 
 def _own_folder(path: Path, mode: int, owner: int | None, group: int | None) -> None:

@@ -19,7 +19,13 @@ from control_plane.adapters.gateway.start import command, write_first_files
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.errors import Unavailable
 from control_plane.settings import Settings
-from control_plane.supervisor.folders import Identities, choose_identities, make_folders
+from control_plane.supervisor.folders import (
+    Identities,
+    choose_identities,
+    make_folders,
+    refuse_unreachable,
+    remove_sockets,
+)
 from control_plane.supervisor.isolation import choose_isolation
 from control_plane.supervisor.keys import load_keys, write_private
 from control_plane.supervisor.listeners import open_listeners
@@ -59,10 +65,12 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
     if identities.shared_because:
         say(identities.shared_because)
     isolation = choose_isolation(settings.host.isolation)
+    refuse_unreachable(identities, isolation)
     make_folders(settings, identities, isolation)
     lock = RunLock(settings.data)
     try:
         lock.end_leftovers()
+        remove_sockets(settings.run)
         keys = load_keys(settings.data / "keys")
         _write_documents(settings, identities, isolation)
         _prepare(settings, identities, keys)
@@ -80,6 +88,7 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
             lock.record({**facts, "began": start_time(os.getpid()), **state})
 
         Supervisor(plan, record=record, on_ready=on_ready).run()
+        remove_sockets(settings.run)
     finally:
         lock.release()
 
