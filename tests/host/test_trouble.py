@@ -10,11 +10,13 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 
-from control_plane.domain.desired import Limits
+from control_plane.domain.desired import HostTarget, Limits
 from tests.support.function_host import HELLO, FunctionHost, until
+from tests.support.rights import functions_need_an_open_interpreter
 
 
 @pytest.fixture(scope="module")
@@ -97,18 +99,64 @@ def test_a_crash_loop_backs_off_and_heals(host: FunctionHost) -> None:
     assert host.records("exit")[-1]["reason"] == "crashed"
 
 
-def test_memory_over_the_limit_ends_the_instance_not_the_host(host: FunctionHost) -> None:
-    source = "def execute(input, context):\n    return len(bytearray(200 << 20))\n"
-    target = host.target(source, limits=Limits(memory_mb=48))
+# Neither counts against a data limit of one process: shared memory, and many processes.
+_SHARED = (
+    "import mmap\n"
+    "def execute(input, context):\n"
+    "    held = mmap.mmap(-1, 150 << 20)\n"
+    "    for page in range(0, 150 << 20, 4096):\n        held[page] = 1\n"
+    "    import time; time.sleep(5)\n    return 'kept'\n"
+)
+_FORKS = (
+    "import os, time\n"
+    "def execute(input, context):\n"
+    "    for _ in range(6):\n"
+    "        if os.fork() == 0:\n"
+    "            held = bytearray(25 << 20)\n            time.sleep(5)\n            os._exit(0)\n"
+    "    time.sleep(5)\n    return 'kept'\n"
+)
+_PRIVATE = "def execute(input, context):\n    return len(bytearray(200 << 20))\n"
+
+
+@pytest.mark.parametrize("source", [_SHARED, _FORKS, _PRIVATE], ids=["shared", "forks", "private"])
+def test_memory_over_the_limit_ends_the_instance_not_the_host(host: FunctionHost, source: str) -> None:
+    target = host.target(source, limits=Limits(memory_mb=64))
     host.apply()
-    status = 0
-    try:
-        status, _ = host.call(target)
-    except ConnectionResetError:
-        exits = until(lambda: [r for r in host.records("exit") if r["target"] == target.id])
-        assert exits[0]["reason"] in {"out_of_memory", "crashed"}
-    assert status != 200
+    with contextlib.suppress(ConnectionResetError):
+        status, problem = host.call(target)
+        # Where no group can be made, a data limit lets Python say so first.
+        assert (source, status) == (_PRIVATE, 500), problem
+        return
+    assert _end(host, target)["reason"] == "out_of_memory"
+    assert any("out_of_memory" in line["message"] for line in host.log_lines(target))
     assert host.ask({"op": "status"})["ok"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("isolation", "source"),
+    [("namespaces", _SHARED), ("namespaces", _FORKS), ("landlock", _SHARED)],
+    ids=["namespaces-shared", "namespaces-forks", "landlock-shared"],
+)
+def test_without_memory_groups_the_host_watches(isolation: str, source: str) -> None:
+    # An ordinary user may make no groups here, and so has no other limit than the host's eyes.
+    with FunctionHost(isolation=isolation, user=1000) as host:
+        target = host.target(source, limits=Limits(memory_mb=64))
+        host.apply()
+        with pytest.raises(ConnectionResetError):
+            host.call(target)
+        ended = _end(host, target)
+        assert ended["reason"] == "out_of_memory"
+        assert ended["peak_mb"] > 64
+        honest = host.target(limits=Limits(memory_mb=64))
+        host.apply()
+        assert host.call(honest)[0] == 200
+        assert host.status(honest)["state"] == "serving"
+
+
+def _end(host: FunctionHost, target: HostTarget) -> dict[str, Any]:
+    found: dict[str, Any] = until(lambda: [r for r in host.records("exit") if r["target"] == target.id])[0]
+    return found
 
 
 def test_a_listener_that_somebody_shut_down_is_made_anew() -> None:

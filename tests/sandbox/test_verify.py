@@ -9,11 +9,14 @@ import pytest
 from ingot_sandbox.verify import unconfined
 
 from tests.support.function_host import FunctionHost, until
+from tests.support.rights import functions_need_an_open_interpreter
 
 UNCONFINED = ["it can gain privileges by exec", "its system call filter is not the final one"]
 
 
-@pytest.mark.parametrize("level", ["namespaces", "landlock"])
+@pytest.mark.parametrize(
+    "level", ["namespaces", pytest.param("landlock", marks=functions_need_an_open_interpreter)]
+)
 def test_an_instance_of_a_level_1_template_is_confined(level: str) -> None:
     with FunctionHost(isolation=level, level2_templates=0) as host:
         target = host.target()

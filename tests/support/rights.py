@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["OTHER_USERS", "becomes_other_users"]
+__all__ = ["OTHER_USERS", "becomes_other_users", "functions_need_an_open_interpreter"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,3 +36,7 @@ OTHER_USERS = (
 
 # For tests that start processes of another user.
 becomes_other_users = pytest.mark.skipif(bool(OTHER_USERS), reason=OTHER_USERS)
+# As root, functions have user ids of their own; only level namespaces shows them a closed folder.
+functions_need_an_open_interpreter = pytest.mark.skipif(
+    os.geteuid() == 0 and _CLOSED is not None, reason=f"{_CLOSED} is closed to the functions' users"
+)
