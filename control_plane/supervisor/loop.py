@@ -22,12 +22,15 @@ from control_plane.supervisor.child import Child
 from control_plane.supervisor.descriptors import DescriptorStore
 from control_plane.supervisor.lock import start_time
 from control_plane.supervisor.restart import Restarts
-from control_plane.supervisor.roles import Plan
+from control_plane.supervisor.roles import Plan, Role
 
 __all__ = ["Supervisor"]
 
 _PR_SET_CHILD_SUBREAPER = 36
 _READY_PATIENCE_S = 30.0
+# The longest that a role waits for those which it comes after: the console is worth having without them.
+_HOLD_S = 10.0
+_LOOK_AGAIN_S = 0.02
 
 
 class Supervisor:
@@ -45,6 +48,7 @@ class Supervisor:
         self._stores = {role.name: DescriptorStore() for role in plan.roles if role.store}
         self._stopping: list[str] | None = None
         self._announced = False
+        self._began = 0.0
         self._selector = selectors.DefaultSelector()
         self._control: socket.socket | None = None
 
@@ -53,8 +57,8 @@ class Supervisor:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         wake = self._catch_signals()
         self._open_control()
-        now = time.monotonic()
-        self._due = dict.fromkeys(self._roles, now)
+        self._began = time.monotonic()
+        self._due = dict.fromkeys(self._roles, self._began)
         try:
             while self._stopping is None or self._children:
                 self._turn(wake)
@@ -85,14 +89,23 @@ class Supervisor:
         self._reap()
         now = time.monotonic()
         for name in [name for name, due in self._due.items() if due <= now]:
+            if self._holds(self._roles[name], now):
+                self._due[name] = now + _LOOK_AGAIN_S
+                continue
             del self._due[name]
             self._start(name)
         for child in self._children.values():
             self._watch(child, now)
 
+    def _holds(self, role: Role, now: float) -> bool:
+        """Say whether a role's first start has to wait for those before it."""
+        if self._announced or now - self._began > _HOLD_S:
+            return False
+        return not all(name in self._children and self._children[name].ready for name in role.after)
+
     def _timeout(self) -> float:
         if any(not child.ready or child.killed_at for child in self._children.values()):
-            return 0.02
+            return _LOOK_AGAIN_S
         now = time.monotonic()
         return min([1.0, *(max(due - now, 0.0) for due in self._due.values())])
 

@@ -33,6 +33,8 @@ class Role:
     ready_socket: str = ""
     # Asks for a graceful end.
     stop_signal: int = signal.SIGTERM
+    # At the start of everything it waits for these to be ready; a restart waits for nobody.
+    after: tuple[str, ...] = ()
     # Seconds that a drain may take before SIGKILL.
     patience_s: float = 40.0
 
@@ -74,5 +76,7 @@ def plan_roles(identities: Identities) -> tuple[Role, ...]:
             listeners=True,
             ready_socket="gateway-master.sock",
             stop_signal=signal.SIGUSR1,
+            # Callers wait in the listeners until there is a lease and somebody who answers.
+            after=("meter", "host"),
         ),
     )

@@ -62,6 +62,19 @@ def test_a_killed_role_comes_back_as_a_new_process(running: Running) -> None:
     assert running.role("first")["restarts"] == 0
 
 
+def test_a_role_starts_when_those_it_comes_after_are_ready(running: Running) -> None:
+    assert (running.folder / "third-came-after").read_text() == "True"
+
+
+def test_a_role_that_died_waits_for_nobody(running: Running) -> None:
+    before = {name: running.role(name)["pid"] for name in ("second", "third")}
+    (running.folder / "second-was-ready").unlink()
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: running.role("third")["ready"] and running.role("third")["pid"] != before["third"])
+    assert (running.folder / "third-came-after").read_text() == "False"
+
+
 def test_stop_ends_roles_in_reverse_order_and_leaves_no_orphan(running: Running) -> None:
     grandchild = int((running.folder / "grandchild").read_text())
     assert start_time(grandchild)

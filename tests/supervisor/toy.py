@@ -13,7 +13,8 @@ from typing import Any
 from control_plane.supervisor.loop import Supervisor
 from control_plane.supervisor.roles import Plan, Role
 
-# Tells that it is ready, leaves a grandchild behind when asked to, notes its end in the order file.
+# Tells that it is ready, the second late; leaves a grandchild behind when it is the first; notes its
+# end in the order file.
 ROLE = """
 import os, signal, subprocess, sys, time
 name, folder = sys.argv[1:]
@@ -26,6 +27,11 @@ def end(*_):
         order.write(name + "\\n")
     os._exit(0)
 signal.signal(signal.SIGTERM, end)
+if name == "second":
+    time.sleep(0.3)
+    open(f"{folder}/second-was-ready", "w")
+if name == "third":
+    open(f"{folder}/third-came-after", "w").write(str(os.path.exists(f"{folder}/second-was-ready")))
 os.write(int(os.environ["INGOT_READY_FD"]), b"READY=1\\n")
 while True:
     time.sleep(60)
@@ -36,8 +42,11 @@ def main(folder: Path) -> None:
     """Supervise three toy roles until told to stop."""
     names = ("first", "second", "third")
     (folder / "logs").mkdir()
+    after = {"third": ("second",)}
     plan = Plan(
-        roles=tuple(Role(name, store=name == "second", patience_s=5) for name in names),
+        roles=tuple(
+            Role(name, store=name == "second", patience_s=5, after=after.get(name, ())) for name in names
+        ),
         commands={name: ([sys.executable, "-c", ROLE, name, str(folder)], {}) for name in names},
         run=folder,
         logs=folder / "logs",
