@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from control_plane.errors import IngotError
+from control_plane.errors import IngotError, Unavailable
 
 __all__ = ["COMMANDS"]
 
@@ -32,6 +32,8 @@ _SETTINGS = click.option(
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="A settings file (TOML); by default settings.toml in the data folder, if there is one.",
 )
+# Running calls are finished first, which a function's time limit bounds.
+_DOWN_S = 120
 # role -> module and function
 _ROLES = {
     "prepare": ("control_plane.roles", "prepare"),
@@ -65,9 +67,10 @@ def up(data: Path, settings_file: Path | None, detach: bool, insecure_no_sandbox
     reading = _detach(lambda say, ready: run_up(settings, say, ready), settings.data)
     with os.fdopen(reading) as told:
         lines = told.read().splitlines()
-    for line in lines[:-1]:
+    is_ready = lines[-1:] == ["ready"]
+    for line in lines[:-1] if is_ready else lines:
         click.echo(line, err=True)
-    if not lines or lines[-1] != "ready":
+    if not is_ready:
         raise SystemExit(1)
     click.echo(_next_steps(settings))
 
@@ -76,12 +79,20 @@ def up(data: Path, settings_file: Path | None, detach: bool, insecure_no_sandbox
 @_DATA
 def down(data: Path) -> None:
     """Stop the Ingot that runs on this data folder; running calls are finished first."""
+    from control_plane.supervisor.lock import is_held
+
     settings = _load(data, None)
     if _ask(settings.run, b"stop") is None:
         click.echo("Ingot is not running here.")
         return
-    deadline = time.monotonic() + 120
-    while (settings.run / "supervisor.sock").exists() and time.monotonic() < deadline:
+    deadline = time.monotonic() + _DOWN_S
+    # To the very end: whoever starts it again at once must find the data folder free.
+    while is_held(settings.data):
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"Ingot is still stopping after {_DOWN_S} seconds.",
+                hint=f"Its log is {settings.data}/logs/supervisor.log",
+            )
         time.sleep(0.05)
     click.echo("Stopped.")
 

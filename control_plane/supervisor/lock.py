@@ -17,7 +17,7 @@ from typing import Any
 
 from control_plane.errors import Conflict
 
-__all__ = ["RunLock", "start_time"]
+__all__ = ["RunLock", "is_held", "start_time"]
 
 
 def start_time(pid: int) -> int:
@@ -30,6 +30,21 @@ def start_time(pid: int) -> int:
     except OSError:
         return 0
     return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def is_held(data: Path) -> bool:
+    """Say whether an Ingot runs on this data folder, or has not quite ended yet."""
+    try:
+        descriptor = os.open(data / "up.json", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class RunLock:

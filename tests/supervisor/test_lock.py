@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from control_plane.errors import Conflict
-from control_plane.supervisor.lock import RunLock, start_time
+from control_plane.supervisor.lock import RunLock, is_held, start_time
 
 SLEEPER = "import time; print(1, flush=True); time.sleep(60)"
 # Stays through SIGTERM, so that only SIGKILL ends it.
@@ -31,12 +31,15 @@ def ended(process: subprocess.Popen[bytes]) -> int:
 
 
 def test_a_second_lock_names_the_holder_and_what_to_do(tmp_path: Path) -> None:
+    assert not is_held(tmp_path)
     lock = RunLock(tmp_path)
+    assert is_held(tmp_path)
     lock.record({"pid": 4711})
     with pytest.raises(Conflict, match=r"already running on .*, pid 4711") as caught:
         RunLock(tmp_path)
     assert caught.value.hint == "Use it, or stop it with `ingot down` first."
     lock.release()
+    assert not is_held(tmp_path)
     RunLock(tmp_path).release()
 
 
