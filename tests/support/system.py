@@ -247,7 +247,7 @@ class System:
 
 
 @contextlib.contextmanager
-def running_system(*, user: int | None = None, **environment: str) -> Iterator[System]:
+def running_system(*, user: int | None = None, set_up: bool = True, **environment: str) -> Iterator[System]:
     """Yield a started and set-up Ingot in a temporary folder; stop it and remove the folder afterwards."""
     # A short path that every user id may pass, as the services drop their rights.
     folder = Path(tempfile.mkdtemp(prefix="ingot-"))
@@ -257,7 +257,8 @@ def running_system(*, user: int | None = None, **environment: str) -> Iterator[S
     system = System(folder, user=user, **environment)
     try:
         system.start()
-        system.set_up()
+        if set_up:
+            system.set_up()
         yield system
     finally:
         system.stop()
