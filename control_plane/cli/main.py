@@ -9,8 +9,10 @@ from typing import Final
 
 import click
 
+from control_plane.cli.failures import Failure, exit_code_of
 from control_plane.cli.lazy import LazyCommand, LazyGroup
 from control_plane.cli.state import CliState
+from control_plane.errors import IngotError
 
 __all__ = ["COMMANDS", "VERSION", "cli", "main"]
 
@@ -72,8 +74,13 @@ def cli(context: click.Context, url: str | None, output: str, yes: bool) -> None
 
 
 def main() -> None:
-    """Run the command line."""
-    cli(prog_name="ingot")
+    """Run the command line; what this machine refuses is said as the server's refusals are."""
+    try:
+        cli(prog_name="ingot")
+    except IngotError as error:
+        failure = Failure(error.message, hint=error.hint or "", exit_code=exit_code_of(error.status))
+        failure.show()
+        raise SystemExit(failure.exit_code) from None
 
 
 if __name__ == "__main__":
