@@ -110,7 +110,6 @@ def spec_for(name: str, number: int | str, listener: int, status: int) -> Sandbo
         tmp_folder=f"{WORK}/tmp/{number}" if LEVEL == "landlock" else "",
         processes=40,
         open_files=256,
-        file_mb=16,
         data_mb=64 if name == "deny_large_memory" else 0,
         listener=listener,
         status=status,

@@ -80,7 +80,8 @@ def limit(base: Base, spec: SandboxSpec, inherited: int) -> None:
     _set(resource.RLIMIT_CORE, 0)
     _set(resource.RLIMIT_NOFILE, spec.open_files)
     _set(resource.RLIMIT_NPROC, spec.processes + _others(base, spec))
-    _set(resource.RLIMIT_FSIZE, spec.file_mb << 20)
+    # Without a mount of its own this is all that bounds what one file takes of the disk.
+    _set(resource.RLIMIT_FSIZE, spec.tmp_mb << 20)
     _set(resource.RLIMIT_MEMLOCK, 64 << 10)
     _set(resource.RLIMIT_MSGQUEUE, 64 << 10)
     if spec.data_mb:

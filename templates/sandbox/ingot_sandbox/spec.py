@@ -56,7 +56,6 @@ class SandboxSpec:
     # Processes and threads. A pids cgroup is the better bound where it is writable.
     processes: int = 64
     open_files: int = 1024
-    file_mb: int = 512
     # 0 sets no data limit, for callers that have a memory cgroup.
     data_mb: int = 0
     descriptors: tuple[int, ...] = ()
