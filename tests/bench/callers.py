@@ -15,6 +15,9 @@ from dataclasses import dataclass
 
 __all__ = ["Call", "Callers", "Shape"]
 
+# How long a caller waits when nobody listens at all.
+_NOBODY_S = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -44,6 +47,11 @@ class Call:
     def good(self) -> bool:
         """Say whether a 2xx was read to its end."""
         return 200 <= self.status < 300
+
+    @property
+    def connected(self) -> bool:
+        """Say whether somebody listened."""
+        return not self.error.startswith("ConnectionRefusedError")
 
     @property
     def milliseconds(self) -> float:
@@ -83,7 +91,7 @@ class Callers:
             self.calls.append(call)
             if call.error or not shape.keep:
                 connection.close()
-            self._ended.wait(self._pause_s)
+            self._ended.wait(self._pause_s if call.connected else _NOBODY_S)
         connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:

@@ -40,8 +40,9 @@ class Outcome:
     # Connection refused, reset, cut in the middle of an answer, or silent for too long.
     broken: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
-    # X-Ingot-Usage-Id of every fully read answer, when asked for.
+    # X-Ingot-Usage-Id of every fully read answer and the Unix time of its last byte, when asked for.
     usage_ids: list[str] = field(default_factory=list)
+    answered_at: list[float] = field(default_factory=list)
 
     @property
     def failures(self) -> int:
@@ -179,6 +180,7 @@ class Load:
         outcome.statuses[int(head[9:12])] += 1
         if self._collect:
             outcome.usage_ids.append(_header(head, b"x-ingot-usage-id"))
+            outcome.answered_at.append(time.time())
         if not self._keep_alive or b"connection: close" in head.lower():
             self._drop(client, selector)
         return True

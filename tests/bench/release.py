@@ -176,7 +176,7 @@ def _history(system: System, function: str) -> list[_Span]:
         query = {"limit": 100} | ({"cursor": cursor} if cursor else {})
         page = system.people["owner"].call("GET", f"/functions/{function}/releases", params=query)
         rows += page["items"]
-        cursor = page.get("next")
+        cursor = page["next_cursor"]
         if not cursor:
             break
     return [
