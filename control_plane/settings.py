@@ -102,6 +102,19 @@ class Host:
     log_mb_per_day: int = _option(
         64, "Log of one function and day, in MB; what comes after is counted, not kept."
     )
+    log_mb_total: int = _option(
+        2048, "Logs of all functions and days together, in MB; the oldest days are deleted beyond it."
+    )
+    drain_s: float = _option(
+        35.0,
+        "Seconds for which an instance that was told to end may finish what runs; above the longest "
+        "time-out of a call that shall survive a release or a stop.",
+    )
+    backlog: int = _option(
+        1024,
+        "Connections that may wait at one version's socket; above the calls that the gateway lets "
+        "through at once, as a full backlog answers 503 without a wait.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,9 @@ def build_host_config(document: Mapping[str, Any], keys: Mapping[str, str]) -> H
         level2_templates=options.level2_templates,
         level2_memory_mb=options.level2_memory_mb,
         log_mb_per_day=options.log_mb_per_day,
+        log_mb_total=options.log_mb_total,
+        drain_s=options.drain_s,
+        backlog=options.backlog,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import binascii
+import json
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -173,3 +175,43 @@ def _alive(pid: int) -> bool:
 def _resident_mb(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["applied", "not applied"])
+def test_a_call_that_waits_for_a_retired_target_survives_a_kill(told: bool) -> None:
+    with FunctionHost(supervised=True) as host:
+        target, other = host.target(SLOW, limits=Limits(memory_mb=64)), host.target()
+        host.apply()
+        # A connection that no host has seen: it waits in the backlog only.
+        os.kill(host.host_pid(), signal.SIGSTOP)
+        stopped = host.host_pid()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(str(host.socket(target)))
+            connection.sendall(_request({"s": 0.5}))
+            del host.targets[target.id]
+            host.write()
+            os.kill(stopped, signal.SIGCONT if told else signal.SIGKILL)
+            if told:
+                assert host.ask({"op": "apply"})["ok"]
+                until(lambda: not host.socket(target).exists(), what="nobody new connects")
+                os.kill(stopped, signal.SIGKILL)
+            until(lambda: host.host_pid() != stopped and _epoch(host) > 1, what="the new host answers")
+            assert not host.socket(target).exists()
+            assert b"slept" in _everything(connection)
+        assert host.call(other)[0] == 200
+        until(lambda: host.ask({"op": "status"})["retiring"] == 0, what="it has ended")
+        assert list((host.folder / "host" / "retiring").iterdir()) == []
+
+
+def _request(document: object) -> bytes:
+    body = json.dumps(document).encode()
+    head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _everything(connection: socket.socket) -> bytes:
+    content = bytearray()
+    while piece := connection.recv(1 << 16):
+        content += piece
+    return bytes(content)

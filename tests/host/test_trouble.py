@@ -118,7 +118,7 @@ _FORKS = (
 _PRIVATE = "def execute(input, context):\n    return len(bytearray(200 << 20))\n"
 
 
-@pytest.mark.parametrize("source", [_SHARED, _FORKS, _PRIVATE], ids=["shared", "forks", "private"])
+@pytest.mark.parametrize("source", [_SHARED, _PRIVATE], ids=["shared", "private"])
 def test_memory_over_the_limit_ends_the_instance_not_the_host(host: FunctionHost, source: str) -> None:
     target = host.target(source, limits=Limits(memory_mb=64))
     host.apply()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ingot_sandbox.cgroups import Groups, memory_of
+from ingot_sandbox.cgroups import Groups
+from ingot_sandbox.process_memory import memory_of, memory_of_family
 from ingot_sandbox.verify import unconfined
 
 HOG = "import sys; sys.stdin.read(1); a=bytearray(200<<20); print(len(a))"
@@ -79,6 +81,37 @@ def test_process_limit_holds_a_fork_bomb(groups: Groups) -> None:
 def test_memory_of_a_process_is_known_without_a_group() -> None:
     assert memory_of(os.getpid()) > 1 << 20
     assert memory_of(2**22 + 1) == 0
+
+
+def test_what_a_process_forks_counts_too_orphans_of_threads_included() -> None:
+    code = (
+        "import os, sys, threading, time\n"
+        "def fork():\n"
+        "    if os.fork() == 0:\n"
+        "        held = bytearray(20 << 20)\n"
+        "        print('there', flush=True)\n"
+        "        time.sleep(60)\n"
+        "for _ in range(2):\n    threading.Thread(target=fork).start()\n"
+        "sys.stdin.read(1)\n"
+        "import signal; os.killpg(0, signal.SIGKILL)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["there\n", "there\n"]
+        assert memory_of(process.pid) < 20 << 20
+        assert memory_of_family(process.pid, 1 << 40) > 40 << 20
+        assert memory_of_family(process.pid, 0) < 20 << 20
+        assert memory_of_family(2**22 + 1, 1 << 40) == 0
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=10)
 
 
 def test_the_host_sees_that_an_ordinary_process_is_not_confined() -> None:

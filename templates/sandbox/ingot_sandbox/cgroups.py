@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ingot_sandbox import cgroup_files
 
-__all__ = ["Group", "Groups", "memory_of"]
+__all__ = ["Group", "Groups"]
 
 _REMOVE_WITHIN_S = 2.0
 _KEPT_FREE = 16
@@ -186,17 +186,3 @@ def _remove_folder(folder: str) -> bool:
             time.sleep(0.002)
         else:
             return True
-
-
-def memory_of(pid: int) -> int:
-    """Return the bytes of private memory of one process: anonymous, shared-memory and swapped pages.
-
-    For hosts without a memory cgroup. Pages shared with the template since the
-    fork count too, as the function's author would count them. 0 if it has ended.
-    """
-    total = 0
-    with contextlib.suppress(OSError):
-        for line in cgroup_files.read(f"/proc/{pid}/status").splitlines():
-            if line.startswith(("RssAnon:", "RssShmem:", "VmSwap:")):
-                total += int(line.split()[1]) << 10
-    return total

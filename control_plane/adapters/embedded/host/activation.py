@@ -145,6 +145,9 @@ class Activation:
 
     def _problem(self, target: Target) -> Failure | None:
         wanted = target.wanted
+        foreign = self._machine.tenancy.refusal(wanted.organization)
+        if foreign:
+            return Failure("isolation_unavailable", foreign)
         if find_interpreter(wanted.runtime) is None:
             return Failure("no_interpreter", f"this machine has no {wanted.runtime}; install it")
         digest = missing_layer(self._machine.config, wanted)

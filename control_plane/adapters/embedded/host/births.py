@@ -273,7 +273,7 @@ class Births:
         if instance.group is not None:
             instance.peak_mb = machine.groups.peak_mb(instance.group)
         elif instance.pid:
-            instance.peak_mb = machine.reaper.peak_mb(instance.pid)
+            instance.peak_mb = max(instance.peak_mb, machine.reaper.peak_mb(instance.pid))
         instance.phase = "gone"
         machine.loop.forget(instance.status.fileno())
         if instance.pidfd >= 0:

@@ -15,6 +15,7 @@ from control_plane.adapters.embedded.host.memory_groups import MemoryGroups
 from control_plane.adapters.embedded.host.reaper import Reaper
 from control_plane.adapters.embedded.host.records import Records
 from control_plane.adapters.embedded.host.store_client import DescriptorStore
+from control_plane.adapters.embedded.host.tenancy import Tenancy
 from control_plane.adapters.embedded.host.tmp_folders import TmpFolders
 from control_plane.adapters.embedded.host.unix_diag import UnixDiag
 
@@ -62,5 +63,6 @@ class Machine:
     uids: UserIds
     tmp: TmpFolders
     bytecode: Bytecode
+    tenancy: Tenancy
     # Another process has the orphans' exits (the supervisor is the subreaper).
     supervised: bool = False

@@ -32,7 +32,9 @@ from control_plane.adapters.embedded.host.memory_groups import MemoryGroups
 from control_plane.adapters.embedded.host.operations import Operations
 from control_plane.adapters.embedded.host.reaper import Reaper, become_subreaper
 from control_plane.adapters.embedded.host.records import Records
+from control_plane.adapters.embedded.host.retirement import Retirement
 from control_plane.adapters.embedded.host.store_client import NoStore, store_from_environment
+from control_plane.adapters.embedded.host.tenancy import Tenancy
 from control_plane.adapters.embedded.host.tmp_folders import TmpFolders
 from control_plane.adapters.embedded.host.unix_diag import UnixDiag
 from control_plane.adapters.embedded.host.watching import Watcher
@@ -79,13 +81,15 @@ class _Host:
             bytecode=Bytecode(
                 self.loop, config.layers, config.bytecode, usable=config.isolation == "namespaces"
             ),
+            tenancy=Tenancy(config.folder / "organization", config.isolation),
             supervised=supervised,
         )
         listeners = Listeners(config.sockets, store, config.backlog, config.gateway_uid)
         self.births = Births(self.machine)
         self.activation = Activation(self.machine, self.births, listeners)
-        self.watcher = Watcher(self.machine, self.activation, listeners)
-        self.wishes = Wishes(self.machine, self.activation, listeners)
+        retirement = Retirement(config.folder, store)
+        self.watcher = Watcher(self.machine, self.activation, listeners, retirement)
+        self.wishes = Wishes(self.machine, self.activation, listeners, retirement)
         self.control: Control | None = None
 
     def start(self) -> None:

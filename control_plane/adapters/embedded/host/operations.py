@@ -89,7 +89,7 @@ class Operations:
             content = request_bytes(request["request"])
         except (ValueError, KeyError, TypeError) as error:
             raise Invalid(f"The test request is refused: {error}", field="/request") from error
-        problem = self._cannot_run(wanted.runtime)
+        problem = self._cannot_run(wanted.runtime, wanted.organization)
         digest = missing_layer(self._machine.config, wanted)
         if problem is None and digest is not None:
             problem = ("layer_missing", f"the layer {digest} is not on this machine")
@@ -127,7 +127,10 @@ class Operations:
             }
         )
 
-    def _cannot_run(self, runtime: str) -> tuple[str, str] | None:
+    def _cannot_run(self, runtime: str, organization: str) -> tuple[str, str] | None:
+        foreign = self._machine.tenancy.refusal(organization)
+        if foreign:
+            return "isolation_unavailable", foreign
         if find_interpreter(runtime) is None:
             return "no_interpreter", f"this machine has no {runtime}; install it"
         reason = self._activation.level1.failures.get(runtime)

@@ -22,7 +22,9 @@ class TmpFolders:
         """Return a new private folder, or nothing where the sandbox mounts one."""
         if not self._needed:
             return ""
-        self._folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Every instance's own user id passes through; mkdir obeys the umask, chmod does not.
+        self._folder.chmod(0o711)
         folder = self._folder / instance
         folder.mkdir(mode=0o700)
         if uid is not None:

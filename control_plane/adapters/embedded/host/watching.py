@@ -14,6 +14,8 @@ from control_plane.adapters.embedded.host.instance import Instance
 from control_plane.adapters.embedded.host.listening import Listeners
 from control_plane.adapters.embedded.host.loop import Timer
 from control_plane.adapters.embedded.host.machine import Machine
+from control_plane.adapters.embedded.host.memory_watch import MemoryWatch
+from control_plane.adapters.embedded.host.retirement import Retirement
 from control_plane.adapters.embedded.host.target import Target
 
 __all__ = ["Watcher"]
@@ -31,10 +33,14 @@ _STARTS_PER_TICK = 2
 class Watcher:
     """Looks at every target that has an instance."""
 
-    def __init__(self, machine: Machine, activation: Activation, listeners: Listeners) -> None:
+    def __init__(
+        self, machine: Machine, activation: Activation, listeners: Listeners, retirement: Retirement
+    ) -> None:
         self._machine = machine
         self._activation = activation
         self._listeners = listeners
+        self._retirement = retirement
+        self._memory = MemoryWatch(machine)
         self._timer: Timer | None = None
         self._ticks = 0
         activation.on_active = self.wake
@@ -97,6 +103,8 @@ class Watcher:
         ):
             self._machine.pipes.note(instance.log, "error", "the instance was killed: a request was overdue")
             instance.kill("overdue")
+        elif (busy or instance.phase == "starting") and self._memory.over_limit(instance):
+            instance.kill("out_of_memory")
         elif instance.phase == "serving":
             self._check_age(target, instance, bool(busy), now)
         return len(busy)
@@ -181,5 +189,6 @@ class Watcher:
             self._activation.disarm(target)
             self._activation.line.forget(target)
             if target.listener is not None:
+                self._retirement.forget(target.wanted.id, target.listener)
                 target.listener.close()
             self._activation.retiring.remove(target)
