@@ -1,4 +1,4 @@
-"""Reads an uploaded tar or zip into a tree, and writes a tree as a tar.
+"""Reads an uploaded tar or zip into a tree.
 
 Every upload is hostile: nothing is ever unpacked to disk here, sizes are
 counted while reading and not believed from headers, and whatever is not a
@@ -10,17 +10,16 @@ from __future__ import annotations
 import gzip
 import io
 import stat
-import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from builders import tree
 from builders.errors import BuildError
 from builders.tar_reader import read_tar
 
-__all__ = ["MAX_ARCHIVE_BYTES", "read_archive", "write_archive"]
+__all__ = ["MAX_ARCHIVE_BYTES", "read_archive"]
 
 MAX_ARCHIVE_BYTES = 20_000_000
 # Folders, leftovers and metadata members count too, so that a flood of them ends early.
@@ -146,18 +145,6 @@ def _zip_members(content: bytes) -> _Members:
                 yield info.filename, None
             else:
                 yield info.orig_filename, lambda info=info: archive.open(info)  # type: ignore[misc]
-
-
-def write_archive(files: Mapping[str, bytes]) -> bytes:
-    """Return the tree as a plain tar, the same bytes for the same tree."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path, content in tree.normalise(files).items():
-            info = tarfile.TarInfo(path)
-            info.size = len(content)
-            info.mode = 0o644
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def _refused(message: str, hint: str | None = None) -> BuildError:

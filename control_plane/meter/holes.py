@@ -7,7 +7,6 @@ and the writers' descriptor alone.
 from __future__ import annotations
 
 import ctypes
-import os
 from typing import Final
 
 __all__ = ["HolePuncher"]
@@ -38,7 +37,3 @@ class HolePuncher:
             self._call = None
             return False
         return True
-
-    def allocated(self) -> int:
-        """Return the bytes that the file takes on disk."""
-        return os.fstat(self._descriptor).st_blocks * 512
