@@ -71,8 +71,8 @@ class Neighbour:
         """AssertionError unless every call so far was answered, by one instance, and new ones are."""
         before = self.calls
         wait_for(lambda: self.calls >= before + 3 or self.failures)
-        assert self.failures == []
-        assert len(self.instances) == 1
+        assert not self.failures, self.failures[:5]
+        assert len(self.instances) == 1, self.instances
 
     def _call(self) -> None:
         with httpx.Client(timeout=60, headers={"X-Api-Key": self.key}) as client:
@@ -81,7 +81,7 @@ class Neighbour:
                 try:
                     answer = client.post(self._system.url("neighbour"), json={"nonce": self.calls})
                     if answer.status_code != 200 or answer.json()["nonce"] != self.calls:
-                        self.failures.append(f"{answer.status_code} {answer.text[:300]}")
+                        self.failures.append(f"{self.calls}: {answer.status_code} {answer.text[:300]}")
                     else:
                         self.instances.add(answer.json()["instance"])
                 except (httpx.HTTPError, ValueError, KeyError) as error:

@@ -84,7 +84,8 @@ class World:
     def check_untouched(self) -> None:
         """AssertionError unless the neighbour missed nothing and no process of Ingot's own ended."""
         self.neighbour.still_serves()
-        assert self.system.roles() == self.roles
+        now = self.system.roles()
+        assert now == self.roles, now
 
     def take_down(self, name: str) -> None:
         """Remove the function; that nothing of it is left is looked at once, at the end."""
