@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from control_plane.adapters.embedded.host.confinement import Confinement
 from control_plane.adapters.embedded.host.exits import Exits
 from control_plane.adapters.embedded.host.instance import Failure, Instance, new_instance_id
 from control_plane.adapters.embedded.host.log_pipes import LogPipe
@@ -67,6 +68,7 @@ class Births:
         self._machine = machine
         self.instances: dict[str, Instance] = {}
         self.exits = Exits(machine)
+        self._confinement = Confinement(machine.config.sandbox, machine.config.isolation)
 
     def begin(self, order: Order) -> Instance:
         """Order an instance. Raises StartFailed."""
@@ -187,7 +189,16 @@ class Births:
         machine.loop.watch(instance.pidfd, lambda _events: self._ended(instance))
         if not instance.one_shot:
             machine.store.put(f"pidfd:{instance.id}", instance.pidfd, instance.meta())
-        self._give_leave(instance)
+        if instance.level == 2 and (missing := self._confinement.missing(pid)):
+            self._refuse(instance, missing)
+        else:
+            self._give_leave(instance)
+
+    def _refuse(self, instance: Instance, missing: str) -> None:
+        """End an instance that its template did not confine; none of its code has run."""
+        instance.failure = Failure("isolation_unavailable", f"the instance was not confined: {missing}")
+        _log.error("instance %s was ended: %s", instance.id, instance.failure.message)
+        instance.kill("crashed")
 
     def _give_leave(self, instance: Instance) -> None:
         """Let user code run, from now on against the clock."""
