@@ -55,7 +55,7 @@ class Plan:
     listeners: Mapping[str, int]
 
 
-def plan_roles(identities: Identities) -> tuple[Role, ...]:
+def plan_roles(identities: Identities, drain_s: float) -> tuple[Role, ...]:
     """Return the roles in the order in which they start.
 
     They stop in the reverse order: no caller is let in any more when the rest
@@ -64,7 +64,8 @@ def plan_roles(identities: Identities) -> tuple[Role, ...]:
     control, group = identities.control, identities.group
     return (
         Role("meter", control, group),
-        Role("host", secrets=("master",), store=True),
+        # It ends what does not drain in time by itself.
+        Role("host", secrets=("master",), store=True, patience_s=drain_s + 5),
         Role("worker", control, group, secrets=("master", "audit")),
         Role("api", control, group, secrets=("master", "audit", "cursor")),
         Role("streams", control, group, secrets=("cursor",)),

@@ -61,6 +61,9 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
     `say` gets sentences for the person, `on_ready` is called once when every
     role serves. Raises IngotError with an instruction when it cannot start.
     """
+    # The services write files for one another: the starter's mask must neither close nor open them.
+    # Who may pass is decided by the folders, and what is secret has a mode of its own.
+    os.umask(0o022)
     identities = choose_identities(settings, (checkout(), Path(sys.executable)))
     if identities.shared_because:
         say(identities.shared_because)
@@ -76,7 +79,7 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
         _prepare(settings, identities, keys)
         facts = {"pid": os.getpid(), "console": settings.console_url, "functions": settings.functions_url}
         plan = Plan(
-            roles=plan_roles(identities),
+            roles=plan_roles(identities, settings.host.drain_s),
             commands=_commands(settings, identities),
             run=settings.run,
             logs=settings.data / "logs",
@@ -102,7 +105,7 @@ def _environment(role: str) -> dict[str, str]:
 
 def _commands(settings: Settings, identities: Identities) -> dict[str, tuple[list[str], Mapping[str, str]]]:
     commands: dict[str, tuple[list[str], Mapping[str, str]]] = {}
-    for role in plan_roles(identities):
+    for role in plan_roles(identities, settings.host.drain_s):
         if role.name == "gateway":
             gateway = make_gateway_settings(settings, asdict(identities))
             write_first_files(gateway)

@@ -240,3 +240,29 @@ def test_an_ordinary_user_can_run_it_at_both_levels(isolation: str) -> None:
         until(lambda: not host.status(target)["instances"])
         assert host.call(target) == (200, 4)
         assert host.status(target)["instances"][0]["level"] == (2 if isolation == "namespaces" else 1)
+
+
+@pytest.mark.parametrize("pause_s", [0.06, 0.0], ids=["slow import", "quick import"])
+def test_a_template_built_before_its_bytecode_is_built_once_more_if_that_pays(pause_s: float) -> None:
+    source = (
+        f"import os, time\ntime.sleep({pause_s})\nFOUND = os.path.exists(__cached__)\n"
+        "def execute(input, context):\n    return FOUND\n"
+    )
+    with FunctionHost(level2_delay_s=0.0) as host:
+        target = host.target(source)
+        host.apply()
+        assert host.call(target) == (200, False)
+        layer = target.digest[7:]
+        until(lambda: list((host.folder / "bytecode").glob(f"*/{layer}")), what="bytecode")
+        until(lambda: _template(host, target.id) == "ready", what="a template")
+
+        def told() -> list[object]:
+            host.ask({"op": "retire", "target": target.id})
+            until(lambda: not host.status(target)["instances"])
+            until(lambda: _template(host, target.id) == "ready", what="a template")
+            return [host.call(target)[1], host.status(target)["instances"][0]["level"]]
+
+        if pause_s:
+            until(lambda: told() == [True, 2], what="an instance of a template with bytecode")
+        else:
+            assert told() == [False, 2]

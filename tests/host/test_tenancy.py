@@ -9,6 +9,7 @@ import pytest
 
 from control_plane.adapters.embedded.host.tenancy import Tenancy
 from tests.support.function_host import FunctionHost
+from tests.support.rights import functions_need_an_open_interpreter
 
 
 def test_namespaces_serve_everybody(tmp_path: Path) -> None:
@@ -37,6 +38,7 @@ def test_the_one_that_runs_stays_whoever_comes(tmp_path: Path, isolation: str) -
     assert restarted.refusal("org_c")
 
 
+@functions_need_an_open_interpreter
 def test_the_host_refuses_a_second_organization_and_says_why() -> None:
     with FunctionHost(isolation="none") as host:
         own = host.target(organization="org_b")

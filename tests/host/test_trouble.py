@@ -16,7 +16,7 @@ import pytest
 
 from control_plane.domain.desired import HostTarget, Limits
 from tests.support.function_host import HELLO, FunctionHost, until
-from tests.support.rights import functions_need_an_open_interpreter
+from tests.support.rights import becomes_other_users, functions_need_an_open_interpreter
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +133,7 @@ def test_memory_over_the_limit_ends_the_instance_not_the_host(host: FunctionHost
 
 
 @pytest.mark.root
+@becomes_other_users
 @pytest.mark.parametrize(
     ("isolation", "source"),
     [("namespaces", _SHARED), ("namespaces", _FORKS), ("landlock", _SHARED)],
@@ -159,6 +160,7 @@ def _end(host: FunctionHost, target: HostTarget) -> dict[str, Any]:
     return found
 
 
+@functions_need_an_open_interpreter
 def test_a_listener_that_somebody_shut_down_is_made_anew() -> None:
     # Without isolation nothing keeps user code from its listening socket.
     source = (

@@ -141,13 +141,17 @@ class Groups:
                 return Group(name, self.version, *self._folders(name))
         return None
 
-    def close(self) -> None:
-        """Remove every empty group of this host and the common folder; occupied ones stay."""
+    def sweep(self) -> None:
+        """Remove every empty group of this name, also those of a host that was killed; occupied ones stay."""
         self._free.clear()
         for folder in self._top.folders():
             for name in sorted(os.listdir(folder)):
                 if os.path.isdir(f"{folder}/{name}"):
                     _remove_folder(f"{folder}/{name}")
+
+    def close(self) -> None:
+        """Remove every empty group of this host and the common folder."""
+        self.sweep()
         _remove(self._top)
 
     def _folders(self, name: str) -> tuple[str, str]:

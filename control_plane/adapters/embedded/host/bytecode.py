@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 from control_plane.adapters.embedded.host.interpreters import find_interpreter, running_runtime
@@ -42,6 +43,8 @@ class Bytecode:
         # The compiling process, which leads a session of its own; 0 for none.
         self._running = 0
         tag = f"{sys.implementation.cache_tag}-{importlib.util.MAGIC_NUMBER.hex()}"
+        # Called when a layer's bytecode is there.
+        self.on_compiled: list[Callable[[], None]] = []
         # Other interpreters tell their own tag when their template is ready.
         self.tags = {running_runtime(): tag}
 
@@ -52,6 +55,10 @@ class Bytecode:
             return {}
         found = {role: self._cache / tag / digest[7:] for role, digest in target.layers.items()}
         return {f"bytecode/{role}": str(folder) for role, folder in found.items() if folder.is_dir()}
+
+    def complete(self, target: HostTarget) -> bool:
+        """Say whether every layer's bytecode is there."""
+        return len(self.folders(target)) == len(target.layers)
 
     def want(self, target: HostTarget) -> None:
         """Have what is missing compiled, in the background, once."""
@@ -87,6 +94,8 @@ class Bytecode:
         self._loop.forget(descriptor)
         os.close(descriptor)
         self._running = 0
+        for callback in self.on_compiled:
+            callback()
         self._next()
 
     @property

@@ -28,6 +28,8 @@ __all__ = ["Level2"]
 _log = logging.getLogger(__name__)
 _BUILD_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 1.0
+# A template that imported this long without bytecode is worth a second build.
+_SLOW_IMPORT_US = 50_000
 
 
 class Level2:
@@ -42,6 +44,9 @@ class Level2:
         self._leaving: dict[str, TemplateProcess] = {}
         self._queue: OrderedDict[str, HostTarget] = OrderedDict()
         self._unfit: dict[str, str] = {}
+        # Built before the bytecode of all their layers was there, which they can never see.
+        self._without_bytecode: dict[str, HostTarget] = {}
+        machine.bytecode.on_compiled.append(self._rebuild)
         self._building: TemplateProcess | None = None
         self._scheduled = False
         self._count = 0
@@ -72,6 +77,7 @@ class Level2:
         """End the target's template; its instances finish first."""
         self._queue.pop(target, None)
         self._unfit.pop(target, None)
+        self._without_bytecode.pop(target, None)
         template = self._templates.pop(target, None)
         if template is not None:
             self._leaving[template.id] = template
@@ -162,6 +168,8 @@ class Level2:
             os.close(descriptor)
         theirs.close()
         machine.pipes.watch(log)
+        if not machine.bytecode.complete(wanted):
+            self._without_bytecode[wanted.id] = wanted
         self._templates[wanted.id] = self._building = template
         machine.loop.watch(ours.fileno(), lambda _events: self._spoke(template, wanted))
         template.timer = machine.loop.after(
@@ -214,8 +222,22 @@ class Level2:
             return
         template.state = "ready"
         template.memory_mb = proportional_mb(template.pid)
+        import_us = message.get("import_us")
+        if not isinstance(import_us, int) or import_us < _SLOW_IMPORT_US:
+            self._without_bytecode.pop(template.key, None)
         self._built(template)
+        self._rebuild()
         self._make_room_for_memory()
+
+    def _rebuild(self) -> None:
+        """Build anew, once, what was slow to import and would be faster now."""
+        for target, wanted in list(self._without_bytecode.items()):
+            template = self._templates.get(target)
+            if template is None:
+                del self._without_bytecode[target]
+            elif template.state == "ready" and self._machine.bytecode.complete(wanted):
+                self.drop(target)
+                self.want(wanted)
 
     def _make_room_for_memory(self) -> None:
         # The newest stays even if it alone is over: it is the one in use.

@@ -104,6 +104,7 @@ class _Host:
         for target, instance in adopted:
             self.wishes.adopt(instance, target)
             self.births.attend(instance)
+        self.machine.groups.sweep()
         self.machine.tmp.sweep({instance.id for _, instance in adopted})
         operations = Operations(self.machine, self.births, self.activation, self.wishes)
         config = self.machine.config

@@ -70,8 +70,15 @@ class MemoryGroups:
             if not self._released(candidate):
                 self._late.append(candidate)
 
+    def sweep(self) -> None:
+        """Remove what a host that was killed left; call it when its living instances are placed."""
+        with contextlib.suppress(OSError):
+            self._groups.sweep()
+
     def close(self) -> None:
         """Remove every group that is empty."""
+        for group in self._late:
+            self._released(group)
         with contextlib.suppress(OSError):
             self._groups.close()
 

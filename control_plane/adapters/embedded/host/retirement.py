@@ -7,8 +7,8 @@ Nothing here serves or decides.
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from control_plane.errors import Invalid
 __all__ = ["Retirement"]
 
 _STORED = "retiring:"
+_log = logging.getLogger(__name__)
 
 
 class Retirement:
@@ -38,12 +39,20 @@ class Retirement:
         A second name for the file costs nothing; publishing replaces the first name only.
         """
         temporary = self._in_force.with_name(".in_force")
-        temporary.unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.link(desired, temporary)
+        try:
+            temporary.unlink(missing_ok=True)
+            try:
+                os.link(desired, temporary)
+            except PermissionError:
+                # The kernel lets nobody link what another user owns, unless he is root.
+                temporary.write_bytes(desired.read_bytes())
             temporary.rename(self._in_force)
             # Two names of one file are renamed into none.
             temporary.unlink(missing_ok=True)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            _log.warning("the state in force is not kept for a restart: %s", error)
 
     def formerly_wanted(self) -> dict[str, HostTarget]:
         """Return the targets of the state that the former host had in force, by id."""
@@ -55,10 +64,15 @@ class Retirement:
     def keep(self, wanted: HostTarget, listener: socket.socket) -> None:
         """Keep the listener and what serves it; call this before its former name is dropped."""
         key = _key(wanted.id, listener)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        temporary = self._folder / f".{key}"
-        temporary.write_text(json.dumps(asdict(wanted)))
-        temporary.rename(self._folder / key)
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            temporary = self._folder / f".{key}"
+            temporary.write_text(json.dumps(asdict(wanted)))
+            temporary.rename(self._folder / key)
+        except OSError as error:
+            # It is served now all the same.
+            _log.warning("what waits for %s would not survive a restart: %s", wanted.id, error)
+            return
         self._store.put(_STORED + key, listener.fileno(), {})
 
     def forget(self, target: str, listener: socket.socket) -> None:
