@@ -75,7 +75,8 @@ def make_folders(settings: Settings, identities: Identities, isolation: str) -> 
         _own_folder(settings.data / name, 0o700, None, None)
     _own_folder(settings.data / "config", 0o755 if root else 0o700, None, None)
     if settings.run.parent.name.startswith("ingot-"):
-        _own_folder(settings.run.parent, 0o711 if root else 0o700, None, None)
+        # Every Ingot of this user shares it: as root others may need to pass, whatever this one needs.
+        _own_folder(settings.run.parent, 0o711 if os.geteuid() == 0 else 0o700, None, None)
     # The sticky bit keeps one service from replacing another's socket.
     _own_folder(settings.run, 0o1770 if root else 0o700, None, group)
     _own_folder(settings.run / "fn", 0o750 if root else 0o700, None, group)

@@ -104,3 +104,16 @@ def test_functions_without_mounts_may_pass_to_their_layers_and_files(
     assert found["layers"] == mode
     assert found["host"] == mode
     assert [found[name] & 0o007 for name in ("db", "blobs", "keys", "logs", "audit", "gateway")] == [0] * 6
+
+
+def test_a_second_ingot_closes_no_folder_that_the_first_one_shares(tmp_path: Path) -> None:
+    for name, identities in (
+        ("one", Identities(gateway=61000, control=61001, group=61000)),
+        ("two", Identities()),
+    ):
+        settings = load_settings(tmp_path / name, {"XDG_RUNTIME_DIR": ""})
+        settings.data.mkdir()
+        make_folders(settings, identities, "namespaces")
+        assert settings.run.parent.stat().st_mode & 0o777 == 0o711, name
+        settings.run.joinpath("fn").rmdir()
+        settings.run.rmdir()
