@@ -200,7 +200,7 @@ CRASHING_AT_IMPORT = {
     ),
     "fork bomb at import": (
         "import os\nwhile True:\n    os.fork()\n",
-        {"import_failed", "crashed", "start_timeout"},
+        {"import_failed", "crashed", "out_of_memory", "start_timeout"},
     ),
     "never imports": ("import time\ntime.sleep(3600)\n", {"start_timeout"}),
 }

@@ -354,6 +354,9 @@ def execute(input, context):
             break
     return {"leaks": leaks}
 """,
+        # Twenty copies may be more memory than one function has.
+        statuses=(200, 502),
+        codes=("function_failed",),
     ),
     probe(
         "two answers to one call",

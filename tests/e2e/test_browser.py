@@ -239,6 +239,8 @@ def test_the_consoles_own_page_can_do_what_the_hostile_one_could_not(
     system: System, browser: Browser, review: dict[str, Any]
 ) -> None:
     console = sign_in(system, browser)
+    console.wait("document.getElementById('functions').innerText.includes('target')")
+    console.wait("document.getElementById('reviews').innerText.includes('target')")
     picture(console, "console")
     assert "target" in console.run("document.getElementById('functions').innerText")
     assert review["digest"] in console.run("document.getElementById('reviews').innerText")
