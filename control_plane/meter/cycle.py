@@ -78,6 +78,10 @@ class Cycle:
         self._access.mark = marks.get(self._access.source)
         self._host.mark = marks.get(self._host.source)
 
+    def caught_up(self) -> bool:
+        """Say whether less than one small batch waits to be counted."""
+        return self._access.behind() < _SMALLEST
+
     def lines_behind(self) -> int:
         """Return about how many lines of the access log are not counted yet."""
         mark = self._access.mark

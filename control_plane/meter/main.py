@@ -71,7 +71,11 @@ class _Loop:
                     return
             if not turn.lines:
                 self._tidy()
-                stop.wait(_RETRY_S if self._failure else _POLL_S)
+            if self._failure:
+                stop.wait(_RETRY_S)
+            elif self._cycle.caught_up():
+                # A turn costs the same for one line as for hundreds, so let some come together.
+                stop.wait(_POLL_S)
 
     def _turn(self) -> Turn:
         try:
