@@ -142,17 +142,22 @@ class Groups:
         return None
 
     def sweep(self) -> None:
-        """Remove every empty group of this name, also those of a host that was killed; occupied ones stay."""
-        self._free.clear()
-        for folder in self._top.folders():
-            for name in sorted(os.listdir(folder)):
-                if os.path.isdir(f"{folder}/{name}"):
-                    _remove_folder(f"{folder}/{name}")
+        """Remove, without waiting, what groups of this name a killed host left empty; before any is made."""
+        for folder in self._subfolders():
+            # Still occupied, or its last process is not reaped yet: `close` tries again.
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
 
     def close(self) -> None:
-        """Remove every empty group of this host and the common folder."""
-        self.sweep()
+        """Remove every empty group of this host and the common folder; occupied ones stay."""
+        self._free.clear()
+        for folder in self._subfolders():
+            _remove_folder(folder)
         _remove(self._top)
+
+    def _subfolders(self) -> list[str]:
+        found = (f"{folder}/{name}" for folder in self._top.folders() for name in sorted(os.listdir(folder)))
+        return [path for path in found if os.path.isdir(path)]
 
     def _folders(self, name: str) -> tuple[str, str]:
         top = self._top
