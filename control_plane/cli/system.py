@@ -102,7 +102,10 @@ def down(data: Path) -> None:
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output format.")
 def status(data: Path, output: str) -> None:
     """Show the processes of the Ingot on this data folder."""
-    state = _ask(_load(data, None).run, b"status")
+    run = _load(data, None).run
+    state = _ask(run, b"status")
+    if state is not None:
+        state["host"] = _ask_host(run)
     if output == "json":
         click.echo(json.dumps(state))
     elif state is None:
@@ -144,6 +147,26 @@ def _load(data: Path, file: Path | None) -> Any:
 
     written = data / "settings.toml"
     return load_settings(data, os.environ, file or (written if written.exists() else None))
+
+
+def _ask_host(run: Path) -> dict[str, Any] | None:
+    """Return what the function host runs, in short; None while it does not answer."""
+    try:
+        with socket.socket(socket.AF_UNIX) as channel:
+            channel.settimeout(2)
+            channel.connect(str(run / "host.sock"))
+            channel.sendall(b'{"op": "status"}\n')
+            with channel.makefile() as answers:
+                found = json.loads(answers.readline())
+    except (OSError, ValueError):
+        return None
+    targets = found["targets"].values()
+    instances = [instance for target in targets for instance in target["instances"]]
+    return {name: found[name] for name in ("isolation", "memory_mb", "level2", "templates", "retiring")} | {
+        "targets": len(targets),
+        "instances": len(instances),
+        "busy": sum(1 for instance in instances if instance["busy"]),
+    }
 
 
 def _next_steps(settings: Any) -> str:

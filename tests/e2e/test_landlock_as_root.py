@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from typing import Any
 
 import httpx
 import pytest
@@ -36,6 +40,9 @@ def test_a_function_writes_to_its_own_temporary_folder() -> None:
             uid, owner, size = answer.json()
             assert uid == owner >= 62_000
             assert size == 4
+            host = _status(system)["host"]
+            assert (host["isolation"], host["targets"], host["instances"]) == ("landlock", 1, 1)
+            assert [template["level"] for template in host["templates"]] == [1]
             folder = system.data / "host" / "tmp"
             assert all(found.stat().st_mode & 0o077 == 0 for found in folder.iterdir())
             for instance in _instances(system):
@@ -48,3 +55,12 @@ def test_a_function_writes_to_its_own_temporary_folder() -> None:
 def _instances(system: System) -> list[int]:
     targets = ask_host(system, "status")["targets"]
     return [instance["pid"] for target in targets.values() for instance in target["instances"]]
+
+
+def _status(system: System) -> dict[str, Any]:
+    command = [sys.executable, "-m", "control_plane.cli.main", "status", "--data", str(system.data)]
+    done = subprocess.run(
+        [*command, "-o", "json"], env=system.environment, capture_output=True, timeout=30, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
