@@ -27,7 +27,10 @@ HARMLESS = {
     "a file": "kept = open('/etc/passwd')",
     "a folder": "import os\nkept = os.open('/', os.O_RDONLY)",
     "private memory": "import mmap\nkept = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE)",
-    "an ended thread": "import threading\none = threading.Thread(target=int)\none.start()\none.join()",
+    "an ended thread": "import threading\none = threading.Thread(target=int)\none.start()\none.join()\n"
+    # The kernel forgets a thread a moment after it was joined.
+    "import os, time\nend = time.monotonic() + 10\n"
+    "while len(os.listdir('/proc/self/task')) > 1 and time.monotonic() < end: time.sleep(0.01)",
 }
 
 
