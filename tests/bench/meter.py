@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sqlite3
 import tempfile
@@ -46,7 +47,13 @@ def _visible(report: Report, system: System, seconds: float) -> None:
     answered = dict(zip(outcome.usage_ids, outcome.answered_at, strict=True))
     delays = [(watcher.seen[one] - at) * 1000 for one, at in answered.items()]
     rate = round(len(answered) / outcome.seconds)
-    row = Result.of("from the full answer to a readable row", delays, outcome.failures, calls_per_s=rate)
+    row = Result.of(
+        "from the full answer to a readable row",
+        delays,
+        outcome.failures,
+        calls_per_s=rate,
+        refused=watcher.refused(),
+    )
     report.results.append(row)
     report.checks += [
         Check.at_most("usage visible p99, ms", row.p99, 2_000),
@@ -72,6 +79,12 @@ class _Watcher:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join(10)
+
+    def refused(self) -> dict[str, int]:
+        """Return why calls were refused, and how often."""
+        query = "SELECT refusal, count(*) FROM usage_events WHERE refusal != '' GROUP BY refusal"
+        with contextlib.closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as connection:
+            return dict(connection.execute(query).fetchall())
 
     def _run(self) -> None:
         connection = sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)
