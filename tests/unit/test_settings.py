@@ -50,7 +50,7 @@ def test_what_is_no_setting_is_refused_by_name(
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("[listen")
-    with pytest.raises(Invalid, match="settings.toml"):
+    with pytest.raises(Invalid, match=r"settings\.toml"):
         load_settings(DATA, {}, file)
 
 
