@@ -28,6 +28,8 @@ __all__ = ["Supervisor"]
 
 _PR_SET_CHILD_SUBREAPER = 36
 _READY_PATIENCE_S = 30.0
+_DRAINED_EVERY_S = 0.2
+_QUIET_CHECKS = 5
 # The longest that a role waits for those which it comes after: the console is worth having without them.
 _HOLD_S = 10.0
 _LOOK_AGAIN_S = 0.02
@@ -48,6 +50,8 @@ class Supervisor:
         self._stores = {role.name: DescriptorStore() for role in plan.roles if role.store}
         self._stopping: list[str] | None = None
         self._announced = False
+        self._ask_drained_at: float = 0.0
+        self._quiet: int = 0
         self._began = 0.0
         self._selector = selectors.DefaultSelector()
         self._control: socket.socket | None = None
@@ -139,6 +143,8 @@ class Supervisor:
             child.ready = _accepts(self._plan.run / child.role.ready_socket)
         if child.killed_at is not None and now - child.killed_at > child.role.patience_s:
             child.signal(signal.SIGKILL)
+        elif child.killed_at is not None and child.role.name in self._plan.drained:
+            self._end_when_quiet(child, now)
         elif not child.ready and child.killed_at is None and now - child.began > _READY_PATIENCE_S:
             # A role that never becomes ready is as good as dead.
             child.killed_at = now
@@ -148,6 +154,17 @@ class Supervisor:
             if self._announced:
                 self._write_record()
                 self._on_ready()
+
+    def _end_when_quiet(self, child: Child, now: float) -> None:
+        """End at once a role that has nothing left to finish, instead of waiting out its patience."""
+        if now < self._ask_drained_at:
+            return
+        # Asked seldom: the answer comes from another process, and this one has others to watch.
+        self._ask_drained_at = now + _DRAINED_EVERY_S
+        self._quiet = self._quiet + 1 if self._plan.drained[child.role.name]() else 0
+        # A call may be on its way on a connection that looks idle, so quiet must last a second.
+        if self._quiet >= _QUIET_CHECKS:
+            child.signal(signal.SIGTERM)
 
     def _reap(self) -> None:
         while True:

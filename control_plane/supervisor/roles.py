@@ -7,8 +7,8 @@ and watching happen in child.py and loop.py.
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from control_plane.supervisor.folders import Identities
@@ -53,6 +53,8 @@ class Plan:
     secrets: Mapping[str, str]
     # environment name -> descriptor, for roles with `listeners`
     listeners: Mapping[str, int]
+    # role -> whether it has nothing left to finish after its stop signal; others end by themselves
+    drained: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
 
 
 def plan_roles(identities: Identities, drain_s: float) -> tuple[Role, ...]:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from control_plane.adapters.gateway.draining import has_drained
 from control_plane.adapters.gateway.start import command, write_first_files
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.errors import Unavailable
@@ -85,6 +86,7 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
             logs=settings.data / "logs",
             secrets=keys,
             listeners=open_listeners(settings),
+            drained={"gateway": lambda: has_drained(make_gateway_settings(settings, asdict(identities)))},
         )
 
         def record(state: dict[str, Any]) -> None:
