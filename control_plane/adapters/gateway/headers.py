@@ -79,7 +79,7 @@ def inward_rules() -> list[str]:
 
 def why_rules(settings: GatewaySettings, relayed: bool) -> list[str]:
     """Name the errors that HAProxy itself answered, by status."""
-    own = "!{ var(txn.up) -m found } !{ var(txn.why) -m found }"
+    own = "!{ var(txn.up) -m found } !{ var(sess.why) -m found }"
     codes = [
         ("function_failed", "{ status 502 }"),
         ("function_failed", "{ status 500 }"),
@@ -90,15 +90,17 @@ def why_rules(settings: GatewaySettings, relayed: bool) -> list[str]:
     ]
     rules = [
         (
-            f"http-after-response set-var(txn.why) {waited_out(settings)}"
+            f"http-after-response set-var(sess.why) {waited_out(settings)}"
             ",iif(queue_full,function_unavailable)"
             f" if {own} {{ status 503 }}"
         )
     ]
-    rules += [f"http-after-response set-var(txn.why) str({code}) if {own} {status}" for code, status in codes]
+    rules += [
+        f"http-after-response set-var(sess.why) str({code}) if {own} {status}" for code, status in codes
+    ]
     if relayed:
         rules.append(
-            "http-after-response set-header X-Ingot-Why %[var(txn.why)] if { var(txn.why) -m found }"
+            "http-after-response set-header X-Ingot-Why %[var(sess.why)] if { var(sess.why) -m found }"
         )
     return rules
 
@@ -108,7 +110,7 @@ def outward_rules(settings: GatewaySettings) -> list[str]:
     return [
         "http-response set-var(txn.up) bool(1)",
         "http-response set-var(txn.out) res.fhdr(content-length)",
-        "http-response set-var(txn.why) res.hdr(x-ingot-why) if { var(txn.mode) -m str stream }",
+        "http-response set-var(sess.why) res.hdr(x-ingot-why) if { var(txn.mode) -m str stream }",
         "http-response del-header Set-Cookie",
         "http-response del-header Clear-Site-Data",
         "http-response del-header Service-Worker-Allowed",

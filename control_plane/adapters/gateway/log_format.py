@@ -33,7 +33,7 @@ ACCESS_FORMAT = _line(
         ("tgt", _text("tgt")),
         ("st", "%ST"),
         ("ts", "%ts"),
-        ("why", _text("why")),
+        ("why", "%{+Q}[var(sess.why),json(utf8s)]"),
         ("tw", "%Tw"),
         ("tc", "%Tc"),
         ("tr", "%Tr"),

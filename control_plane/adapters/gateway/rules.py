@@ -1,7 +1,7 @@
 """The functions' origin as an ordered list of HAProxy rules.
 
 This is the map chain: host and path, policy, key, limits, weights, split, slot.
-A call is refused at the first rule that sets `txn.why`. Everything that changes
+A call is refused at the first rule that sets `sess.why`. Everything that changes
 while running is a map entry; a rule here changes only with the product.
 Listeners, sections and timeouts stand in `config`.
 """
@@ -23,17 +23,22 @@ def _refuse(code: str, conditions: str | list[str], extra: str = "") -> list[str
     retry = f" hdr Retry-After {refusal.retry_after_s}" if refusal.retry_after_s else ""
     alternatives = [conditions] if isinstance(conditions, str) else conditions
     return [
-        *(f"http-request set-var(txn.why) str({code}) if {condition}" for condition in alternatives),
+        f"http-request set-var(sess.why) str({code}) if {' || '.join(alternatives)}",
         (
             f"http-request return status {refusal.status} content-type application/problem+json"
-            f"{retry}{extra} lf-string '{problem(refusal)}' if {{ var(txn.why) -m found }}"
+            f"{retry}{extra} lf-string '{problem(refusal)}' if {{ var(sess.why) -m found }}"
         ),
     ]
 
 
 def _identify() -> list[str]:
-    """Name the call before anything can refuse it."""
+    """Name the call before anything can refuse it.
+
+    `sess.why` alone lives in the session, whose list of variables is empty: it is
+    looked for after each rule, and the calls' own list has two dozen others.
+    """
     return [
+        "http-request unset-var(sess.why)",
         "http-request set-var(txn.m) method",
         "http-request set-var(txn.path) path",
         "http-request set-var(txn.rid) unique-id",
@@ -82,7 +87,7 @@ def _route(settings: GatewaySettings) -> list[str]:
 def _cors(settings: GatewaySettings) -> list[str]:
     """Answer a browser's preflight, which never carries a key."""
     cors = settings.map_file("cors")
-    allowed = "{ var(txn.why) -m found } { var(txn.cors) -m found }"
+    allowed = "{ var(sess.why) -m found } { var(txn.cors) -m found }"
     return [
         (
             f"http-request set-var(txn.cors) var(txn.fn),concat(|,txn.origin),map({cors})"
@@ -93,12 +98,12 @@ def _cors(settings: GatewaySettings) -> list[str]:
             " if { var(txn.origin) -m found } !{ var(txn.cors) -m found }"
         ),
         (
-            "http-request set-var(txn.why) str(preflight) if { method OPTIONS } { var(txn.origin) -m found }"
+            "http-request set-var(sess.why) str(preflight) if { method OPTIONS } { var(txn.origin) -m found }"
             " { req.hdr(access-control-request-method) -m found }"
         ),
         (
             "http-request set-var(txn.asked) req.fhdr(access-control-request-headers)"
-            " if { var(txn.why) -m found }"
+            " if { var(sess.why) -m found }"
             " { req.fhdr(access-control-request-headers) -m reg ^[A-Za-z0-9,\\ _-]{1,512}$ }"
         ),
         (
@@ -106,7 +111,7 @@ def _cors(settings: GatewaySettings) -> list[str]:
             " hdr Access-Control-Allow-Headers %[var(txn.asked)]"
             f" hdr Access-Control-Max-Age %[var(txn.cors)] if {allowed}"
         ),
-        "http-request return status 204 if { var(txn.why) -m found }",
+        "http-request return status 204 if { var(sess.why) -m found }",
     ]
 
 
