@@ -19,21 +19,26 @@ def _text(variable: str) -> str:
     return f"%{{+Q}}[var(txn.{variable}),json(utf8s)]"
 
 
+def _name(variable: str) -> str:
+    """Return the format of a value from our own maps, whose characters `maps` has checked already."""
+    return f"%{{+Q}}[var({variable})]"
+
+
 ACCESS_FORMAT = _line(
     (
         ("v", "1"),
         ("id", "%[unique-id]"),
         ("t", "%[unique-id,field(1,-)]"),
         ("rid", _text("rid")),
-        ("org", _text("org")),
-        ("prj", _text("prj")),
-        ("fn", _text("fn")),
-        ("ver", _text("ver")),
-        ("key", _text("kid")),
-        ("tgt", _text("tgt")),
+        ("org", _name("txn.org")),
+        ("prj", _name("txn.prj")),
+        ("fn", _name("txn.fn")),
+        ("ver", _name("txn.ver")),
+        ("key", _name("txn.kid")),
+        ("tgt", _name("txn.tgt")),
         ("st", "%ST"),
         ("ts", "%ts"),
-        ("why", "%{+Q}[var(sess.why),json(utf8s)]"),
+        ("why", _name("sess.why")),
         ("tw", "%Tw"),
         ("tc", "%Tc"),
         ("tr", "%Tr"),
@@ -42,8 +47,8 @@ ACCESS_FORMAT = _line(
         ("path", "%{+Q}[var(txn.path),bytes(0,8000),json(utf8s)]"),
         ("in", _text("in")),
         ("out", _text("out")),
-        ("mode", _text("mode")),
-        ("mem", _text("mem")),
+        ("mode", _name("txn.mode")),
+        ("mem", _name("txn.mem")),
     )
 )
 
