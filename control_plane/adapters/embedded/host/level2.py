@@ -20,7 +20,7 @@ from control_plane.adapters.embedded.host.machine import Machine
 from control_plane.adapters.embedded.host.proportional_memory import proportional_mb
 from control_plane.adapters.embedded.host.specs import missing_layer, sandbox_of, seal, spec_of
 from control_plane.adapters.embedded.host.status_socket import Gone, open_pidfd, receive, status_pair
-from control_plane.adapters.embedded.host.template_process import TemplateProcess
+from control_plane.adapters.embedded.host.template_process import TemplateProcess, open_init
 from control_plane.domain.desired import HostTarget
 
 __all__ = ["Level2"]
@@ -206,6 +206,7 @@ class Level2:
         except Gone:
             return
         template.pid = pid
+        template.init = open_init(pid)
         template.group = machine.groups.place(pid, wanted.limits.memory_mb)
         machine.loop.watch(template.pidfd, lambda _events: self._ended(template))
         machine.store.put(

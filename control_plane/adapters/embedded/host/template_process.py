@@ -13,12 +13,13 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from control_plane.adapters.embedded.host.log_pipes import LogPipe
 from control_plane.adapters.embedded.host.loop import Timer
 
-__all__ = ["TemplateProcess", "exec_template"]
+__all__ = ["TemplateProcess", "exec_template", "open_init"]
 
 _CONTROL_DESCRIPTOR = 3
 _BUFFER_BYTES = 1 << 20
@@ -36,6 +37,8 @@ class TemplateProcess:
     state: Literal["starting", "ready", "leaving", "gone"] = "starting"
     pid: int = 0
     pidfd: int = -1
+    # A level-2 template's pid namespace ends with this process, its parent; -1 where it has none.
+    init: int = -1
     uid: int | None = None
     group: Any = None
     memory_mb: float = 0.0
@@ -61,9 +64,10 @@ class TemplateProcess:
         """End it at once, and with it every process in its namespace."""
         if self.state != "gone":
             self.state = "leaving"
-        if self.pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        for process in (self.init, self.pidfd):
+            if process >= 0:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
 
     def close(self) -> None:
         """Release the descriptors."""
@@ -71,9 +75,10 @@ class TemplateProcess:
         if self.timer is not None:
             self.timer.cancel()
         self.channel.close()
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-            self.pidfd = -1
+        for process in (self.init, self.pidfd):
+            if process >= 0:
+                os.close(process)
+        self.init = self.pidfd = -1
 
 
 def exec_template(interpreter: str, script: str, channel: socket.socket) -> int:
@@ -93,3 +98,20 @@ def exec_template(interpreter: str, script: str, channel: socket.socket) -> int:
         setsigmask=[],
         setsigdef=[signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE],
     )
+
+
+def open_init(pid: int) -> int:
+    """Return a pidfd of the init of a process's pid namespace, when that is its parent; else -1.
+
+    Killing the process alone would leave alive what its import has started.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        init = os.pidfd_open(parent)
+        numbers = [
+            line for line in Path(f"/proc/{parent}/status").read_text().splitlines() if "NSpid:" in line
+        ]
+        if numbers[0].split()[2:][-1:] == ["1"]:
+            return init
+        os.close(init)
+    return -1
