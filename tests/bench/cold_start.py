@@ -61,7 +61,7 @@ def _row(
     system.wait_callable(name, key)
     target = target_of(system, name)
     if warm:
-        wait_for(lambda: template_ready(system, target), 60, 0.05)
+        wait_for(lambda: template_ready(system, target), 120, 0.05)
     outcome = cold_calls(system, name, key, calls)
     result = Result.of(f"Ingot, {side}", outcome.latencies_ms, outcome.failures)
     report.results.append(result)

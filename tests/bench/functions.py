@@ -79,6 +79,9 @@ def make_idle(system: System, target: str) -> None:
 
 
 def template_ready(system: System, target: str) -> bool:
-    """Say whether the target's level-2 template is hot."""
-    templates = ask_host(system, "status")["templates"]
+    """Say whether the target's level-2 template is hot, with nothing left to prepare."""
+    status = ask_host(system, "status")
+    if status["preparing"]:
+        return False
+    templates = status["templates"]
     return any(one.get("target") == target and one["state"] == "ready" for one in templates)

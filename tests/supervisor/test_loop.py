@@ -69,10 +69,12 @@ def test_a_role_starts_when_those_it_comes_after_are_ready(running: Running) -> 
 def test_a_role_that_died_waits_for_nobody(running: Running) -> None:
     before = {name: running.role(name)["pid"] for name in ("second", "third")}
     (running.folder / "second-was-ready").unlink()
+    (running.folder / "second-is-held").touch()
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: running.role("third")["ready"] and running.role("third")["pid"] != before["third"])
     assert (running.folder / "third-came-after").read_text() == "False"
+    assert not running.role("second")["ready"]
 
 
 def test_stop_ends_roles_in_reverse_order_and_leaves_no_orphan(running: Running) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 from control_plane.supervisor.loop import Supervisor
 from control_plane.supervisor.roles import Plan, Role
 
-# Tells that it is ready, the second late; leaves a grandchild behind when it is the first; notes its
-# end in the order file.
+# Tells that it is ready, the second late, and as late as somebody wants; leaves a grandchild behind when it
+# is the first; notes its end in the order file.
 ROLE = """
 import os, signal, subprocess, sys, time
 name, folder = sys.argv[1:]
@@ -29,6 +29,8 @@ def end(*_):
 signal.signal(signal.SIGTERM, end)
 if name == "second":
     time.sleep(0.3)
+    while os.path.exists(f"{folder}/second-is-held"):
+        time.sleep(0.01)
     open(f"{folder}/second-was-ready", "w")
 if name == "third":
     open(f"{folder}/third-came-after", "w").write(str(os.path.exists(f"{folder}/second-was-ready")))

@@ -100,8 +100,8 @@ class Bytecode:
 
     @property
     def busy(self) -> bool:
-        """Say whether a layer is being compiled."""
-        return bool(self._running)
+        """Say whether a layer is being compiled or waits to be."""
+        return bool(self._running or self._queue)
 
     def stop(self) -> None:
         """Compile nothing more and end what compiles now; the next host starts over."""

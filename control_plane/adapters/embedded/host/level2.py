@@ -68,6 +68,8 @@ class Level2:
         """Build one for the target, in the background, unless it is there or unfit."""
         if self.off or wanted.id in self._templates or wanted.id in self._unfit or wanted.id in self._queue:
             return
+        if self._building is not None and self._building.key == wanted.id:
+            return
         if only_if_room and len(self._templates) + len(self._queue) >= self._machine.config.level2_templates:
             return
         self._queue[wanted.id] = wanted
@@ -78,10 +80,16 @@ class Level2:
         self._queue.pop(target, None)
         self._unfit.pop(target, None)
         self._without_bytecode.pop(target, None)
+        if self._building is not None and self._building.key == target:
+            self._leave(self._building)
+            self._built(self._building)
         template = self._templates.pop(target, None)
         if template is not None:
-            self._leaving[template.id] = template
-            template.stop()
+            self._leave(template)
+
+    def _leave(self, template: TemplateProcess) -> None:
+        self._leaving[template.id] = template
+        template.stop()
 
     def distrust(self, template: TemplateProcess, reason: str) -> None:
         """End a template that did not do what it was asked."""
@@ -91,23 +99,29 @@ class Level2:
 
     def by_id(self, identity: str) -> TemplateProcess | None:
         """Return a living template by its own id."""
-        for template in (*self._templates.values(), *self._leaving.values()):
-            if template.id == identity:
-                return template
-        return None
+        return next((template for template in self._all() if template.id == identity), None)
+
+    def _all(self) -> list[TemplateProcess]:
+        building = [] if self._building is None else [self._building]
+        return [*self._templates.values(), *building, *self._leaving.values()]
 
     def stop(self) -> None:
         """End all."""
         self.off = "the host is stopping"
         self._queue.clear()
-        for target in list(self._templates):
+        for target in {template.key for template in self._all()}:
             self.drop(target)
         # Its instances live on below an init of their own.
         self._machine.loop.after(_STOP_TIMEOUT_S, self._kill_leaving)
 
+    @property
+    def building(self) -> bool:
+        """Say whether a template is being made or waits to be."""
+        return self._building is not None or bool(self._queue)
+
     def alive(self) -> bool:
         """Say whether any template process is left."""
-        return bool(self._templates or self._leaving)
+        return bool(self._all())
 
     def _kill_leaving(self) -> None:
         for template in self._leaving.values():
@@ -116,8 +130,14 @@ class Level2:
     def status(self) -> list[dict[str, Any]]:
         """Return what `status` shows."""
         return [
-            {"level": 2, "target": key, "state": template.state, "memory_mb": round(template.memory_mb, 1)}
-            for key, template in self._templates.items()
+            {
+                "level": 2,
+                "target": template.key,
+                "state": template.state,
+                "memory_mb": round(template.memory_mb, 1),
+            }
+            for template in self._all()
+            if template.state != "leaving"
         ] + [{"level": 2, "target": key, "state": "unfit", "reason": why} for key, why in self._unfit.items()]
 
     def _schedule(self, delay: float) -> None:
@@ -137,7 +157,8 @@ class Level2:
         if template1 is None or template1.state != "ready" or missing_layer(self._machine.config, wanted):
             self._schedule(0.1)
             return
-        self._make_room()
+        if wanted.id not in self._templates:
+            self._make_room()
         self._become(template1, wanted)
 
     def _make_room(self) -> None:
@@ -170,7 +191,7 @@ class Level2:
         machine.pipes.watch(log)
         if not machine.bytecode.complete(wanted):
             self._without_bytecode[wanted.id] = wanted
-        self._templates[wanted.id] = self._building = template
+        self._building = template
         machine.loop.watch(ours.fileno(), lambda _events: self._spoke(template, wanted))
         template.timer = machine.loop.after(
             _BUILD_TIMEOUT_S, lambda: self._failed(template, "its import took too long")
@@ -222,6 +243,10 @@ class Level2:
             self._failed(template, "its import leaves threads or sockets behind")
             return
         template.state = "ready"
+        former = self._templates.pop(template.key, None)
+        if former is not None:
+            self._leave(former)
+        self._templates[template.key] = template
         template.memory_mb = proportional_mb(template.pid)
         import_us = message.get("import_us")
         if not isinstance(import_us, int) or import_us < _SLOW_IMPORT_US:
@@ -231,14 +256,12 @@ class Level2:
         self._make_room_for_memory()
 
     def _rebuild(self) -> None:
-        """Build anew, once, what was slow to import and would be faster now."""
+        """Build anew, once, what was slow to import and would be faster now; the present one serves on."""
         for target, wanted in list(self._without_bytecode.items()):
-            template = self._templates.get(target)
-            if template is None:
+            if target in self._templates and self._machine.bytecode.complete(wanted):
                 del self._without_bytecode[target]
-            elif template.state == "ready" and self._machine.bytecode.complete(wanted):
-                self.drop(target)
-                self.want(wanted)
+                self._queue[target] = wanted
+                self._schedule(self._machine.config.level2_delay_s)
 
     def _make_room_for_memory(self) -> None:
         # The newest stays even if it alone is over: it is the one in use.
@@ -255,6 +278,8 @@ class Level2:
             return
         if template.state == "starting":
             self._unfit[template.key] = reason
+        if self._building is template:
+            self._leaving[template.id] = template
         template.kill()
         self._built(template)
         if not template.pid:

@@ -120,6 +120,8 @@ class Operations:
                     for template in self._activation.level1.all()
                 ]
                 + self._activation.level2.status(),
+                # Made in the background, so that later starts are faster.
+                "preparing": self._activation.level2.building or self._machine.bytecode.busy,
                 "targets": {
                     identity: _described(target, now) for identity, target in self._activation.targets.items()
                 },
