@@ -7,7 +7,6 @@ are never touched. `cgroup_files` knows where things are; here is what is done.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import time
@@ -29,6 +28,8 @@ class Group:
     version: int
     memory: str = ""
     pids: str = ""
+    # For one process only: others than the host may still be able to join it.
+    once: bool = False
 
     def folders(self) -> list[str]:
         """Return its folders, each once."""
@@ -38,6 +39,24 @@ class Group:
         """Move a process (all its threads) into the group."""
         for folder in self.folders():
             cgroup_files.write(f"{folder}/cgroup.procs", str(pid))
+
+    def doors(self) -> list[int]:
+        """Return descriptors by which a process can join by itself (`enter.join`); the caller closes them.
+
+        A process of one thread that moves itself does not have to wait for the
+        kernel's grace period, which costs whoever moves another 10 ms and more
+        on a quiet machine. v2 has no such way.
+        """
+        if self.version == 2:
+            return []
+        return [os.open(f"{folder}/tasks", os.O_WRONLY | os.O_CLOEXEC) for folder in self.folders()]
+
+    def holds(self, pid: int) -> bool:
+        """Say whether a process is in the group, for every controller that there is."""
+        lines = cgroup_files.read(f"/proc/{pid}/cgroup").splitlines()
+        # Every controller's folder has the same name below the common one.
+        end = "/" + "/".join(self.folders()[0].split("/")[-2:])
+        return sum(line.endswith(end) for line in lines) >= len(self.folders())
 
     def members(self) -> list[int]:
         """Return the processes in the group."""
@@ -115,11 +134,15 @@ class Groups:
             ("cgroup_pids", self.pids, counted if self.pids else shared),
         ]
 
-    def acquire(self, memory_mb: int, processes: int) -> Group | None:
-        """Return an empty group with these limits, or None where no controller can be used."""
+    def acquire(self, memory_mb: int, processes: int, *, once: bool = False) -> Group | None:
+        """Return an empty group with these limits, or None where no controller can be used.
+
+        `once` is for a group whose doors go to a process that has run user code: it is not used again.
+        """
         if not self._top.folders():
             return None
         group = self._free.pop() if self._free else self._new()
+        group.once = once
         group.limit(memory_mb, processes)
         return group
 
@@ -127,10 +150,16 @@ class Groups:
         """Give back a group whose processes have ended; False if some are left (kill and try again)."""
         if group.members():
             return False
-        if len(self._free) < _KEPT_FREE and cgroup_files.forget(group.memory, group.version):
+        kept = len(self._free) < _KEPT_FREE
+        if kept and not group.once and cgroup_files.forget(group.memory, group.version):
             self._free.append(group)
             return True
-        return _remove(group)
+        if not all([_removed_now(folder) for folder in group.folders()]):
+            return False
+        if kept:
+            # Made now, when nobody waits for it.
+            self._free.append(self._new())
+        return True
 
     def of_process(self, pid: int) -> Group | None:
         """Return the group of a process that an earlier host placed, to adopt it again."""
@@ -184,14 +213,18 @@ def _remove(group: Group) -> bool:
 def _remove_folder(folder: str) -> bool:
     # The kernel empties a group a moment after the last process was reaped.
     end = time.monotonic() + _REMOVE_WITHIN_S
-    while True:
-        try:
-            os.rmdir(folder)
-        except FileNotFoundError:
-            return True
-        except OSError as error:
-            if error.errno != errno.EBUSY or cgroup_files.occupied(folder) or time.monotonic() > end:
-                return False
-            time.sleep(0.002)
-        else:
-            return True
+    while not _removed_now(folder):
+        if cgroup_files.occupied(folder) or time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def _removed_now(folder: str) -> bool:
+    try:
+        os.rmdir(folder)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -6,6 +6,7 @@ order of the steps is the security argument; see docs/isolation.md.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,7 @@ from ingot_sandbox import confine, kernel, landlock, seccomp, view, world
 from ingot_sandbox.base import Base
 from ingot_sandbox.spec import LANDLOCK, NAMESPACES, SandboxSpec
 
-__all__ = ["fork_orphan", "reap", "spawn_instance"]
+__all__ = ["fork_orphan", "join", "reap", "spawn_instance"]
 
 _FAILED = 70
 _INSTANCE = kernel.NEW_MOUNTS | kernel.NEW_IPC | kernel.NEW_PIDS | kernel.NEW_NET | kernel.NEW_UTS
@@ -32,14 +33,23 @@ def spawn_instance(base: Base, spec: SandboxSpec) -> bool:
     if base.nested and base.level == NAMESPACES:
         return _fork_nested(base, spec)
     if base.level == NAMESPACES:
-        return fork_orphan(spec, lambda: kernel.unshare(_INSTANCE), partial(_enter_namespaces, base, spec))
+        return fork_orphan(spec, partial(_leave, spec), partial(_enter_namespaces, base, spec))
     # Asked before the fork: below a warm template's rules an instance sees no /proc.
     inherited = confine.data_in_use(spec)
-    return fork_orphan(spec, _nothing, partial(_enter_landlock, base, spec, inherited))
+    return fork_orphan(spec, partial(join, spec), partial(_enter_landlock, base, spec, inherited))
 
 
-def _nothing() -> None:
-    """Levels without namespaces need no step between the two forks."""
+def _leave(spec: SandboxSpec) -> None:
+    kernel.unshare(_INSTANCE)
+    join(spec)
+
+
+def join(spec: SandboxSpec) -> None:
+    """Move this process, which has one thread, into its groups; the host looks whether it did."""
+    for door in spec.groups:
+        # A door of a group that is gone says so; the host then knows more than we do.
+        with contextlib.suppress(OSError):
+            os.write(door, b"0")
 
 
 def fork_orphan(spec: SandboxSpec, between: Callable[[], None], inside: Callable[[int], None]) -> bool:
@@ -74,6 +84,7 @@ def _fork_nested(base: Base, spec: SandboxSpec) -> bool:
     if child:
         return False
     try:
+        join(spec)
         kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
         world.mount_tmp(spec)
         view.mount_proc(b"/proc")

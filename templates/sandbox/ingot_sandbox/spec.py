@@ -56,6 +56,8 @@ class SandboxSpec:
     # Processes and threads. A pids cgroup is the better bound where it is writable.
     processes: int = 64
     open_files: int = 1024
+    # Doors of the groups that the process joins by itself; user code never has them at level 1.
+    groups: tuple[int, ...] = ()
     # 0 sets no data limit, for callers that have a memory cgroup.
     data_mb: int = 0
     descriptors: tuple[int, ...] = ()

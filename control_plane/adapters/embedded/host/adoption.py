@@ -94,7 +94,7 @@ def _adopt(
         for number in present.values():
             os.close(number)
     machine.uids.claim(instance.uid)
-    instance.group = machine.groups.adopt(instance.pid)
+    instance.group = machine.groups.adopt(instance.pid, once=instance.level == 2)
     return instance
 
 

@@ -81,15 +81,23 @@ class Births:
             raise StartFailed("crashed", f"a secret cannot be opened: {error}") from error
         spec["profile"] = order.one_shot
         instance, theirs, log_end = self._make(order, uid)
+        doors = machine.groups.doors(instance.group)
         sandbox = sandbox_of(machine, order.wanted, uid)
         sandbox["tmp_folder"] = machine.tmp.make(instance.id, uid)
         spec_descriptor = seal(spec)
         handed = template.send(
             {"op": "spawn", "instance": instance.id, "sandbox": sandbox},
-            [spec_descriptor, order.listener.fileno(), instance.slots.descriptor, log_end, theirs.fileno()],
+            [
+                spec_descriptor,
+                order.listener.fileno(),
+                instance.slots.descriptor,
+                log_end,
+                theirs.fileno(),
+                *doors,
+            ],
         )
-        os.close(spec_descriptor)
-        os.close(log_end)
+        for descriptor in (spec_descriptor, log_end, *doors):
+            os.close(descriptor)
         theirs.close()
         self.instances[instance.id] = instance
         if not handed:
@@ -144,6 +152,7 @@ class Births:
             uid=uid,
             template=order.template.id if order.template.level == 2 else "",
             one_shot=order.one_shot,
+            group=machine.groups.reserve(wanted.limits.memory_mb, once=order.template.level == 2),
         )
         return instance, theirs, log_end
 
@@ -185,7 +194,9 @@ class Births:
         except Gone:
             return
         instance.pid = pid
-        instance.group = machine.groups.place(pid, instance.wanted.limits.memory_mb)
+        if instance.group is not None and not machine.groups.place(instance.group, pid):
+            machine.groups.release(instance.group)
+            instance.group = None
         machine.loop.watch(instance.pidfd, lambda _events: self._ended(instance))
         if not instance.one_shot:
             machine.store.put(f"pidfd:{instance.id}", instance.pidfd, instance.meta())

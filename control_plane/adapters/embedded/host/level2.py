@@ -228,7 +228,10 @@ class Level2:
             return
         template.pid = pid
         template.init = open_init(pid)
-        template.group = machine.groups.place(pid, wanted.limits.memory_mb)
+        template.group = machine.groups.reserve(wanted.limits.memory_mb)
+        if template.group is not None and not machine.groups.place(template.group, pid):
+            machine.groups.release(template.group)
+            template.group = None
         machine.loop.watch(template.pidfd, lambda _events: self._ended(template))
         machine.store.put(
             f"pidfd:{template.id}", template.pidfd, {"kind": "template", "pid": pid, "uid": template.uid}

@@ -32,23 +32,42 @@ class MemoryGroups:
         # Groups whose last process the kernel has not let go of yet.
         self._late: list[Any] = []
 
-    def place(self, pid: int, memory_mb: int) -> Any:
-        """Move a process into a group of its own; None where groups cannot be made."""
+    def reserve(self, memory_mb: int, *, once: bool = False) -> Any:
+        """Return a group for one process; None where groups cannot be made.
+
+        `once` when its doors go to a process that has run user code.
+        """
         try:
-            group = self._groups.acquire(memory_mb, _PROCESSES)
-            if group is not None:
+            return self._groups.acquire(memory_mb, _PROCESSES, once=once)
+        except OSError as error:
+            _log.warning("there is no control group: %s", error)
+            return None
+
+    def doors(self, group: Any) -> list[int]:
+        """Return descriptors by which a process can join the group by itself; the caller closes them."""
+        with contextlib.suppress(OSError):
+            return list(group.doors()) if group is not None else []
+        return []
+
+    def place(self, group: Any, pid: int) -> bool:
+        """Move a process into the group unless it went there by itself; False if it is not in it."""
+        try:
+            if not group.holds(pid):
                 group.add(pid)
         except OSError as error:
             _log.warning("process %d has no control group: %s", pid, error)
-            return None
-        return group
+            return False
+        return True
 
-    def adopt(self, pid: int) -> Any:
-        """Find the group of a process from before a restart."""
+    def adopt(self, pid: int, *, once: bool) -> Any:
+        """Find the group of a process from before a restart; `once` as in `reserve`."""
         try:
-            return self._groups.of_process(pid)
+            group = self._groups.of_process(pid)
         except OSError:
             return None
+        if group is not None:
+            group.once = once
+        return group
 
     def peak_mb(self, group: Any) -> float:
         """Return the highest memory use so far, 0 when unknown."""

@@ -28,7 +28,7 @@ __all__ = ["main"]
 
 _CONTROL = 3
 _MESSAGE_BYTES = 1 << 18
-# Descriptors that come with each message, in the order of the contracts.
+# Descriptors that come with each message, in the order of the contracts; doors of groups follow.
 _SPAWN = 5
 _BECOME = 3
 
@@ -80,7 +80,7 @@ def _serve(control: socket.socket, base: Base, loaded: Loaded | None) -> Callabl
             return None
         message = json.loads(content)
         task = None
-        if message["op"] == "spawn" and len(descriptors) == _SPAWN:
+        if message["op"] == "spawn" and len(descriptors) >= _SPAWN:
             task = _spawn(base, message, descriptors, loaded)
         elif message["op"] == "become" and len(descriptors) == _BECOME and loaded is None:
             task = _become(base, message, descriptors)
@@ -99,12 +99,13 @@ def _spawn(
 ) -> Callable[[], None] | None:
     from ingot_sandbox.enter import spawn_instance
 
-    spec, listener, _, log, status = descriptors
-    sandbox = _sandbox(message, descriptors, log, status)
-    sandbox.listener = listener
+    own, doors = descriptors[:_SPAWN], descriptors[_SPAWN:]
+    spec, listener, _, log, status = own
+    sandbox = _sandbox(message, own, log, status)
+    sandbox.listener, sandbox.groups = listener, tuple(doors)
     if not spawn_instance(base, sandbox):
         return None
-    return lambda: _instance(base, sandbox, spec, descriptors, loaded)
+    return lambda: _instance(base, sandbox, spec, own, loaded)
 
 
 def _become(base: Base, message: dict[str, Any], descriptors: Sequence[int]) -> Callable[[], None] | None:
