@@ -73,9 +73,14 @@ def target_of(system: System, function: str) -> str:
 
 
 def make_idle(system: System, target: str) -> None:
-    """End a target's instances and wait until it is idle."""
+    """End a target's instances and wait until it is idle, with nothing left to prepare for the next start."""
     ask_host(system, "retire", target=target)
-    wait_for(lambda: ask_host(system, "status")["targets"][target]["state"] == "idle", 20, 0.002)
+
+    def settled() -> bool:
+        status = ask_host(system, "status")
+        return status["targets"][target]["state"] == "idle" and not status["preparing"]
+
+    wait_for(settled, 120, 0.002)
 
 
 def template_ready(system: System, target: str) -> bool:

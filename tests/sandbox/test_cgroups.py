@@ -78,6 +78,47 @@ def test_process_limit_holds_a_fork_bomb(groups: Groups) -> None:
     bomb.wait(10)
 
 
+JOIN = (
+    "import os,sys\nsys.stdin.read(1)\n"
+    "for door in sys.argv[1:]:\n  os.write(int(door), b'0')\n"
+    "print('in', flush=True)\nsys.stdin.read(1)\n"
+)
+
+
+@pytest.mark.root
+def test_a_process_joins_by_a_door_and_a_group_for_one_process_is_not_used_again(groups: Groups) -> None:
+    if not groups.memory or groups.version == 2:
+        pytest.skip(groups.why or "v2 has no doors")
+    group = groups.acquire(200, 10, once=True)
+    assert group is not None
+    doors = group.doors()
+    member = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", JOIN, *map(str, doors)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        pass_fds=doors,
+    )
+    assert member.stdin is not None
+    assert member.stdout is not None
+    assert not group.holds(member.pid)
+    member.stdin.write("g")
+    member.stdin.flush()
+    assert member.stdout.readline() == "in\n"
+    assert group.holds(member.pid)
+    member.communicate("g", timeout=10)
+    folders = group.folders()
+    assert groups.release(group)
+    assert not any(Path(folder).exists() for folder in folders)
+    for door in doors:
+        with pytest.raises(OSError, match="No such device"):
+            os.write(door, b"0")
+        os.close(door)
+    following = groups.acquire(200, 10)
+    assert following is not None
+    assert following.folders() != folders
+
+
 def test_memory_of_a_process_is_known_without_a_group() -> None:
     assert memory_of(os.getpid()) > 1 << 20
     assert memory_of(2**22 + 1) == 0

@@ -154,7 +154,8 @@ class Groups:
         if kept and not group.once and cgroup_files.forget(group.memory, group.version):
             self._free.append(group)
             return True
-        if not all([_removed_now(folder) for folder in group.folders()]):
+        removed = [_removed_now(folder) for folder in group.folders()]
+        if not all(removed):
             return False
         if kept:
             # Made now, when nobody waits for it.

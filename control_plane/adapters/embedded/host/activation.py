@@ -12,7 +12,7 @@ import select
 from collections.abc import Callable
 from dataclasses import replace
 
-from control_plane.adapters.embedded.host.births import Births, Order, StartFailed
+from control_plane.adapters.embedded.host.births import Births
 from control_plane.adapters.embedded.host.instance import Failure, Instance
 from control_plane.adapters.embedded.host.interpreters import find_interpreter
 from control_plane.adapters.embedded.host.level1 import Level1
@@ -20,7 +20,9 @@ from control_plane.adapters.embedded.host.level2 import Level2
 from control_plane.adapters.embedded.host.listening import Listeners
 from control_plane.adapters.embedded.host.machine import Machine
 from control_plane.adapters.embedded.host.refusals import Refusals, refusal
+from control_plane.adapters.embedded.host.spawning import Order, StartFailed
 from control_plane.adapters.embedded.host.specs import missing_layer
+from control_plane.adapters.embedded.host.standbys import Standbys
 from control_plane.adapters.embedded.host.target import Target
 from control_plane.adapters.embedded.host.template_process import TemplateProcess
 from control_plane.adapters.embedded.host.waiting_line import WaitingLine
@@ -49,6 +51,7 @@ class Activation:
         self.retiring: list[Target] = []
         self.level1 = Level1(machine)
         self.level2 = Level2(machine, self.level1, self._cold_start_under_way)
+        self.standbys = Standbys(machine, births, self.level2, self._cold_start_under_way, self.targets.get)
         self.level1.on_ready.append(self._template_is_back)
         self.stopping = False
         # Called after an instance began, so that the watcher's timer runs.
@@ -110,6 +113,7 @@ class Activation:
         if old is None or target.retiring:
             return
         self.disarm(target)
+        self.standbys.drop(target.wanted.id)
         target.listener = self._listeners.make(target.wanted.id)
         old.close()
         for instance in list(target.instances.values()):
@@ -158,10 +162,13 @@ class Activation:
     def _begin(self, target: Target, template: TemplateProcess) -> Instance | None:
         if target.listener is None:
             return None
-        order = Order(target.wanted, target.listener, template, self._machine.loop.clock.unix_ms())
         self.disarm(target)
         try:
-            instance = self._births.begin(order)
+            instance = self.standbys.take(template)
+            if instance is not None:
+                self._births.let_go(instance)
+            else:
+                instance = self._births.begin(Order(target.wanted, target.listener, template))
         except StartFailed as error:
             if template.level == 2:
                 self.level2.distrust(template, error.failure.message)
@@ -182,6 +189,7 @@ class Activation:
             target.failure = None
         if not target.retiring:
             self.level2.want(target.wanted)
+            self.standbys.want(target.wanted.id)
             self._machine.bytecode.want(target.wanted)
         target.notify(instance)
 
@@ -267,7 +275,9 @@ class Activation:
             self.end(owner, instance, "evicted")
 
     def _cold_start_under_way(self) -> bool:
-        return any(instance.phase == "starting" for instance in self._births.instances.values())
+        return any(
+            instance.phase == "starting" and not instance.held for instance in self._births.instances.values()
+        )
 
 
 _SENTENCES = {

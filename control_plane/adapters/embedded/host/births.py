@@ -1,4 +1,4 @@
-"""Makes instances: from the order to a template until `ready`, and their end.
+"""The life of instances: from the order to a template until `ready`, and their end.
 
 Whatever an instance does or says, it is ended and accounted for exactly once,
 by its pidfd. What a target does about it is decided by callbacks.
@@ -8,23 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from control_plane.adapters.embedded.host.confinement import Confinement
 from control_plane.adapters.embedded.host.exits import Exits
-from control_plane.adapters.embedded.host.instance import Failure, Instance, new_instance_id
-from control_plane.adapters.embedded.host.log_pipes import LogPipe
+from control_plane.adapters.embedded.host.instance import Failure, Instance
 from control_plane.adapters.embedded.host.machine import Machine
-from control_plane.adapters.embedded.host.slot_table import SlotTable
-from control_plane.adapters.embedded.host.specs import sandbox_of, seal, spec_of
-from control_plane.adapters.embedded.host.status_socket import Gone, open_pidfd, receive, status_pair
-from control_plane.adapters.embedded.host.template_process import TemplateProcess
-from control_plane.domain.desired import HostTarget
+from control_plane.adapters.embedded.host.spawning import Order, Spawning, StartFailed
+from control_plane.adapters.embedded.host.status_socket import Gone, open_pidfd, receive
 
-__all__ = ["Births", "Order", "StartFailed"]
+__all__ = ["Births"]
 
 _log = logging.getLogger(__name__)
 # From handing over until the fork has reported: milliseconds unless the template is stuck.
@@ -40,27 +33,6 @@ _OWN_ENDS = {
 }
 
 
-class StartFailed(Exception):
-    """An instance could not even be ordered."""
-
-    def __init__(self, code: str, message: str, *, template_gone: bool = False) -> None:
-        super().__init__(message)
-        self.failure = Failure(code, message)
-        # Not the function's fault: its template ended in this moment.
-        self.template_gone = template_gone
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to start, from which template, on which socket."""
-
-    wanted: HostTarget
-    listener: socket.socket
-    template: TemplateProcess
-    activated_ms: int
-    one_shot: bool = False
-
-
 class Births:
     """Every living instance, by id."""
 
@@ -68,46 +40,30 @@ class Births:
         self._machine = machine
         self.instances: dict[str, Instance] = {}
         self.exits = Exits(machine)
+        self._spawning = Spawning(machine)
         self._confinement = Confinement(machine.config.sandbox, machine.config.isolation)
 
     def begin(self, order: Order) -> Instance:
         """Order an instance. Raises StartFailed."""
-        machine, template = self._machine, order.template
-        uid = self._uid(template)
-        try:
-            spec = spec_of(machine.config, order.wanted, uid, secrets=True)
-        except ValueError as error:
-            machine.uids.give_back(uid)
-            raise StartFailed("crashed", f"a secret cannot be opened: {error}") from error
-        spec["profile"] = order.one_shot
-        instance, theirs, log_end = self._make(order, uid)
-        doors = machine.groups.doors(instance.group)
-        sandbox = sandbox_of(machine, order.wanted, uid)
-        sandbox["tmp_folder"] = machine.tmp.make(instance.id, uid)
-        spec_descriptor = seal(spec)
-        handed = template.send(
-            {"op": "spawn", "instance": instance.id, "sandbox": sandbox},
-            [
-                spec_descriptor,
-                order.listener.fileno(),
-                instance.slots.descriptor,
-                log_end,
-                theirs.fileno(),
-                *doors,
-            ],
-        )
-        for descriptor in (spec_descriptor, log_end, *doors):
-            os.close(descriptor)
-        theirs.close()
+        instance, handed = self._spawning.order(order)
         self.instances[instance.id] = instance
         if not handed:
             self._end_unborn(instance, Failure("crashed", "the template does not take orders"))
             raise StartFailed("crashed", "the template does not take orders", template_gone=True)
-        if not order.one_shot:
+        if not instance.held:
             self._keep(instance)
         self.attend(instance)
-        instance.timer = machine.loop.after(_BIRTH_TIMEOUT_S, lambda: self._too_slow(instance))
+        instance.timer = self._machine.loop.after(_BIRTH_TIMEOUT_S, lambda: self._too_slow(instance))
         return instance
+
+    def let_go(self, instance: Instance) -> None:
+        """Start what was held: from now on it is an instance like any other."""
+        instance.held = False
+        instance.activated_ms = self._machine.loop.clock.unix_ms()
+        instance.started = self._machine.loop.clock.monotonic()
+        self._keep(instance)
+        self._machine.store.put(f"pidfd:{instance.id}", instance.pidfd, instance.meta())
+        self._give_leave(instance)
 
     def attend(self, instance: Instance) -> None:
         """Watch everything that an instance can tell."""
@@ -126,38 +82,10 @@ class Births:
         if instance.phase != "gone" and not instance.pid:
             self._end_unborn(instance, Failure("start_timeout", "the instance was not started in time"))
 
-    def _uid(self, template: TemplateProcess) -> int | None:
-        if template.level == 2:
-            # Below a level-2 template there is one user id: its own.
-            return template.uid
-        try:
-            return self._machine.uids.take()
-        except LookupError as error:
-            raise StartFailed("crashed", str(error)) from error
-
-    def _make(self, order: Order, uid: int | None) -> tuple[Instance, socket.socket, int]:
-        machine, wanted = self._machine, order.wanted
-        identity = new_instance_id()
-        log_descriptor, log_end = os.pipe2(os.O_CLOEXEC)
-        ours, theirs = status_pair()
-        instance = Instance(
-            id=identity,
-            wanted=wanted,
-            level=order.template.level,
-            slots=SlotTable.create(wanted.limits.concurrency),
-            log=LogPipe(log_descriptor, wanted.function, wanted.version, identity),
-            status=ours,
-            activated_ms=order.activated_ms,
-            started=machine.loop.clock.monotonic(),
-            uid=uid,
-            template=order.template.id if order.template.level == 2 else "",
-            one_shot=order.one_shot,
-            group=machine.groups.reserve(wanted.limits.memory_mb, once=order.template.level == 2),
-        )
-        return instance, theirs, log_end
-
     def _keep(self, instance: Instance) -> None:
         """Put what must survive us into the store, before any user code runs."""
+        if instance.one_shot:
+            return
         meta = instance.meta()
         self._machine.store.put_all(
             [
@@ -182,7 +110,7 @@ class Births:
             event = message.get("event")
             if event == "born" and not instance.pid:
                 self._born(instance, pid)
-            elif event == "ready" and instance.phase == "starting" and instance.pid:
+            elif event == "ready" and instance.phase == "starting" and instance.pid and not instance.held:
                 self._ready(instance, message)
             elif event == "failed" and instance.phase == "starting":
                 self._failed(instance, str(message.get("code", "")), str(message.get("message", "")))
@@ -198,12 +126,16 @@ class Births:
             machine.groups.release(instance.group)
             instance.group = None
         machine.loop.watch(instance.pidfd, lambda _events: self._ended(instance))
-        if not instance.one_shot:
+        if not instance.one_shot and not instance.held:
             machine.store.put(f"pidfd:{instance.id}", instance.pidfd, instance.meta())
         if instance.level == 2 and (missing := self._confinement.missing(pid)):
             self._refuse(instance, missing)
-        else:
+        elif not instance.held:
             self._give_leave(instance)
+        else:
+            if instance.timer is not None:
+                instance.timer.cancel()
+            _call(instance.on_held, instance)
 
     def _refuse(self, instance: Instance, missing: str) -> None:
         """End an instance that its template did not confine; none of its code has run."""
@@ -287,7 +219,7 @@ class Births:
 
     def _release(self, instance: Instance) -> None:
         machine = self._machine
-        by_itself = not instance.reason
+        by_itself = not instance.reason and not instance.held
         if by_itself:
             died_of_memory = instance.group is not None and machine.groups.out_of_memory(instance.group)
             instance.reason = "out_of_memory" if died_of_memory else "crashed"

@@ -36,7 +36,7 @@ class Exits:
             machine.loop.after(_PAUSE_S, lambda: self._try(instance, served, tries - 1))
             return
         self.unrecorded -= 1
-        if instance.one_shot:
+        if instance.one_shot or instance.held:
             return
         if instance.pid:
             machine.records.write(

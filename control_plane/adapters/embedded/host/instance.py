@@ -54,6 +54,8 @@ class Instance:
     # The level-2 template that it was forked from; it ends with that template.
     template: str = ""
     one_shot: bool = False
+    # A standby: forked and confined, without leave to run anything.
+    held: bool = False
     adopted: bool = False
     phase: Phase = "starting"
     pid: int = 0
@@ -69,6 +71,7 @@ class Instance:
     # Its target was faulted already for what ends it.
     blamed: bool = False
     timer: Timer | None = None
+    on_held: list[Callable[[Instance], None]] = field(default_factory=list)
     on_ready: list[Callable[[Instance], None]] = field(default_factory=list)
     on_gone: list[Callable[[Instance], None]] = field(default_factory=list)
     # The host's own observations; what the slot table says are claims.

@@ -47,6 +47,9 @@ class Level2:
         # Built before the bytecode of all their layers was there, which they can never see.
         self._without_bytecode: dict[str, HostTarget] = {}
         machine.bytecode.on_compiled.append(self._rebuild)
+        # Called with the target of a template that can fork now, and with one that will not any more.
+        self.on_ready: list[Callable[[str], None]] = []
+        self.on_leaving: list[Callable[[TemplateProcess], None]] = []
         self._building: TemplateProcess | None = None
         self._scheduled = False
         self._count = 0
@@ -56,13 +59,17 @@ class Level2:
             self.off = f"level {machine.config.isolation} cannot give forks a world of their own"
 
     def get(self, target: str) -> TemplateProcess | None:
+        """Return the target's template when it can fork now, and note that it is used."""
+        template = self.peek(target)
+        if template is not None:
+            self._templates.move_to_end(target)
+            template.last_used = self._machine.loop.clock.monotonic()
+        return template
+
+    def peek(self, target: str) -> TemplateProcess | None:
         """Return the target's template when it can fork now."""
         template = self._templates.get(target)
-        if template is None or template.state != "ready":
-            return None
-        self._templates.move_to_end(target)
-        template.last_used = self._machine.loop.clock.monotonic()
-        return template
+        return template if template is not None and template.state == "ready" else None
 
     def want(self, wanted: HostTarget, *, only_if_room: bool = False) -> None:
         """Build one for the target, in the background, unless it is there or unfit."""
@@ -88,6 +95,8 @@ class Level2:
             self._leave(template)
 
     def _leave(self, template: TemplateProcess) -> None:
+        for callback in self.on_leaving:
+            callback(template)
         self._leaving[template.id] = template
         template.stop()
 
@@ -255,6 +264,8 @@ class Level2:
         if not isinstance(import_us, int) or import_us < _SLOW_IMPORT_US:
             self._without_bytecode.pop(template.key, None)
         self._built(template)
+        for callback in self.on_ready:
+            callback(template.key)
         self._rebuild()
         self._make_room_for_memory()
 
@@ -301,6 +312,8 @@ class Level2:
     def _release(self, template: TemplateProcess) -> None:
         if template.state == "gone":
             return
+        for callback in self.on_leaving:
+            callback(template)
         machine = self._machine
         machine.loop.forget(template.channel.fileno())
         if template.pidfd >= 0:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.adapters.embedded.host.activation import Activation
-from control_plane.adapters.embedded.host.births import Births, StartFailed
+from control_plane.adapters.embedded.host.births import Births
 from control_plane.adapters.embedded.host.control import Answer, Operation
 from control_plane.adapters.embedded.host.instance import Instance
 from control_plane.adapters.embedded.host.interpreters import find_interpreter
 from control_plane.adapters.embedded.host.loop import Timer
 from control_plane.adapters.embedded.host.machine import Machine
+from control_plane.adapters.embedded.host.spawning import StartFailed
 from control_plane.adapters.embedded.host.specs import missing_layer
 from control_plane.adapters.embedded.host.target import Target
 from control_plane.adapters.embedded.host.trial import Trial, request_bytes
@@ -120,8 +121,11 @@ class Operations:
                     for template in self._activation.level1.all()
                 ]
                 + self._activation.level2.status(),
+                "standbys": self._activation.standbys.ready,
                 # Made in the background, so that later starts are faster.
-                "preparing": self._activation.level2.building or self._machine.bytecode.busy,
+                "preparing": self._activation.level2.building
+                or self._activation.standbys.making
+                or self._machine.bytecode.busy,
                 "targets": {
                     identity: _described(target, now) for identity, target in self._activation.targets.items()
                 },

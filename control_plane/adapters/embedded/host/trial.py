@@ -15,12 +15,13 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from control_plane.adapters.embedded.host.births import Births, Order, StartFailed
+from control_plane.adapters.embedded.host.births import Births
 from control_plane.adapters.embedded.host.instance import Failure, Instance
 from control_plane.adapters.embedded.host.listening import bind_listener
 from control_plane.adapters.embedded.host.log_lines import LogRecord
 from control_plane.adapters.embedded.host.loop import Loop
 from control_plane.adapters.embedded.host.machine import Machine
+from control_plane.adapters.embedded.host.spawning import Order, StartFailed
 from control_plane.adapters.embedded.host.template_process import TemplateProcess
 from control_plane.domain.desired import HostTarget
 
@@ -72,7 +73,7 @@ class Trial:
         try:
             connection.setblocking(False)
             connection.connect(str(path))
-            order = Order(wanted, listener, self._template, loop.clock.unix_ms(), one_shot=True)
+            order = Order(wanted, listener, self._template, one_shot=True)
             self._instance = instance = self._births.begin(order)
         except (OSError, StartFailed):
             connection.close()

@@ -54,7 +54,8 @@ class WaitingLine:
                     target.waiting_since = want.since
 
     def _holdings(self) -> list[Holding]:
-        return [_holding(instance) for instance in self._births.instances.values()]
+        # Standbys are no instances yet: they are charged with the templates.
+        return [_holding(instance) for instance in self._births.instances.values() if not instance.held]
 
 
 def _want(target: Target, since: float) -> Want:

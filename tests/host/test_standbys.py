@@ -1,0 +1,125 @@
+"""Standbys: an instance that is ready before anybody calls, and has done nothing yet."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from control_plane.domain.desired import HostTarget
+from tests.support.function_host import HELLO, FunctionHost, until
+
+COUNT = (
+    "import os\nSTARTS = []\n"
+    "def on_start(context):\n    STARTS.append(os.getpid())\n"
+    "def execute(input, context):\n    return [os.getpid(), len(STARTS)]\n"
+)
+
+
+def warm(host: FunctionHost, source: str = HELLO) -> HostTarget:
+    target = host.target(source)
+    host.apply()
+    host.call(target)
+    until(lambda: host.ask({"op": "status"})["standbys"] == 1, what="a standby")
+    return target
+
+
+def cool(host: FunctionHost, target: HostTarget) -> None:
+    host.ask({"op": "retire", "target": target.id})
+    until(lambda: not host.status(target)["instances"], what="no instance")
+
+
+def records(host: FunctionHost) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (host.folder / "host" / "records.log").read_text().splitlines()]
+
+
+def children(host: FunctionHost) -> set[int]:
+    """Return every process below the host."""
+    assert host.process is not None
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    found, grown = {host.process.pid}, True
+    while grown:
+        more = {pid for pid, parent in parents.items() if parent in found} - found
+        found, grown = found | more, bool(more)
+    return found - {host.process.pid}
+
+
+def test_the_next_start_takes_the_standby_and_another_one_is_made() -> None:
+    with FunctionHost(level2_delay_s=0.0) as host:
+        target = warm(host, COUNT)
+        cool(host, target)
+        before = len(records(host))
+        assert host.call(target)[1] == [1, 1]
+        # It was never on record before it was taken.
+        started = [record for record in records(host)[before:] if record["kind"] == "start"]
+        assert len(started) == 1
+        assert started[0]["level"] == 2
+        until(lambda: host.ask({"op": "status"})["standbys"] == 1, what="another standby")
+        cool(host, target)
+        until(lambda: len([one for one in records(host) if one["kind"] == "exit"]) == 2, what="both ends")
+
+
+def test_a_standby_ends_with_its_template_and_leaves_no_record() -> None:
+    with FunctionHost(level2_delay_s=0.0) as host:
+        target = warm(host)
+        cool(host, target)
+        begun = children(host)
+        del host.targets[target.id]
+        host.apply()
+        until(lambda: host.ask({"op": "status"})["standbys"] == 0, what="no standby")
+        # The level-1 template is all that is left.
+        until(lambda: len(children(host)) == 1, what=f"nothing left of {begun}")
+        assert len([one for one in records(host) if one["kind"] == "start"]) == 1
+
+
+def test_a_standby_that_dies_is_nobodys_failure() -> None:
+    with FunctionHost(level2_delay_s=0.0) as host:
+        target = warm(host, COUNT)
+        cool(host, target)
+        until(lambda: not host.ask({"op": "status"})["preparing"], what="quiet")
+        # The newest process of all is the standby: killed while nobody needs it.
+        os.kill(max(children(host)), signal.SIGKILL)
+        until(lambda: host.ask({"op": "status"})["standbys"] == 0, what="no standby")
+        assert host.status(target)["state"] == "idle"
+        assert host.call(target)[1] == [1, 1]
+
+
+def test_memory_of_standbys_is_not_charged_to_instances() -> None:
+    with FunctionHost(level2_delay_s=0.0, memory_mb=150) as host:
+        first = warm(host)
+        other = host.target("def execute(input, context):\n    return 'other'\n")
+        host.apply()
+        cool(host, first)
+        # One limit of 128 MB fits the budget, two do not.
+        assert host.call(other) == (200, "other")
+
+
+def test_what_a_standby_says_before_its_leave_starts_nothing() -> None:
+    # Overrides the shim's wait for leave in the template, as hostile code can.
+    source = (
+        "import json, socket\n"
+        "from ingot_shim import template\n"
+        "old = template._wait_for_leave\n"
+        "def hostile(status):\n"
+        "    status.send(json.dumps({'event': 'born'}).encode())\n"
+        "    status.send(json.dumps({'event': 'ready', 'import_us': 1}).encode())\n"
+        "    status.send(json.dumps({'event': 'failed', 'code': 'import_failed', 'message': 'x'}).encode())\n"
+        "    status.recv(1)\n"
+        "template._wait_for_leave = hostile\n"
+        "def execute(input, context):\n    return 'served'\n"
+    )
+    with FunctionHost(level2_delay_s=0.0) as host:
+        target = host.target(source)
+        host.apply()
+        assert host.call(target) == (200, "served")
+        until(lambda: not host.ask({"op": "status"})["preparing"], what="quiet")
+        cool(host, target)
+        assert host.status(target)["state"] == "idle"
+        assert host.call(target)[0] == 200
