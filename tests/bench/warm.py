@@ -23,8 +23,9 @@ _BODY = b'{"name":"a"}'
 _JSON = {"Content-Type": "application/json"}
 # An instance for each of the eight clients.
 _WIDE = "handler = 'main:execute'\n[limits]\nmemory_mb = 128\ninstances = 8\n"
-# The direct socket and the gateway are measured in turn, so that both see the same machine.
-_ROUNDS = 9
+# Short rounds in turn, so that the direct socket and the gateway see the same machine; and windows of a load.
+_ROUNDS, _CALLS = 45, 300
+_WINDOWS = 9
 
 
 def run(report: Report, *, quick: bool = False) -> None:
@@ -37,7 +38,7 @@ def run(report: Report, *, quick: bool = False) -> None:
         system.wait_callable("hello", key)
         system.wait_callable("narrow", key)
         seconds = 3.0 if quick else 18.0
-        _latency(report, system, key, calls)
+        _latency(report, system, key, 60 if quick else _CALLS)
         row = _throughput(report, system, key, "hello", seconds)
         _throughput(report, system, key, "narrow", seconds)
     report.checks += [
@@ -79,9 +80,9 @@ def _throughput(report: Report, system: System, key: str, name: str, seconds: fl
     load.run(seconds=1.5)
     # The median window, like the median round: a shared machine disturbs some.
     windows: list[tuple[float, Outcome]] = []
-    for _ in range(_ROUNDS):
+    for _ in range(_WINDOWS):
         before = cpu_seconds(gateway)
-        outcome = load.run(seconds=seconds / _ROUNDS)
+        outcome = load.run(seconds=seconds / _WINDOWS)
         windows.append(((cpu_seconds(gateway) - before) * 1e6 / max(1, len(outcome.latencies_ms)), outcome))
     spent_us = percentile([spent for spent, _ in windows], 0.5)
     rate = percentile([len(one.latencies_ms) / one.seconds for _, one in windows], 0.5)

@@ -58,6 +58,8 @@ def _global(settings: GatewaySettings) -> str:
         "tune.bufsize 32768",
         "tune.maxrewrite 4096",
         "tune.http.maxhdr 128",
+        # The lists that rules compare with are shorter than a look into the cache takes.
+        "tune.pattern.cache-size 0",
     ]
     return _section("global", lines)
 
@@ -170,7 +172,7 @@ def _relay(settings: GatewaySettings) -> str:
         "backend relay from base",
         [
             # The inner frontend times out first and says why.
-            f"http-request set-timeout server var(txn.timeout),add({settings.queue_timeout_ms + 5_000})",
+            f"http-request set-timeout server var(req.timeout),add({settings.queue_timeout_ms + 5_000})",
             f"server relay unix@{settings.relay_socket}",
         ],
     )

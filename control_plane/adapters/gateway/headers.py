@@ -26,7 +26,7 @@ def inward_rules() -> list[str]:
     """Give the function only headers that the caller may set or that the gateway vouches for."""
     trace = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
     parent = "unique-id,xxh64(1),hex,lower"
-    kept = "{ var(txn.trace) -m found }"
+    kept = "{ var(req.trace) -m found }"
     return [
         "http-request del-header Expect",
         "http-request del-header Cookie",
@@ -57,14 +57,14 @@ def inward_rules() -> list[str]:
         "http-request set-header X-Ingot-Key-Id %[var(txn.kid)] if { var(txn.kid) -m found }",
         "http-request set-header X-Request-Id %[var(txn.rid)]",
         (
-            "http-request set-var(txn.trace) req.fhdr(traceparent)"
+            "http-request set-var(req.trace) req.fhdr(traceparent)"
             f" if {{ req.fhdr(traceparent) -m reg {trace} }}"
             " !{ req.fhdr(traceparent),field(2,-) -m str 00000000000000000000000000000000 }"
             " !{ req.fhdr(traceparent),field(3,-) -m str 0000000000000000 }"
         ),
         (
-            "http-request set-header traceparent 00-%[var(txn.trace),field(2,-)]"
-            f"-%[{parent}]-%[var(txn.trace),field(4,-)] if {kept}"
+            "http-request set-header traceparent 00-%[var(req.trace),field(2,-)]"
+            f"-%[{parent}]-%[var(req.trace),field(4,-)] if {kept}"
         ),
         (
             "http-request set-header traceparent 00-%[unique-id,xxh64(2),hex,lower]"
@@ -79,10 +79,9 @@ def inward_rules() -> list[str]:
 
 def why_rules(settings: GatewaySettings, relayed: bool) -> list[str]:
     """Name the errors that HAProxy itself answered, by status."""
-    own = "!{ var(txn.up) -m found } !{ var(sess.why) -m found }"
+    own = "!{ var(res.up) -m found } !{ var(sess.why) -m found }"
     codes = [
-        ("function_failed", "{ status 502 }"),
-        ("function_failed", "{ status 500 }"),
+        ("function_failed", "{ status 500 502 }"),
         ("function_timeout", "{ status 504 }"),
         ("request_timeout", "{ status 408 }"),
         # Once routed, HAProxy's 400 goes to nobody: the caller hung up, which is no refusal.
@@ -108,7 +107,7 @@ def why_rules(settings: GatewaySettings, relayed: bool) -> list[str]:
 def outward_rules(settings: GatewaySettings) -> list[str]:
     """Let nothing out that could act on the viewer's other origins."""
     return [
-        "http-response set-var(txn.up) bool(1)",
+        "http-response set-var(res.up) bool(1)",
         "http-response set-var(txn.out) res.fhdr(content-length)",
         "http-response set-var(sess.why) res.hdr(x-ingot-why) if { var(txn.mode) -m str stream }",
         "http-response del-header Set-Cookie",
@@ -123,7 +122,7 @@ def outward_rules(settings: GatewaySettings) -> list[str]:
         *why_rules(settings, relayed=False),
         (
             "http-after-response add-header Server-Timing 'queue;dur=%Tw, connect;dur=%Tc, function;dur=%Tr'"
-            " if { var(txn.up) -m found }"
+            " if { var(res.up) -m found }"
         ),
         "http-after-response set-header X-Content-Type-Options nosniff",
         "http-after-response add-header Content-Security-Policy sandbox if !{ var(txn.flags) -m sub u }",

@@ -34,8 +34,9 @@ def _refuse(code: str, conditions: str | list[str], extra: str = "") -> list[str
 def _identify() -> list[str]:
     """Name the call before anything can refuse it.
 
-    `sess.why` alone lives in the session, whose list of variables is empty: it is
-    looked for after each rule, and the calls' own list has two dozen others.
+    A variable is found by walking its scope's list, so what only these rules need
+    is in `req`, and `txn` is for the log and the answer. `sess.why`, looked for
+    after each rule, is alone in its list.
     """
     return [
         "http-request unset-var(sess.why)",
@@ -71,16 +72,16 @@ def _route(settings: GatewaySettings) -> list[str]:
     """Find the function; `/` behind the path keeps acme/orders apart from acme/orders2."""
     maps = settings.map_file
     return [
-        "http-request set-var(txn.host) str(*)",
-        f"http-request set-var(txn.host) req.hdr(host),host_only,lower,map({maps('hosts')},*)",
-        f"http-request set-var(txn.r) var(txn.host),concat(,txn.path,/),map_beg({maps('routes')})",
-        "http-request set-var(txn.fn) var(txn.r),field(1,|)",
-        f"http-request set-var(txn.p) var(txn.fn),map({maps('policies')})",
-        *_refuse("no_such_function", "!{ var(txn.p) -m found }"),
-        "http-request set-var(txn.r) var(txn.r),field(2,|)",
-        "http-request set-var(txn.org) var(txn.p),field(1,|)",
-        "http-request set-var(txn.prj) var(txn.p),field(2,|)",
-        "http-request set-var(txn.flags) var(txn.p),field(3,|)",
+        "http-request set-var(req.host) str(*)",
+        f"http-request set-var(req.host) req.hdr(host),host_only,lower,map({maps('hosts')},*)",
+        f"http-request set-var(req.r) var(req.host),concat(,txn.path,/),map_beg({maps('routes')})",
+        "http-request set-var(txn.fn) var(req.r),field(1,|)",
+        f"http-request set-var(req.p) var(txn.fn),map({maps('policies')})",
+        *_refuse("no_such_function", "!{ var(req.p) -m found }"),
+        "http-request set-var(req.r) var(req.r),field(2,|)",
+        "http-request set-var(txn.org) var(req.p),field(1,|)",
+        "http-request set-var(txn.prj) var(req.p),field(2,|)",
+        "http-request set-var(txn.flags) var(req.p),field(3,|)",
     ]
 
 
@@ -102,13 +103,13 @@ def _cors(settings: GatewaySettings) -> list[str]:
             " { req.hdr(access-control-request-method) -m found }"
         ),
         (
-            "http-request set-var(txn.asked) req.fhdr(access-control-request-headers)"
+            "http-request set-var(req.asked) req.fhdr(access-control-request-headers)"
             " if { var(sess.why) -m found }"
             " { req.fhdr(access-control-request-headers) -m reg ^[A-Za-z0-9,\\ _-]{1,512}$ }"
         ),
         (
             f"http-request return status 204 hdr Access-Control-Allow-Methods '{METHODS.replace(' ', ', ')}'"
-            " hdr Access-Control-Allow-Headers %[var(txn.asked)]"
+            " hdr Access-Control-Allow-Headers %[var(req.asked)]"
             f" hdr Access-Control-Max-Age %[var(txn.cors)] if {allowed}"
         ),
         "http-request return status 204 if { var(sess.why) -m found }",
@@ -122,34 +123,35 @@ def _key(settings: GatewaySettings) -> list[str]:
     hashed = "sha2(256),hex,lower"
     outside = [
         (
-            "{ var(txn.k),field(3,|) -m sub s }"
+            "{ var(req.kf) -m sub s }"
             f" !{{ var(txn.kid),concat(|,txn.fn),map({maps('scopes')}) -m found }}"
             f" !{{ var(txn.kid),concat(|,txn.prj),map({maps('scopes')}) -m found }}"
         ),
         (
-            "{ var(txn.k) -m found } !{ var(txn.k),field(3,|) -m sub s }"
-            " !{ var(txn.flags) -m sub p } !{ var(txn.k),field(2,|),strcmp(txn.org) eq 0 }"
+            "{ var(req.k) -m found } !{ var(req.kf) -m sub s }"
+            " !{ var(txn.flags) -m sub p } !{ var(req.k),field(2,|),strcmp(txn.org) eq 0 }"
         ),
     ]
     return [
-        f"http-request set-var(txn.lease) str(until),map_str_int({maps('lease')},0)",
-        *_refuse("metering_lapsed", "{ date,sub(txn.lease) ge 0 }"),
-        f"http-request set-var(txn.kh) req.fhdr(x-api-key),{hashed}",
+        f"http-request set-var(req.lease) str(until),map_str_int({maps('lease')},0)",
+        *_refuse("metering_lapsed", "{ date,sub(req.lease) ge 0 }"),
+        f"http-request set-var(req.kh) req.fhdr(x-api-key),{hashed}",
         (
-            f"http-request set-var(txn.kh) http_auth_bearer,{hashed}"
-            " if !{ var(txn.kh) -m found } !{ var(txn.flags) -m sub o }"
+            f"http-request set-var(req.kh) http_auth_bearer,{hashed}"
+            " if !{ var(req.kh) -m found } !{ var(txn.flags) -m sub o }"
         ),
         (
-            "http-request set-var(txn.kh) req.fhdr(sec-websocket-protocol)"
+            "http-request set-var(req.kh) req.fhdr(sec-websocket-protocol)"
             f",regsub(^.*ingot[.]key[.],),regsub([^A-Za-z0-9._~-].*$,),{hashed}"
-            f" if !{{ var(txn.kh) -m found }} {WEBSOCKET_KEY}"
+            f" if !{{ var(req.kh) -m found }} {WEBSOCKET_KEY}"
         ),
-        f"http-request set-var(txn.k) var(txn.kh),map({maps('keys')})",
-        "http-request set-var(txn.kid) var(txn.k),field(1,|)",
-        *_refuse("key_missing", "!{ var(txn.kh) -m found } !{ var(txn.flags) -m sub p }", challenge),
-        *_refuse("key_unknown", "{ var(txn.kh) -m found } !{ var(txn.k) -m found }", challenge),
-        "http-request set-var(txn.kexp) var(txn.k),field(6,|),add(0)",
-        *_refuse("key_expired", "{ var(txn.k) -m found } { date,sub(txn.kexp) ge 0 }", challenge),
+        f"http-request set-var(req.k) var(req.kh),map({maps('keys')})",
+        "http-request set-var(txn.kid) var(req.k),field(1,|)",
+        "http-request set-var(req.kf) var(req.k),field(3,|)",
+        *_refuse("key_missing", "!{ var(req.kh) -m found } !{ var(txn.flags) -m sub p }", challenge),
+        *_refuse("key_unknown", "{ var(req.kh) -m found } !{ var(req.k) -m found }", challenge),
+        "http-request set-var(req.kexp) var(req.k),field(6,|),add(0)",
+        *_refuse("key_expired", "{ var(req.k) -m found } { date,sub(req.kexp) ge 0 }", challenge),
         *_refuse("key_scope", outside),
     ]
 
@@ -158,18 +160,18 @@ def _split(settings: GatewaySettings) -> list[str]:
     """Pick the version; header rules of a cluster's routes stand before the weights."""
     maps = settings.map_file
     return [
-        "http-request set-var(txn.n) rand(100),add(100) if { var(txn.r) -m beg W }",
+        "http-request set-var(req.n) rand(100),add(100) if { var(req.r) -m beg W }",
         (
-            f"http-request set-var(txn.r) var(txn.r),concat(:,txn.n),map_beg({maps('weights')})"
-            " if { var(txn.r) -m beg W }"
+            f"http-request set-var(req.r) var(req.r),concat(:,req.n),map_beg({maps('weights')})"
+            " if { var(req.r) -m beg W }"
         ),
-        f"http-request set-var(txn.d) var(txn.r),map({maps('splits')})",
-        *_refuse("function_unavailable", "!{ var(txn.d) -m found }"),
-        "http-request set-var(txn.tgt) var(txn.d),field(2,|)",
-        "http-request set-var(txn.ver) var(txn.d),field(3,|)",
-        "http-request set-var(txn.timeout) var(txn.d),field(4,|),add(0)",
-        "http-request set-var(txn.mem) var(txn.d),field(5,|)",
-        "http-request set-var(txn.mode) var(txn.d),field(6,|)",
+        f"http-request set-var(req.d) var(req.r),map({maps('splits')})",
+        *_refuse("function_unavailable", "!{ var(req.d) -m found }"),
+        "http-request set-var(txn.tgt) var(req.d),field(2,|)",
+        "http-request set-var(txn.ver) var(req.d),field(3,|)",
+        "http-request set-var(req.timeout) var(req.d),field(4,|),add(0)",
+        "http-request set-var(txn.mem) var(req.d),field(5,|)",
+        "http-request set-var(txn.mode) var(req.d),field(6,|)",
     ]
 
 
@@ -179,38 +181,39 @@ def _body() -> list[str]:
         *_refuse(
             "length_required", "{ req.hdr(transfer-encoding) -m found } !{ var(txn.mode) -m str stream }"
         ),
-        "http-request set-var(txn.blim) var(txn.p),field(6,|),add(0)",
-        *_refuse("body_too_large", "{ req.hdr_val(content-length),sub(txn.blim) gt 0 }"),
+        "http-request set-var(req.blim) var(req.p),field(6,|),add(0)",
+        *_refuse("body_too_large", "{ req.hdr_val(content-length),sub(req.blim) gt 0 }"),
     ]
 
 
 def _limits() -> list[str]:
     """Count only accepted calls, so that a caller who hammers recovers when it slows down."""
+    of_key, of_function = "if { var(req.kf) -m sub l }", "if { var(txn.flags) -m sub l }"
     rules = [
-        "http-request set-var(txn.krate) var(txn.k),field(4,|),add(0)",
-        "http-request set-var(txn.kconc) var(txn.k),field(5,|),add(0)",
-        "http-request set-var(txn.frate) var(txn.p),field(4,|),add(0)",
-        "http-request set-var(txn.fconc) var(txn.p),field(5,|),add(0)",
-        "http-request track-sc0 var(txn.kid) table key_limits if { var(txn.k),field(3,|) -m sub l }",
-        "http-request track-sc1 var(txn.fn) table function_limits if { var(txn.flags) -m sub l }",
+        f"http-request set-var(req.krate) var(req.k),field(4,|),add(0) {of_key}",
+        f"http-request set-var(req.kconc) var(req.k),field(5,|),add(0) {of_key}",
+        f"http-request set-var(req.frate) var(req.p),field(4,|),add(0) {of_function}",
+        f"http-request set-var(req.fconc) var(req.p),field(5,|),add(0) {of_function}",
+        f"http-request track-sc0 var(txn.kid) table key_limits {of_key}",
+        f"http-request track-sc1 var(txn.fn) table function_limits {of_function}",
     ]
     tables = ((0, "key_limits", "k"), (1, "function_limits", "f"))
     rate = [
-        f"{{ var(txn.{letter}rate) -m int gt 0 }}"
-        f" {{ sc{number}_gpc0_rate({table}),sub(txn.{letter}rate) ge 0 }}"
+        f"{{ var(req.{letter}rate) -m int gt 0 }}"
+        f" {{ sc{number}_gpc0_rate({table}),sub(req.{letter}rate) ge 0 }}"
         for number, table, letter in tables
     ]
     at_once = [
-        f"{{ var(txn.{letter}conc) -m int gt 0 }}"
-        f" {{ sc{number}_conn_cur({table}),sub(txn.{letter}conc) gt 0 }}"
+        f"{{ var(req.{letter}conc) -m int gt 0 }}"
+        f" {{ sc{number}_conn_cur({table}),sub(req.{letter}conc) gt 0 }}"
         for number, table, letter in tables
     ]
     return [
         *rules,
         *_refuse("concurrency_limited", at_once),
         *_refuse("rate_limited", rate),
-        "http-request sc-inc-gpc0(0) if { var(txn.k),field(3,|) -m sub l }",
-        "http-request sc-inc-gpc0(1) if { var(txn.flags) -m sub l }",
+        f"http-request sc-inc-gpc0(0) {of_key}",
+        f"http-request sc-inc-gpc0(1) {of_function}",
     ]
 
 
@@ -226,7 +229,7 @@ def _arrived(settings: GatewaySettings) -> list[str]:
         f"{wait} at-least 1 if {{ req.hdr(expect) -m found }} {stream}",
         *_refuse(
             "key_unknown",
-            f"{{ var(txn.k) -m found }} !{{ var(txn.kh),map({settings.map_file('keys')}) -m found }}",
+            f"{{ var(req.k) -m found }} !{{ var(req.kh),map({settings.map_file('keys')}) -m found }}",
             " hdr WWW-Authenticate Bearer",
         ),
     ]
@@ -236,16 +239,16 @@ def _dispatch() -> list[str]:
     """Note who calls with which key, so that `cut` finds the session, and hand the call over."""
     stream = "{ var(txn.mode) -m str stream }"
     return [
-        f"http-request set-header X-Ingot-Slot %[var(txn.d),field(1,|)] if {stream}",
-        f"http-request set-header X-Ingot-Timeout %[var(txn.timeout)] if {stream}",
-        "http-request set-var(txn.ip) src if { var(txn.k) -m found }",
-        "http-request set-var(txn.port) src_port if { var(txn.k) -m found }",
+        f"http-request set-header X-Ingot-Slot %[var(req.d),field(1,|)] if {stream}",
+        f"http-request set-header X-Ingot-Timeout %[var(req.timeout)] if {stream}",
+        "http-request set-var(req.ip) src if { var(req.k) -m found }",
+        "http-request set-var(req.port) src_port if { var(req.k) -m found }",
         (
-            "http-request track-sc2 var(txn.kid),concat(|,txn.ip,:),concat(,txn.port) table open_calls"
-            " if { var(txn.k) -m found }"
+            "http-request track-sc2 var(txn.kid),concat(|,req.ip,:),concat(,req.port) table open_calls"
+            " if { var(req.k) -m found }"
         ),
         f"use_backend relay if {stream}",
-        "use_backend %[var(txn.d),field(1,|)]",
+        "use_backend %[var(req.d),field(1,|)]",
     ]
 
 
@@ -274,10 +277,10 @@ def relay_rules(settings: GatewaySettings) -> list[str]:
         "http-request set-var(txn.t) req.hdr(x-ingot-usage-id),field(1,-)",
         "http-request set-var(txn.rid) req.fhdr(x-request-id)",
         "http-request set-var(txn.slot) req.hdr(x-ingot-slot)",
-        "http-request set-var(txn.timeout) req.hdr(x-ingot-timeout),add(0)",
+        "http-request set-var(req.timeout) req.hdr(x-ingot-timeout),add(0)",
         "http-request del-header X-Ingot-Slot",
         "http-request del-header X-Ingot-Timeout",
-        "http-response set-var(txn.up) bool(1)",
+        "http-response set-var(res.up) bool(1)",
         "http-response del-header X-Ingot- -m beg",
         *why_rules(settings, relayed=True),
         "use_backend %[var(txn.slot)]",
@@ -289,5 +292,5 @@ def slot_rules(longest_queue: int) -> list[str]:
     return [
         "http-request set-var(txn.waits) date(0,ms)",
         *_refuse("queue_full", f"{{ queue ge {longest_queue} }}"),
-        "http-request set-timeout server var(txn.timeout)",
+        "http-request set-timeout server var(req.timeout)",
     ]
