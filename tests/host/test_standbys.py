@@ -102,24 +102,27 @@ def test_memory_of_standbys_is_not_charged_to_instances() -> None:
 
 
 def test_what_a_standby_says_before_its_leave_starts_nothing() -> None:
-    # Overrides the shim's wait for leave in the template, as hostile code can.
+    # Reaches over the stack for the template's own functions, as hostile code can.
     source = (
-        "import json, socket\n"
-        "from ingot_shim import template\n"
-        "old = template._wait_for_leave\n"
+        "import json, sys\n"
         "def hostile(status):\n"
-        "    status.send(json.dumps({'event': 'born'}).encode())\n"
-        "    status.send(json.dumps({'event': 'ready', 'import_us': 1}).encode())\n"
-        "    status.send(json.dumps({'event': 'failed', 'code': 'import_failed', 'message': 'x'}).encode())\n"
+        "    for event in ({'event': 'born'}, {'event': 'ready', 'import_us': 1},\n"
+        "                  {'event': 'failed', 'code': 'import_failed', 'message': 'x'}):\n"
+        "        status.send(json.dumps(event).encode())\n"
         "    status.recv(1)\n"
-        "template._wait_for_leave = hostile\n"
-        "def execute(input, context):\n    return 'served'\n"
+        "frame = sys._getframe()\n"
+        "while frame and '_wait_for_leave' not in frame.f_globals:\n    frame = frame.f_back\n"
+        "frame.f_globals['_wait_for_leave'] = hostile\n"
+        "def execute(input, context):\n"
+        "    return frame.f_globals['_wait_for_leave'] is hostile\n"
     )
     with FunctionHost(level2_delay_s=0.0) as host:
         target = host.target(source)
         host.apply()
-        assert host.call(target) == (200, "served")
-        until(lambda: not host.ask({"op": "status"})["preparing"], what="quiet")
+        assert host.call(target) == (200, True)
+        until(lambda: host.ask({"op": "status"})["standbys"] == 1, what="a standby")
         cool(host, target)
         assert host.status(target)["state"] == "idle"
-        assert host.call(target)[0] == 200
+        assert [one["level"] for one in records(host) if one["kind"] == "start"] == [1]
+        assert host.call(target) == (200, True)
+        assert host.status(target)["instances"][0]["level"] == 2
