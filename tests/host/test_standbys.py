@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 from control_plane.domain.desired import HostTarget
@@ -126,3 +127,45 @@ def test_what_a_standby_says_before_its_leave_starts_nothing() -> None:
         assert [one["level"] for one in records(host) if one["kind"] == "start"] == [1]
         assert host.call(target) == (200, True)
         assert host.status(target)["instances"][0]["level"] == 2
+
+
+def test_a_template_that_never_ends_its_import_ends_when_it_is_dropped() -> None:
+    # Quick where an instance imports it, endless where a template does.
+    source = (
+        "import sys, time\n"
+        "frame = sys._getframe()\n"
+        "while frame and frame.f_code.co_name != '_level2':\n    frame = frame.f_back\n"
+        "if frame:\n    time.sleep(600)\n"
+        "def execute(input, context):\n    return 1\n"
+    )
+    with FunctionHost(level2_delay_s=0.0) as host:
+        target = host.target(source)
+        host.apply()
+        assert host.call(target) == (200, 1)
+        building = "starting"
+        until(lambda: [one.get("state") for one in host.ask({"op": "status"})["templates"]][1:] == [building])
+        cool(host, target)
+        del host.targets[target.id]
+        host.apply()
+        until(lambda: len(children(host)) == 1, what="the level-1 template alone")
+
+
+def test_what_a_template_left_behind_ends_with_it_but_its_instances_finish() -> None:
+    source = (
+        "import os, time\n"
+        "if os.fork() == 0:\n    time.sleep(600)\n"
+        "def execute(input, context):\n    time.sleep(input or 0)\n    return os.getpid()\n"
+    )
+    with FunctionHost(level2_delay_s=0.0) as host:
+        target = warm(host, source)
+        cool(host, target)
+        answers: list[object] = []
+        caller = threading.Thread(target=lambda: answers.append(host.call(target, 1.5)))
+        caller.start()
+        until(lambda: any(one["busy"] for one in host.status(target)["instances"]), what="a call")
+        assert host.status(target)["instances"][0]["level"] == 2
+        del host.targets[target.id]
+        host.apply()
+        caller.join(10)
+        assert answers == [(200, 1)]
+        until(lambda: len(children(host)) == 1, what="the level-1 template alone")
