@@ -73,7 +73,7 @@ def target_of(system: System, function: str) -> str:
 
 
 def make_idle(system: System, target: str) -> None:
-    """End a target's instances and wait until it has none, with nothing left to prepare for the next start."""
+    """End a target's instances; wait until it has none and nothing is left to prepare for the next start."""
     ask_host(system, "retire", target=target)
 
     def settled() -> bool:
