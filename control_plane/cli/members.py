@@ -10,7 +10,7 @@ from control_plane.cli.state import CliState, pass_state
 
 __all__ = ["member"]
 
-_ROLES = ("owner", "administrator", "author", "reviewer", "operator", "viewer", "auditor")
+_ROLES = ("owner", "admin", "author", "reviewer", "operator", "viewer", "auditor")
 
 
 @click.group()

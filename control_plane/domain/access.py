@@ -51,7 +51,7 @@ class Role(StrEnum):
     """A named set of permissions, bound at a scope."""
 
     OWNER = "owner"
-    ADMINISTRATOR = "administrator"
+    ADMIN = "admin"
     AUTHOR = "author"
     REVIEWER = "reviewer"
     OPERATOR = "operator"
@@ -85,7 +85,7 @@ _OPERATOR: Final = _READ | {
 
 ROLES: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.OWNER: frozenset(Permission),
-    Role.ADMINISTRATOR: frozenset(Permission) - {_P.ORGANIZATION_CREATE},
+    Role.ADMIN: frozenset(Permission) - {_P.ORGANIZATION_CREATE},
     Role.AUTHOR: _AUTHOR,
     Role.REVIEWER: _READ | {_P.REVIEW_DECIDE},
     Role.OPERATOR: _OPERATOR,

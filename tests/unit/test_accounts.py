@@ -112,7 +112,7 @@ def test_inviting_a_known_person_adds_a_role(world: World, people: People) -> No
 
 
 def test_nobody_gives_what_they_do_not_hold(world: World, people: People) -> None:
-    admin = world.member(people.owner, "adam", Role.ADMINISTRATOR)
+    admin = world.member(people.owner, "adam", Role.ADMIN)
     with pytest.raises(Forbidden):
         world.accounts.invite(admin, email="x@y.z", name="X", role=Role.OWNER)
     with pytest.raises(Forbidden):
