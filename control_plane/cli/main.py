@@ -25,6 +25,7 @@ def _at(module: str, attribute: str, summary: str) -> LazyCommand:
 
 
 COMMANDS: Final[dict[str, LazyCommand]] = {
+    "setup": _at("setup", "setup", "Become the first owner of a new Ingot, and sign in."),
     "login": _at("account", "login", "Sign in and keep a personal token."),
     "logout": _at("account", "logout", "Revoke the token and forget it."),
     "whoami": _at("account", "whoami", "Show who you are on this server."),
