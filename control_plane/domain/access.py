@@ -13,7 +13,17 @@ from typing import Final
 
 from control_plane.errors import Invalid
 
-__all__ = ["ROLES", "SYSTEM", "Binding", "Permission", "Role", "Scope", "decide", "roles_within"]
+__all__ = [
+    "ROLES",
+    "SYSTEM",
+    "Binding",
+    "Permission",
+    "Restriction",
+    "Role",
+    "Scope",
+    "decide",
+    "roles_within",
+]
 
 
 class Permission(StrEnum):
@@ -21,6 +31,9 @@ class Permission(StrEnum):
 
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_CREATE = "organization:create"
+    ORGANIZATION_MANAGE = "organization:manage"
+    DEPARTMENT_READ = "department:read"
+    DEPARTMENT_MANAGE = "department:manage"
     MEMBER_READ = "member:read"
     MEMBER_MANAGE = "member:manage"
     PROJECT_READ = "project:read"
@@ -57,12 +70,16 @@ class Role(StrEnum):
     OPERATOR = "operator"
     VIEWER = "viewer"
     AUDITOR = "auditor"
+    BILLING = "billing"
+    # Held in single projects only; everywhere else a guest sees what is shared.
+    GUEST = "guest"
 
 
 _P = Permission
 _READ: Final = frozenset(
     {
         _P.ORGANIZATION_READ,
+        _P.DEPARTMENT_READ,
         _P.PROJECT_READ,
         _P.FUNCTION_READ,
         _P.REVIEW_READ,
@@ -91,6 +108,8 @@ ROLES: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.OPERATOR: _OPERATOR,
     Role.VIEWER: _READ,
     Role.AUDITOR: _READ | {_P.AUDIT_READ, _P.MEMBER_READ, _P.LOG_READ},
+    Role.BILLING: frozenset({_P.ORGANIZATION_READ, _P.DEPARTMENT_READ, _P.PROJECT_READ, _P.USAGE_READ}),
+    Role.GUEST: frozenset({_P.PROJECT_READ, _P.FUNCTION_READ}),
 }
 
 
@@ -133,6 +152,22 @@ class Binding:
 
     role: Role
     scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """The part of its owner's rights that a token carries: some permissions, at one place and below."""
+
+    permissions: tuple[Permission, ...]
+    scope: Scope
+
+    def lets(self, permission: Permission, scope: Scope) -> bool:
+        """Say whether the right may be used there, if its owner holds it."""
+        return permission in self.permissions and self.scope.covers(scope)
+
+    def covers(self, other: Restriction) -> bool:
+        """Say whether the other lets nothing through that this one does not."""
+        return set(other.permissions) <= set(self.permissions) and self.scope.covers(other.scope)
 
 
 def decide(bindings: Iterable[Binding], permission: Permission, scope: Scope) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from control_plane.domain.access import Restriction
 from control_plane.errors import Invalid
 
 __all__ = [
@@ -107,6 +108,12 @@ class Credential:
     created_ms: int
     expires_ms: int
     revoked_ms: int = 0
+    # When it last proved something, to the minute; 0 until then.
+    used_ms: int = 0
+    # The network address that a session was opened from.
+    address: str = ""
+    # What a token carries of its owner's rights; None carries all.
+    restriction: Restriction | None = None
 
     def valid(self, now_ms: int) -> bool:
         """Say whether it proves anything now."""

@@ -15,6 +15,7 @@ __all__ = ["PREFIXES", "RESERVED_NAMES", "check_name", "make_id"]
 # One prefix for each noun; an id's prefix is how a log line says what it names.
 PREFIXES: Final = {
     "organization": "org",
+    "department": "dep",
     "project": "prj",
     "user": "usr",
     "session": "ses",

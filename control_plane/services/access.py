@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control_plane.domain.access import ROLES, Permission, Scope, decide
+from control_plane.domain.access import Permission, Scope
 from control_plane.domain.identity import Actor
 from control_plane.services.changes import Changes
 
@@ -17,7 +17,7 @@ class Access:
 
     def may(self, actor: Actor, permission: Permission, scope: Scope) -> bool:
         """Say whether the actor holds the right at this place."""
-        return decide(actor.bindings, permission, scope)
+        return actor.allows(permission, scope)
 
     def require(self, actor: Actor, permission: Permission, project: str = "") -> None:
         """Refuse, and record it, when the right is missing in the organization or the named project.
@@ -32,8 +32,4 @@ class Access:
 
     def permissions(self, actor: Actor, scope: Scope) -> tuple[Permission, ...]:
         """Return every right that the actor holds at this place, for the console."""
-        held: set[Permission] = set()
-        for binding in actor.bindings:
-            if binding.scope.covers(scope):
-                held |= ROLES[binding.role]
-        return tuple(sorted(held))
+        return tuple(sorted(one for one in Permission if actor.allows(one, scope)))

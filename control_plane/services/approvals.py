@@ -64,7 +64,7 @@ def _counting(view: View, review: Review, version: Version, project: Project) ->
     allowed = []
     for approval in review.approvals:
         user = view.unit.identity.user(approval.user)
-        bindings = view.unit.identity.bindings(version.organization, approval.user)
+        bindings = view.unit.identity.rights(version.organization, approval.user)
         if user and not user.disabled and decide(bindings, Permission.REVIEW_DECIDE, project.scope):
             allowed.append(approval.user)
     return tuple(one.user for one in valid_approvals(review, project.policy, view.now_ms, allowed))

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from control_plane.domain.access import Permission, Scope, decide
+from control_plane.domain.access import SYSTEM, Permission, Scope
 from control_plane.domain.audit import GENESIS, AuditEntry, link
 from control_plane.domain.events import Event, check_data, type_of
 from control_plane.domain.functions import Function
-from control_plane.domain.identity import Actor, Method, Project
+from control_plane.domain.identity import Actor, Department, Method, Organization, Project
 from control_plane.domain.ids import make_id
 from control_plane.errors import Forbidden, NotFound
 from control_plane.ports import Clock, Entropy
@@ -54,7 +54,7 @@ class View:
 
     def allows(self, permission: Permission, scope: Scope) -> bool:
         """Say whether the actor holds the right there. Ingot itself holds every right."""
-        return self.actor.method is Method.SYSTEM or decide(self.actor.bindings, permission, scope)
+        return self.actor.method is Method.SYSTEM or self.actor.allows(permission, scope)
 
     def require(self, permission: Permission, scope: Scope) -> None:
         """Refuse when the actor does not hold the right."""
@@ -72,6 +72,32 @@ class View:
     def require_organization(self, permission: Permission) -> None:
         """Refuse when the actor does not hold the right in the whole organization."""
         self.require(permission, Scope((self.organization,)))
+
+    def require_system(self, permission: Permission) -> None:
+        """Refuse when the actor does not hold the right in the whole system."""
+        self.require(permission, SYSTEM)
+
+    def named_organization(self, identifier: str, permission: Permission) -> Organization:
+        """Return the organization with this id or name, or the actor's own for `current`."""
+        wanted = self.organization if identifier == "current" else identifier
+        rows = self.unit.identity
+        find = rows.organization if wanted.startswith("org_") else rows.organization_by_name
+        found = find(wanted)
+        own = found is not None and found.id == self.organization
+        if found is None or not (own or self.allows(Permission.ORGANIZATION_READ, found.scope)):
+            raise absent("organization", identifier)
+        self.require(permission, found.scope)
+        return found
+
+    def department(self, identifier: str, permission: Permission) -> Department:
+        """Return the department with this id or name when the actor holds the right in it."""
+        rows = self.unit.departments
+        find = rows.get if identifier.startswith("dep_") else rows.by_name
+        found = find(self.organization, identifier)
+        if found is None or not self.allows(Permission.DEPARTMENT_READ, found.scope):
+            raise absent("department", identifier)
+        self.require(permission, found.scope)
+        return found
 
     def project(self, identifier: str, permission: Permission) -> Project:
         """Return the project with this id or name when the actor holds the right in it."""

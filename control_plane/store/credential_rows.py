@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, or_
+from sqlalchemy import Connection, or_, update
 
 from control_plane.domain.credentials import ApiKey, Credential, CredentialKind
 from control_plane.store.rows import Rows
@@ -15,6 +15,7 @@ class CredentialRows:
     """What proves who somebody is."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._credentials = Rows(connection, credentials, Credential)
         self._keys = Rows(connection, api_keys, ApiKey)
 
@@ -46,6 +47,21 @@ class CredentialRows:
     def of_kind(self, kind: CredentialKind) -> tuple[Credential, ...]:
         """Return all of a kind: the owner links."""
         return self._credentials.all(self._credentials.select(credentials.c.kind == kind))
+
+    def restricted(self, organization: str) -> tuple[Credential, ...]:
+        """Return a tenant's usable tokens that carry only a part of their owners' rights."""
+        statement = self._credentials.select(
+            credentials.c.kind == CredentialKind.TOKEN,
+            credentials.c.organization == organization,
+            credentials.c.revoked_ms == 0,
+        )
+        return tuple(token for token in self._credentials.all(statement) if token.restriction)
+
+    def used(self, credential: str, now_ms: int) -> None:
+        """Note when a session or token last proved something; nothing else of it changes."""
+        self._connection.execute(
+            update(credentials).where(credentials.c.id == credential).values(used_ms=now_ms)
+        )
 
     def add_key(self, key: ApiKey) -> None:
         """Insert an API key."""

@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from control_plane.domain.access import Role
+from control_plane.domain.access import Restriction, Role
 from control_plane.domain.credentials import CredentialKind, KeyKind
 from control_plane.domain.functions import Declaration, DraftFile
 from control_plane.domain.identity import ReviewPolicy
@@ -97,6 +97,7 @@ organizations = Table(
     Column("name", String, nullable=False, unique=True),
     _text("title"),
     _number("created_ms"),
+    Column("revision", Integer, nullable=False),
 )
 
 projects = Table(
@@ -125,7 +126,13 @@ bindings = Table(
 )
 
 login_failures = Table(
-    "login_failures", metadata, _text("email", key=True), _number("failures"), _number("last_ms")
+    "login_failures",
+    metadata,
+    # An address of a person, or `ip:` and one of the network.
+    _text("email", key=True),
+    _number("failures"),
+    _number("last_ms"),
+    Index("login_failures_last", "last_ms"),
 )
 
 credentials = Table(
@@ -141,7 +148,11 @@ credentials = Table(
     _number("created_ms"),
     _number("expires_ms"),
     _number("revoked_ms"),
+    _number("used_ms"),
+    _text("address"),
+    _json("restriction", Restriction | None),
     Index("credentials_user", "user", "kind"),
+    Index("credentials_kind", "kind", "organization"),
 )
 
 api_keys = Table(

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from control_plane.errors import Conflict, Unavailable
 from control_plane.store.credential_rows import CredentialRows
+from control_plane.store.department_rows import DepartmentRows
 from control_plane.store.function_rows import FunctionRows
 from control_plane.store.idempotency_rows import IdempotencyRows
 from control_plane.store.identity_rows import IdentityRows
@@ -30,6 +31,7 @@ class UnitOfWork:
 
     def __init__(self, connection: Connection) -> None:
         self.identity = IdentityRows(connection)
+        self.departments = DepartmentRows(connection)
         self.credentials = CredentialRows(connection)
         self.functions = FunctionRows(connection)
         self.versions = VersionRows(connection)
