@@ -37,6 +37,8 @@ class Call(NamedTuple):
     bytes_out: int
     streaming: bool
     memory_mb: int
+    # The trace's id in hex, as the instance saw it; empty where none was made.
+    trace: str = ""
 
 
 class StreamEnd(NamedTuple):

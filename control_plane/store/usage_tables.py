@@ -58,6 +58,8 @@ usage_events = Table(
     Column("bytes_out", BigInteger, nullable=False),
     Column("streaming", Boolean, nullable=False),
     Column("memory_mb", Integer, nullable=False),
+    # The trace's id; empty for calls counted before it was recorded.
+    Column("trace", String, nullable=False, server_default=text("''")),
     Column("stream", String, nullable=False),
     Column("ready_ms", BigInteger, nullable=False),
     Column("exit_reason", String, nullable=False),
@@ -70,6 +72,23 @@ usage_events = Table(
     Index("usage_events_id", "id", unique=True),
     # Lists a function's calls, and finds those that waited for a start which was reported late.
     Index("usage_events_function", "function", "dispatched_ms"),
+    # Lists a project's calls over all its functions, in the same order.
+    Index("usage_events_project", "project", "dispatched_ms"),
+    # Few rows: what did not go well, which is what people look for.
+    Index(
+        "usage_events_trouble",
+        "project",
+        "dispatched_ms",
+        sqlite_where=text("outcome <> 'answered'"),
+        postgresql_where=text("outcome <> 'answered'"),
+    ),
+    # Only request ids that callers chose; the others are the usage id.
+    Index(
+        "usage_events_request",
+        "request_id",
+        sqlite_where=text("request_id <> ''"),
+        postgresql_where=text("request_id <> ''"),
+    ),
     # Few rows: the calls that an exit record may still explain, and the streams that still run.
     Index(
         "usage_events_broken",
