@@ -139,14 +139,6 @@ def test_metrics_show_routes_and_no_names(api: ApiWorld, people: ApiPeople) -> N
     assert "ingot_http_request_duration_seconds_bucket" in text
 
 
-def test_guides_are_served_and_nothing_beside_them(api: ApiWorld) -> None:
-    nobody = api.nobody()
-    assert "/docs/contracts" in nobody.get("//docs").text
-    assert nobody.get("//docs/contracts").content_type == "text/plain; charset=utf-8"
-    for path in ("//docs/../errors", "//docs/..%2f..%2fsettings", "//docs/none", "//docs/adr"):
-        assert nobody.get(path).status_code == 404, path
-
-
 def test_starters_can_be_downloaded(api: ApiWorld) -> None:
     names = [item["name"] for item in api.nobody().get("/starters").json["items"]]
     for name in names:
