@@ -50,6 +50,7 @@ def access_record(line: bytes) -> Call | StreamEnd:
             record.bytes_out or 0,
             record.mode == "stream",
             record.memory_mb,
+            record.trace[:32],
         )
         _check_call(record)
     else:

@@ -262,13 +262,14 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
     ],
 )
 def test_a_valid_trace_goes_on_and_any_other_starts_anew(served: World, sent: str, kept: bool) -> None:
-    served.call("/acme/plain", headers={"traceparent": sent, "tracestate": "a=b"})
+    reply = served.call("/acme/plain", headers={"traceparent": sent, "tracestate": "a=b"})
     request = served.toys["tplain"].requests[-1]
     found = re.fullmatch(
         r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", request.header("traceparent") or ""
     )
     assert found
     assert (found[1] == TRACE) is kept
+    assert served.record_of(reply).trace == found[1]
     assert found[2] != "b7ad6b7169203331"
     assert (request.header("tracestate") == "a=b") is kept
 

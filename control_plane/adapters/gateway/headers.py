@@ -70,6 +70,8 @@ def inward_rules() -> list[str]:
             "http-request set-header traceparent 00-%[unique-id,xxh64(2),hex,lower]"
             f"%[unique-id,xxh64(3),hex,lower]-%[{parent}]-00 if !{kept}"
         ),
+        # For the access record; the header is ours by now, so it holds nothing but hex.
+        "http-request set-var(txn.trc) req.fhdr(traceparent),field(2,-)",
         f"http-request del-header tracestate if !{kept}",
         # The function sees itself at the root, and never an absolute URI.
         "http-request set-path /%[path,field(4,/,0)]",
