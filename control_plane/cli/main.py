@@ -20,8 +20,12 @@ __all__ = ["COMMANDS", "VERSION", "cli", "main"]
 VERSION: Final = "0.1.0"
 
 
+# Commands of the machine have options of their own.
+_MACHINE: Final = {"system", "machine_settings", "backup", "cleanup", "tls"}
+
+
 def _at(module: str, attribute: str, summary: str) -> LazyCommand:
-    return LazyCommand(f"control_plane.cli.{module}", attribute, summary, module != "system")
+    return LazyCommand(f"control_plane.cli.{module}", attribute, summary, module not in _MACHINE)
 
 
 COMMANDS: Final[dict[str, LazyCommand]] = {
@@ -50,6 +54,7 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "up": _at("system", "up", "Start Ingot on this machine."),
     "down": _at("system", "down", "Stop Ingot on this machine."),
     "status": _at("system", "status", "Show the processes of the Ingot on this machine."),
+    "settings": _at("machine_settings", "settings", "Show how this machine's Ingot is set up."),
     "doctor": _at("system", "doctor", "Say what this machine can isolate and run."),
     "_run": _at("system", "run_role", "Run one process of Ingot."),
 }
