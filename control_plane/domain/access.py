@@ -54,6 +54,10 @@ class Permission(StrEnum):
     SETTING_WRITE = "setting:write"
     # Writing only: no permission reads a secret back.
     SECRET_WRITE = "secret:write"  # noqa: S105
+    FILE_READ = "file:read"
+    FILE_WRITE = "file:write"
+    SHARE_READ = "share:read"
+    SHARE_WRITE = "share:write"
     LOG_READ = "log:read"
     USAGE_READ = "usage:read"
     EVENT_READ = "event:read"
@@ -85,20 +89,39 @@ _READ: Final = frozenset(
         _P.REVIEW_READ,
         _P.RELEASE_READ,
         _P.SETTING_READ,
+        _P.SHARE_READ,
         _P.USAGE_READ,
         _P.EVENT_READ,
     }
 )
-_AUTHOR: Final = _READ | {_P.FUNCTION_WRITE, _P.VERSION_FREEZE, _P.REVIEW_SUBMIT, _P.KEY_READ, _P.LOG_READ}
-_OPERATOR: Final = _READ | {
-    _P.RELEASE_WRITE,
-    _P.VERSION_RETIRE,
-    _P.KEY_READ,
-    _P.KEY_MANAGE,
-    _P.SETTING_WRITE,
-    _P.SECRET_WRITE,
-    _P.LOG_READ,
-}
+# Files are inputs and outputs of calls, so whoever only looks at functions does not see them.
+_FILES: Final = frozenset({_P.FILE_READ, _P.FILE_WRITE})
+_AUTHOR: Final = (
+    _READ
+    | _FILES
+    | {
+        _P.FUNCTION_WRITE,
+        _P.VERSION_FREEZE,
+        _P.REVIEW_SUBMIT,
+        _P.KEY_READ,
+        _P.LOG_READ,
+        _P.SHARE_WRITE,
+    }
+)
+_OPERATOR: Final = (
+    _READ
+    | _FILES
+    | {
+        _P.RELEASE_WRITE,
+        _P.VERSION_RETIRE,
+        _P.KEY_READ,
+        _P.KEY_MANAGE,
+        _P.SETTING_WRITE,
+        _P.SECRET_WRITE,
+        _P.LOG_READ,
+        _P.SHARE_WRITE,
+    }
+)
 
 ROLES: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.OWNER: frozenset(Permission),
@@ -109,7 +132,7 @@ ROLES: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.VIEWER: _READ,
     Role.AUDITOR: _READ | {_P.AUDIT_READ, _P.MEMBER_READ, _P.LOG_READ},
     Role.BILLING: frozenset({_P.ORGANIZATION_READ, _P.DEPARTMENT_READ, _P.PROJECT_READ, _P.USAGE_READ}),
-    Role.GUEST: frozenset({_P.PROJECT_READ, _P.FUNCTION_READ}),
+    Role.GUEST: frozenset({_P.PROJECT_READ, _P.FUNCTION_READ, _P.SHARE_READ}),
 }
 
 
@@ -164,10 +187,6 @@ class Restriction:
     def lets(self, permission: Permission, scope: Scope) -> bool:
         """Say whether the right may be used there, if its owner holds it."""
         return permission in self.permissions and self.scope.covers(scope)
-
-    def covers(self, other: Restriction) -> bool:
-        """Say whether the other lets nothing through that this one does not."""
-        return set(other.permissions) <= set(self.permissions) and self.scope.covers(other.scope)
 
 
 def decide(bindings: Iterable[Binding], permission: Permission, scope: Scope) -> bool:

@@ -14,10 +14,17 @@ __all__ = ["EVENT_TYPES", "Event", "check_data", "type_of"]
 # noun.verb -> the data fields, all strings or integers. The catalogue in the docs is made of this.
 EVENT_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     "organization.created": ("name",),
+    "organization.changed": ("title",),
+    "department.created": ("name",),
+    "department.changed": ("title",),
+    "department.removed": ("name",),
     "project.created": ("name",),
     "project.changed": ("approvals", "approval_days"),
+    "project.moved": ("department",),
     "member.invited": ("role",),
     "member.changed": ("role",),
+    "member.disabled": (),
+    "member.enabled": (),
     "member.removed": (),
     "function.created": ("name", "project"),
     "function.removed": ("name", "project"),
@@ -43,6 +50,13 @@ EVENT_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     "setting.removed": ("project", "name", "stage"),
     "secret.changed": ("project", "name", "stage", "number"),
     "secret.removed": ("project", "name", "stage"),
+    "file.announced": ("project", "size"),
+    "file.stored": ("project", "size"),
+    "file.removed": ("project",),
+    "share.created": ("function", "number", "digest", "audience"),
+    "share.changed": ("function", "number", "digest", "audience"),
+    "share.removed": ("function",),
+    "function.installed": ("share", "number", "digest"),
 }
 
 

@@ -210,7 +210,7 @@ class Releases:
 
     def _part(self, view: View, version: Version, wish: Wish, bound: Bound | None) -> ReleasePart:
         if bound is None:
-            values = view.unit.values.newest(version.organization, version.project)
+            values = view.unit.values.usable(version.organization, version.project, version.function)
             bound = bind(version.declaration, (value for value in values if value.stage is Stage.LIVE))
         return ReleasePart(
             version=version.id,

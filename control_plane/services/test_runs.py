@@ -51,7 +51,7 @@ class TestRuns:
         draft = self._drafts.lock(actor, known.id)
         built = self._builder.build(read_files(self._blobs, draft.files), draft.lock)
         with self._changes.read(actor) as view:
-            values = view.unit.values.newest(actor.organization, known.project)
+            values = view.unit.values.usable(actor.organization, known.project, known.id)
         target = self._target(known, draft, built, values)
         run = self._begin(actor, known, draft, built)
         try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from control_plane.domain.releases import Release, ReleaseState
-from control_plane.domain.values import Stage, Value, ValueKind
+from control_plane.domain.values import Value, ValueKey
 from control_plane.store.rows import Rows, chunks
 from control_plane.store.tables import named_values, releases
 
@@ -76,6 +76,15 @@ class ReleaseRows:
         )
         return self._releases.all(statement)
 
+    def active_in(self, organization: str, project: str) -> tuple[Release, ...]:
+        """Return the live and pending releases of a project's functions."""
+        statement = self._releases.select(
+            releases.c.organization == organization,
+            releases.c.project == project,
+            releases.c.state.in_(_ACTIVE),
+        )
+        return self._releases.all(statement.order_by(releases.c.id))
+
     def active(self) -> tuple[Release, ...]:
         """Return every live and pending release over all tenants, for the reconciler alone."""
         return self._releases.all(
@@ -94,40 +103,54 @@ class ValueRows:
         self._values.add(value)
 
     def newest(self, organization: str, project: str) -> tuple[Value, ...]:
-        """Return the newest version of each value of a project, removed ones too."""
-        columns = named_values.c
-        newest = (
-            select(columns.kind, columns.stage, columns.name, func.max(columns.number).label("number"))
-            .where(columns.organization == organization, columns.project == project)
-            .group_by(columns.kind, columns.stage, columns.name)
-            .subquery()
-        )
-        statement = self._values.select(
-            columns.organization == organization,
-            columns.project == project,
-            columns.kind == newest.c.kind,
-            columns.stage == newest.c.stage,
-            columns.name == newest.c.name,
-            columns.number == newest.c.number,
-        )
-        return self._values.all(statement.order_by(columns.kind, columns.name, columns.stage))
+        """Return the newest version of each value of a project and its functions, removed ones too."""
+        return self._newest(organization, project)
 
-    def latest(
-        self, organization: str, project: str, kind: ValueKind, stage: Stage, name: str
-    ) -> Value | None:
-        """Return the newest version of one value."""
-        columns = named_values.c
-        statement = self._values.select(
-            columns.organization == organization,
-            columns.project == project,
-            columns.kind == kind,
-            columns.stage == stage,
-            columns.name == name,
-        )
-        found = self._values.all(statement.order_by(columns.number.desc()).limit(1))
+    def usable(self, organization: str, project: str, function: str) -> tuple[Value, ...]:
+        """Return the newest version of each value that this function may bind, removed ones too."""
+        return self._newest(organization, project, named_values.c.function.in_(("", function)))
+
+    def history(self, organization: str, project: str, key: ValueKey) -> tuple[Value, ...]:
+        """Return every version of one value, newest first; `key` names a function by id."""
+        statement = self._values.select(*_of(organization, project, key))
+        return self._values.all(statement.order_by(named_values.c.number.desc()))
+
+    def latest(self, organization: str, project: str, key: ValueKey) -> Value | None:
+        """Return the newest version of one value; `key` names a function by id."""
+        statement = self._values.select(*_of(organization, project, key))
+        found = self._values.all(statement.order_by(named_values.c.number.desc()).limit(1))
         return found[0] if found else None
 
     def by_ids(self, ids: Collection[str]) -> dict[str, Value]:
         """Return these versions of values over all tenants, for the reconciler alone."""
         found = (self._values.all(self._values.select(named_values.c.id.in_(some))) for some in chunks(ids))
         return {value.id: value for part in found for value in part}
+
+    def _newest(self, organization: str, project: str, *where: ColumnElement[bool]) -> tuple[Value, ...]:
+        columns = named_values.c
+        same = (columns.function, columns.kind, columns.stage, columns.name)
+        newest = (
+            select(*same, func.max(columns.number).label("number"))
+            .where(columns.organization == organization, columns.project == project, *where)
+            .group_by(*same)
+            .subquery()
+        )
+        statement = self._values.select(
+            columns.organization == organization,
+            columns.project == project,
+            columns.number == newest.c.number,
+            *(column == newest.c[column.name] for column in same),
+        )
+        return self._values.all(statement.order_by(columns.kind, columns.name, columns.stage, columns.function))
+
+
+def _of(organization: str, project: str, key: ValueKey) -> tuple[ColumnElement[bool], ...]:
+    columns = named_values.c
+    return (
+        columns.organization == organization,
+        columns.project == project,
+        columns.function == key.function,
+        columns.kind == key.kind,
+        columns.stage == key.stage,
+        columns.name == key.name,
+    )

@@ -189,8 +189,15 @@ functions = Table(
     _number("created_ms"),
     _number("latest"),
     _number("removed_ms"),
+    Column("description", Text, nullable=False),
+    _json("labels", Mapping[str, str]),
+    _number("revision"),
+    _number("updated_ms"),
+    _text("runtime"),
     UniqueConstraint("organization", "name", name="functions_name"),
     Index("functions_project", "organization", "project", "id"),
+    Index("functions_created", "organization", "id"),
+    Index("functions_updated", "organization", "updated_ms", "id"),
 )
 
 drafts = Table(
@@ -240,6 +247,7 @@ test_runs = Table(
     _number("peak_kb"),
     _text("code"),
     Column("message", Text, nullable=False),
+    _number("deadline_ms"),
     Index("test_runs_function", "organization", "function", "id"),
 )
 
@@ -265,6 +273,7 @@ versions = Table(
     _number("created_ms"),
     Column("state", Enumerated(VersionState), nullable=False),
     _number("published_ms"),
+    Column("reason", Text, nullable=False),
     UniqueConstraint("function", "number", name="versions_number"),
     UniqueConstraint("function", "digest", name="versions_digest"),
 )
@@ -317,6 +326,8 @@ releases = Table(
     _number("ended_ms"),
     UniqueConstraint("function", "number", name="releases_number"),
     Index("releases_state", "state"),
+    Index("releases_function", "function", "state"),
+    Index("releases_project", "organization", "project", "state"),
 )
 
 # `values` is a word of SQL itself.
@@ -334,7 +345,9 @@ named_values = Table(
     _text("created_by"),
     _number("created_ms"),
     Column("removed", Boolean, nullable=False),
-    UniqueConstraint("project", "kind", "stage", "name", "number", name="named_values_number"),
+    # Empty: every function of the project reads it.
+    _text("function"),
+    UniqueConstraint("project", "function", "kind", "stage", "name", "number", name="named_values_number"),
 )
 
 audit_entries = Table(

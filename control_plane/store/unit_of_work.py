@@ -16,11 +16,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from control_plane.errors import Conflict, Unavailable
 from control_plane.store.credential_rows import CredentialRows
 from control_plane.store.department_rows import DepartmentRows
+from control_plane.store.file_rows import FileRows
 from control_plane.store.function_rows import FunctionRows
 from control_plane.store.idempotency_rows import IdempotencyRows
 from control_plane.store.identity_rows import IdentityRows
 from control_plane.store.journal_rows import AuditRows, CounterRows, OutboxRows
 from control_plane.store.release_rows import ReleaseRows, ValueRows
+from control_plane.store.package_rows import PackageRows
+from control_plane.store.preview_rows import PreviewRows
+from control_plane.store.share_rows import ShareRows
 from control_plane.store.version_rows import ReviewRows, VersionRows
 
 __all__ = ["Store", "UnitOfWork"]
@@ -35,9 +39,13 @@ class UnitOfWork:
         self.credentials = CredentialRows(connection)
         self.functions = FunctionRows(connection)
         self.versions = VersionRows(connection)
+        self.packages = PackageRows(connection)
+        self.previews = PreviewRows(connection)
         self.reviews = ReviewRows(connection)
         self.releases = ReleaseRows(connection)
         self.values = ValueRows(connection)
+        self.files = FileRows(connection)
+        self.shares = ShareRows(connection)
         self.audit = AuditRows(connection)
         self.outbox = OutboxRows(connection)
         self.counters = CounterRows(connection)

@@ -20,7 +20,7 @@ from control_plane.domain.functions import Draft, DraftFile, Edit, Function, Tes
 from control_plane.domain.identity import Organization, Project, ReviewPolicy, User
 from control_plane.domain.releases import ReleaseState
 from control_plane.domain.reviews import Approval, Comment, ReviewState
-from control_plane.domain.values import Stage, ValueKind
+from control_plane.domain.values import ValueKey, ValueKind
 from control_plane.domain.versions import VersionState
 from control_plane.errors import Conflict, Unavailable
 from control_plane.store.codec import Json, from_plain, to_plain
@@ -94,7 +94,7 @@ def test_no_row_is_seen_from_another_organization(store: Store) -> None:
         assert unit.releases.active_of("org_2", "fn_1") == ()
         assert unit.releases.live_since("org_2", "fn_1", 0) == ()
         assert unit.values.newest("org_2", "prj_1") == ()
-        assert unit.values.latest("org_2", "prj_1", ValueKind.SETTING, Stage.LIVE, "API_URL") is None
+        assert unit.values.latest("org_2", "prj_1", ValueKey(ValueKind.SETTING, "API_URL")) is None
         assert unit.outbox.after("org_2", 0, 10) == ()
         assert unit.outbox.last_sequence("org_2") == 0
     with pytest.raises(LookupError), store.begin() as unit:
@@ -147,7 +147,7 @@ def test_the_newest_of_each_value_is_found(store: Store) -> None:
             ("API_URL", 2, "2"),
             ("TOKEN", 1, "s"),
         }
-        latest = unit.values.latest("org_1", "prj_1", ValueKind.SETTING, Stage.LIVE, "API_URL")
+        latest = unit.values.latest("org_1", "prj_1", ValueKey(ValueKind.SETTING, "API_URL"))
         assert latest is not None
         assert latest.number == 2
         assert unit.values.by_ids({"set_API_URL_1"})["set_API_URL_1"].content == "x"

@@ -11,10 +11,13 @@ from control_plane.domain.access import Role
 from control_plane.domain.identity import ReviewPolicy
 from control_plane.domain.releases import ReleaseState, Throttle
 from control_plane.domain.reviews import FourEyes, ReviewState
+from control_plane.domain.values import ValueKey, ValueKind
 from control_plane.errors import Conflict, Forbidden, IngotError, Invalid, NotFound, PreconditionFailed
 from control_plane.services.releases import ReleaseRefused, Wish
 from tests.support.builders import World
 from tests.unit.conftest import People
+
+API_URL = ValueKey(ValueKind.SETTING, "API_URL")
 
 
 def test_a_newer_submission_makes_the_older_stale(world: World, people: People) -> None:
@@ -94,7 +97,7 @@ def test_an_approver_must_have_been_vouched_for(world: World, people: People) ->
 def test_rights_are_checked_again_at_the_release(world: World, people: People) -> None:
     version = world.frozen(people.author)
     world.approved(people.author, people.reviewer, version)
-    world.accounts.withdraw(people.owner, people.reviewer.user, role=Role.REVIEWER)
+    world.members.withdraw(people.owner, people.reviewer.user, role=Role.REVIEWER)
     with pytest.raises(ReleaseRefused, match="0 of 1"):
         world.releases.apply(people.operator, "orders", [Wish(1, 100)])
 
@@ -142,7 +145,7 @@ def test_a_plan_says_everything_before_anything_is_recorded(world: World, people
         world.releases.apply(people.operator, "orders", [Wish(1, 100)])
     assert caught.value.errors == plan.refusals
     assert world.releases.status(people.author, "orders").newest is None
-    world.settings.set_setting(people.operator, project="main", name="API_URL", content="1")
+    world.settings.put(people.operator, "main", API_URL, "1")
     world.approved(people.author, people.reviewer, world.versions.get(people.author, "orders", 1))
     plan = world.releases.plan(people.author, "orders", [Wish(1, 100)])
     assert "API_URL" in plan.steps[0]
@@ -188,11 +191,11 @@ def test_a_canary_shares_traffic_and_a_rollback_ends_it(world: World, people: Pe
 
 
 def test_a_rollback_keeps_the_values_it_had(world: World, people: People) -> None:
-    world.settings.set_setting(people.operator, project="main", name="API_URL", content="old")
+    world.settings.put(people.operator, "main", API_URL, "old")
     first = world.frozen(people.author, settings=["API_URL"])
     world.approved(people.author, people.reviewer, first)
     world.released(people.operator, first)
-    world.settings.set_setting(people.operator, project="main", name="API_URL", content="new")
+    world.settings.put(people.operator, "main", API_URL, "new", if_match="v1")
     world.released(people.operator, first)
     assert world.runtime.states[-1].targets[0].settings == {"API_URL": "new"}
     world.releases.rollback(people.operator, "orders")
