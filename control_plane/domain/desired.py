@@ -165,6 +165,10 @@ class CallerKey:
     concurrency: int = 0
     # Unix seconds; 0 means never.
     expires_at: int = 0
+    # "sync", "stream" and "async": how it may call; empty means every way.
+    modes: tuple[str, ...] = ()
+    # Networks such as "10.0.0.0/8" that it may call from; empty means everywhere.
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

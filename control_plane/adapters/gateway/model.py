@@ -11,7 +11,19 @@ from pathlib import Path
 __all__ = ["MAP_NAMES", "GatewaySettings", "SlotServer"]
 
 # Every map of the chain, in the order in which a call meets them.
-MAP_NAMES = ("hosts", "routes", "policies", "cors", "lease", "keys", "scopes", "weights", "splits")
+MAP_NAMES = (
+    "hosts",
+    "routes",
+    "policies",
+    "cors",
+    "lease",
+    "keys",
+    "addresses",
+    "scopes",
+    "weights",
+    "splits",
+    "modes",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,14 @@ _TABLE = (
     Refusal(
         "key_scope", 403, "caller", "Outside the scope of the key", "The key may not call this function."
     ),
+    Refusal(
+        "key_address",
+        403,
+        "caller",
+        "Outside the networks of the key",
+        "The key may not be used from this address.",
+    ),
+    Refusal("key_mode", 403, "caller", "Outside the modes of the key", "The key may not call in this mode."),
     Refusal("no_such_function", 404, "caller", "No such function", "Nothing is released under this path."),
     Refusal("method_not_allowed", 405, "caller", "Method not allowed", "The Allow header names the methods."),
     Refusal("request_timeout", 408, "caller", "Request timeout", "The request did not arrive in time."),

@@ -120,6 +120,9 @@ def _key(settings: GatewaySettings) -> list[str]:
     """Check the lease and the key; the key itself is hashed at once and never kept."""
     maps = settings.map_file
     challenge = " hdr WWW-Authenticate Bearer"
+    # A letter of the key's own entry stands before each look-up that most keys do not need.
+    addressed = "{ var(req.kf) -m sub a }"
+    listed = f"var(req.net),length,concat(|,txn.kid,|),concat(,req.net),map_beg({maps('addresses')})"
     hashed = "sha2(256),hex,lower"
     outside = [
         (
@@ -152,6 +155,8 @@ def _key(settings: GatewaySettings) -> list[str]:
         *_refuse("key_unknown", "{ var(req.kh) -m found } !{ var(req.k) -m found }", challenge),
         "http-request set-var(req.kexp) var(req.k),field(6,|),add(0)",
         *_refuse("key_expired", "{ var(req.k) -m found } { date,sub(req.kexp) ge 0 }", challenge),
+        f"http-request set-var(req.net) src,hex if {addressed}",
+        *_refuse("key_address", f"{addressed} !{{ {listed} -m found }}"),
         *_refuse("key_scope", outside),
     ]
 
@@ -173,6 +178,20 @@ def _split(settings: GatewaySettings) -> list[str]:
         "http-request set-var(txn.mem) var(req.d),field(5,|)",
         "http-request set-var(txn.mode) var(req.d),field(6,|)",
     ]
+
+
+def _mode(settings: GatewaySettings) -> list[str]:
+    """Let a key with modes call in those alone; `Prefer: respond-async` asks for an async call."""
+    limited = "{ var(req.kf) -m sub m }"
+    asked = "{ req.hdr(prefer) -m sub -i respond-async }"
+    modes = settings.map_file("modes")
+    return _refuse(
+        "key_mode",
+        [
+            f"{limited} !{asked} !{{ var(txn.kid),concat(|,txn.mode),map({modes}) -m found }}",
+            f"{limited} {asked} !{{ var(txn.kid),concat(|async),map({modes}) -m found }}",
+        ],
+    )
 
 
 def _body() -> list[str]:
@@ -261,6 +280,7 @@ def function_rules(settings: GatewaySettings) -> list[str]:
         *_cors(settings),
         *_key(settings),
         *_split(settings),
+        *_mode(settings),
         *_body(),
         *_limits(),
         *_arrived(settings),
