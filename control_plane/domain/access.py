@@ -41,6 +41,8 @@ class Permission(StrEnum):
     PROJECT_MANAGE = "project:manage"
     FUNCTION_READ = "function:read"
     FUNCTION_WRITE = "function:write"
+    # At once and without a review: for what must stop now.
+    FUNCTION_TAKEDOWN = "function:takedown"
     VERSION_FREEZE = "version:freeze"
     VERSION_RETIRE = "version:retire"
     REVIEW_READ = "review:read"
@@ -114,6 +116,9 @@ _OPERATOR: Final = (
     | {
         _P.RELEASE_WRITE,
         _P.VERSION_RETIRE,
+        _P.FUNCTION_TAKEDOWN,
+        # A project's policy says which roles' approvals count; by default an operator's do not.
+        _P.REVIEW_DECIDE,
         _P.KEY_READ,
         _P.KEY_MANAGE,
         _P.SETTING_WRITE,

@@ -20,6 +20,7 @@ from control_plane.domain.access import (
     decide,
     roles_within,
 )
+from control_plane.domain.review_policies import ReviewPolicy
 from control_plane.errors import Invalid
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "ReviewPolicy",
     "User",
     "check_email",
-    "check_password",
 ]
 
 # The tenant of what belongs to no organization: failed sign-ins, the first owner's claim.
@@ -114,22 +114,6 @@ class Department:
     def etag(self) -> str:
         """The strong validator of its editable part."""
         return f"d{self.revision}"
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewPolicy:
-    """What a project asks before a version may be released."""
-
-    # 0 is for personal projects: their functions are marked unreviewed everywhere.
-    approvals: int = 1
-    # An approval counts this long until it is used.
-    approval_days: int = 7
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.approvals <= 6:
-            raise Invalid("A review policy asks for 0 to 6 approvals.", field="approvals")
-        if not 1 <= self.approval_days <= 90:
-            raise Invalid("Approvals count for 1 to 90 days.", field="approval_days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,12 +224,3 @@ def check_email(email: str) -> str:
     if not _EMAIL.fullmatch(plain):
         raise Invalid(f"“{email[:80]}” is not an e-mail address.", field="email", hint="Write name@domain.")
     return plain
-
-
-def check_password(password: str, email: str) -> str:
-    """Return the password when it is long enough and not the address itself."""
-    if not 12 <= len(password) <= 256:
-        raise Invalid("A password has 12 to 256 characters.", field="password", hint="Use a sentence.")
-    if password.lower() in {email, email.partition("@")[0]} or len(set(password)) < 5:
-        raise Invalid("This password is too easy to guess.", field="password", hint="Use a sentence.")
-    return password

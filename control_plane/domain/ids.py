@@ -23,6 +23,7 @@ PREFIXES: Final = {
     "function": "fn",
     "version": "ver",
     "review": "rev",
+    "comment": "cmt",
     "release": "rel",
     "api_key": "key",
     "setting": "set",
