@@ -260,6 +260,11 @@ class LogPage:
 class FunctionLogs(Protocol):
     """What functions wrote: day files here, a log store in a cluster."""
 
-    def read(self, function: str, *, after: str = "", request: str = "", limit: int = 100) -> LogPage:
-        """Return the newest records, or those behind a position, oldest first; of one request if named."""
+    def read(
+        self, function: str, *, after: str = "", request: str = "", limit: int = 100, around_ms: int = 0
+    ) -> LogPage:
+        """Return the newest records, or those behind a position, oldest first; of one request if named.
+
+        With `around_ms`, Unix milliseconds, begin shortly before that time instead.
+        """
         ...
