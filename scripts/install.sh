@@ -12,12 +12,12 @@ fail() {
 command -v "$python" >/dev/null || fail "no $python here. Run: apt install python3 python3-venv"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$("$python" --version) is too old; Ingot needs 3.11 or newer. Run: make up PYTHON=python3.12"
-"$python" -c 'import ensurepip' 2>/dev/null || "$python" -m pip --version >/dev/null 2>&1 ||
+"$python" -c 'from ensurepip import version' 2>/dev/null || "$python" -m pip --version >/dev/null 2>&1 ||
     fail "$python cannot make environments. Run: apt install python3-venv"
 
 echo "Installing Ingot's packages into $venv (about half a minute, once) ..."
 rm -rf "$venv"
-if "$python" -c 'import ensurepip' 2>/dev/null; then
+if "$python" -c 'from ensurepip import version' 2>/dev/null; then
     "$python" -m venv "$venv"
     pip="$venv/bin/python -m pip"
 else

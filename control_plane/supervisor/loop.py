@@ -45,7 +45,7 @@ class Supervisor:
         self._plan, self._record, self._on_ready = plan, record, on_ready
         self._roles = {role.name: role for role in plan.roles}
         self._children: dict[str, Child] = {}
-        self._restarts = {role.name: Restarts() for role in plan.roles}
+        self._restarts = {role.name: Restarts(role.longest_wait_s) for role in plan.roles}
         self._due: dict[str, float] = {}
         self._stores = {role.name: DescriptorStore() for role in plan.roles if role.store}
         self._stopping: list[str] | None = None

@@ -12,13 +12,14 @@ __all__ = ["Restarts"]
 # A process that lived this long is healthy again, in seconds.
 _HEALTHY_S = 10.0
 _FIRST_S = 0.05
-_LONGEST_S = 5.0
 
 
 @dataclass(slots=True)
 class Restarts:
     """The restart history of one role. Times are seconds of a monotonic clock."""
 
+    # The longest wait, in seconds.
+    longest_s: float = 5.0
     failures: int = 0
     total: int = 0
 
@@ -33,4 +34,4 @@ class Restarts:
             self.failures = 0
             return 0.0
         self.failures += 1
-        return 0.0 if self.failures == 1 else min(_FIRST_S * 2 ** (self.failures - 2), _LONGEST_S)
+        return 0.0 if self.failures == 1 else min(_FIRST_S * 2 ** (self.failures - 2), self.longest_s)

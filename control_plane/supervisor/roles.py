@@ -15,6 +15,9 @@ from control_plane.supervisor.folders import Identities
 
 __all__ = ["Plan", "Role", "plan_roles"]
 
+# What a call needs comes back sooner than the rest, even if it keeps dying.
+_CALLERS_WAIT_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Role:
@@ -37,6 +40,8 @@ class Role:
     after: tuple[str, ...] = ()
     # Seconds that a drain may take before SIGKILL.
     patience_s: float = 40.0
+    # The longest wait before it starts again after it died over and over, in seconds.
+    longest_wait_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +70,16 @@ def plan_roles(identities: Identities, drain_s: float) -> tuple[Role, ...]:
     """
     control, group = identities.control, identities.group
     return (
-        Role("meter", control, group),
+        # No call is let in without its lease.
+        Role("meter", control, group, longest_wait_s=_CALLERS_WAIT_S),
         # It ends what does not drain in time by itself.
-        Role("host", secrets=("master",), store=True, patience_s=drain_s + 5),
+        Role(
+            "host",
+            secrets=("master",),
+            store=True,
+            patience_s=drain_s + 5,
+            longest_wait_s=_CALLERS_WAIT_S,
+        ),
         Role("worker", control, group, secrets=("master", "audit")),
         Role("api", control, group, secrets=("master", "audit", "cursor")),
         Role("streams", control, group, secrets=("cursor",)),
@@ -81,5 +93,6 @@ def plan_roles(identities: Identities, drain_s: float) -> tuple[Role, ...]:
             stop_signal=signal.SIGUSR1,
             # Callers wait in the listeners until there is a lease and somebody who answers.
             after=("meter", "host"),
+            longest_wait_s=_CALLERS_WAIT_S,
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import signal
 import threading
 import time
@@ -50,6 +51,7 @@ _SHAPES = tuple(
 )
 # Good answers that must come between two kills: what is killed does work.
 _PROGRESS = 16
+_LONGEST_PAUSE_S = 1.5
 _CONVERGED_S = 60.0
 # How often the author tries a step.
 _TRIES = 5
@@ -67,12 +69,14 @@ def run(report: Report, *, quick: bool = False) -> None:
             system.wait_callable(name, key)
         log = AccessLogReader(system.data / "gateway" / "access.log")
         callers = Callers(system.functions_port, key, _SHAPES, pause_s=0.01)
-        author, killer = _Author(system), Killer(system, seed=kills)
+        author, killer, moments = _Author(system), Killer(system, seed=kills), random.Random(kills)
         with log:
             with callers:
                 with author:
                     for kind in killer.plan(kills):
                         _progress(callers)
+                        # At any moment of what the others do, and not only in the first of it.
+                        time.sleep(moments.uniform(0, _LONGEST_PAUSE_S))
                         killer.kill(kind)
                 converged = [_converge(system, callers)]
                 chaotic = len(callers.calls)
@@ -90,7 +94,10 @@ def run(report: Report, *, quick: bool = False) -> None:
         sockets = [path.name for path in run.rglob("*.sock")]
     _say(report, (callers.calls[:chaotic], callers.calls[chaotic:]), accounts, converged)
     report.results[-1].more.update(
-        killed=dict(killer.killed), published=author.published, publishing_failed=author.failures
+        killed=dict(killer.killed),
+        published=author.published,
+        publishing_failed=author.failures,
+        unseen=accounts.unseen,
     )
     gateways = killer.killed["gateway master"] + killer.killed["gateway worker"]
     report.checks += [

@@ -18,3 +18,8 @@ def test_a_process_that_keeps_dying_waits_ever_longer_up_to_a_limit() -> None:
     assert delays == sorted(delays)
     assert delays[-1] == 5.0
     assert restarts.total == 12
+
+
+def test_what_callers_wait_for_starts_again_sooner() -> None:
+    restarts = Restarts(longest_s=0.5)
+    assert max(restarts.delay(lived_s=0.1) for _ in range(12)) == 0.5
