@@ -6,9 +6,10 @@ contract-tested fake count as two). Nothing here may import an adapter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from control_plane.domain.desired import GatewayState, HostState, HostTarget
 from control_plane.domain.functions import Declaration
@@ -16,16 +17,19 @@ from control_plane.domain.functions import Declaration
 __all__ = [
     "Anchor",
     "Blobs",
+    "BreachedPasswords",
     "Builder",
     "Built",
     "Clock",
     "Entropy",
+    "FileBytes",
     "FunctionLogs",
     "Gateway",
     "GatewayChange",
     "LogPage",
     "Passwords",
     "Prepared",
+    "ReceivedBytes",
     "Runtime",
     "Sealer",
     "Signer",
@@ -66,6 +70,40 @@ class Blobs(Protocol):
         ...
 
 
+class ReceivedBytes(Protocol):
+    """A file's bytes that have come and are not in their place yet."""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and 64 hex digits of all of them."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    def keep(self) -> None:
+        """Put them in their place, durably."""
+        ...
+
+
+class FileBytes(Protocol):
+    """The bytes of files, by the file's id; streamed, as they may be larger than memory."""
+
+    def receive(self, file: str, chunks: Iterable[bytes]) -> AbstractContextManager[ReceivedBytes]:
+        """Write the chunks aside; what is not kept in the block is deleted."""
+        ...
+
+    def open(self, file: str) -> IO[bytes]:
+        """Return the bytes, to be closed by the caller. Raises FileNotFoundError."""
+        ...
+
+    def delete(self, file: str) -> None:
+        """Delete the bytes and what is left of attempts to send them; repeating it is no error."""
+        ...
+
+
 class Sealer(Protocol):
     """Encrypts secret values; only holders of the master key open them."""
 
@@ -87,6 +125,14 @@ class Passwords(Protocol):
 
     def verify(self, stored: str, password: str) -> bool:
         """Say whether it is the password. Raises Unavailable when too many wait."""
+        ...
+
+
+class BreachedPasswords(Protocol):
+    """Passwords that leaked somewhere and are tried first by whoever guesses."""
+
+    def holds(self, password: str) -> bool:
+        """Say whether the password is known to have leaked."""
         ...
 
 
@@ -182,6 +228,8 @@ class TestCall:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     timeout_ms: int
+    # Under this id it can be watched and cancelled while it runs.
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +258,23 @@ class Runtime(Protocol):
         """Make the wanted state so, durably; returns when every target can be reached."""
         ...
 
-    def prepare(self, target: str, timeout_ms: int) -> Prepared:
-        """Load a target's code once and say whether it serves."""
+    def prepare(self, target: str, timeout_ms: int, digest: str = "") -> Prepared:
+        """Load a target's code once and say whether it serves.
+
+        With a digest, wait first until the target is wanted with this code.
+        """
         ...
 
     def test(self, target: HostTarget, call: TestCall) -> TestOutcome:
         """Run one request in a one-shot instance of the same sandbox."""
+        ...
+
+    def test_logs(self, run: str) -> tuple[Mapping[str, Any], ...]:
+        """Return all that a test run has written until now; nothing when it does not run."""
+        ...
+
+    def cancel_test(self, run: str) -> bool:
+        """End a test run; its caller gets the code `cancelled`. Says whether it ran."""
         ...
 
     def status(self) -> Mapping[str, Any]:

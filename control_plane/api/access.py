@@ -16,7 +16,7 @@ from flask import Flask, current_app, request
 
 from control_plane.api.auth import current_actor, refuse_foreign_origin
 from control_plane.api.state import services
-from control_plane.domain.access import ROLES, Permission
+from control_plane.domain.access import Permission
 from control_plane.domain.identity import Actor
 from control_plane.errors import Forbidden
 
@@ -29,13 +29,17 @@ _MARK: Final = "ingot_access"
 class Place(StrEnum):
     """Where a permission must be held; the value is the route's path variable."""
 
+    # The organization in the path, else the one that the caller acts in.
     ORGANIZATION = "organization"
+    DEPARTMENT = "department"
     PROJECT = "project"
     FUNCTION = "function"
     REVIEW = "review"
     API_KEY = "api_key"
     # The body names the project, so the service alone can decide where; here: somewhere at all.
     ANYWHERE = ""
+    # Above all organizations.
+    SYSTEM = "system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +101,20 @@ def _check() -> None:
 
 
 def _require(actor: Actor, permission: Permission, place: Place, path: Mapping[str, Any]) -> None:
-    if place is Place.ANYWHERE and not actor.must_change_password and _held_somewhere(actor, permission):
+    if place is Place.ANYWHERE and not actor.must_change_password and actor.holds_somewhere(permission):
         return
-    project = ""
-    if place not in {Place.ANYWHERE, Place.ORGANIZATION}:
-        project = _project_of(actor, place, str(path[place.value]))
-    services().access.require(actor, permission, project)
-
-
-def _held_somewhere(actor: Actor, permission: Permission) -> bool:
-    return any(permission in ROLES[binding.role] for binding in actor.bindings)
+    access = services().access
+    if place is Place.SYSTEM:
+        access.require_system(actor, permission)
+    elif place is Place.DEPARTMENT:
+        access.require_department(actor, permission, str(path[place.value]))
+    elif place is Place.ORGANIZATION and place.value in path:
+        access.require_named_organization(actor, permission, str(path[place.value]))
+    else:
+        project = ""
+        if place not in {Place.ANYWHERE, Place.ORGANIZATION}:
+            project = _project_of(actor, place, str(path[place.value]))
+        access.require(actor, permission, project)
 
 
 def _project_of(actor: Actor, place: Place, identifier: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from control_plane.adapters.embedded.blobs import FolderBlobs
+from control_plane.adapters.embedded.breached import BreachedFile, NoBreachedList
 from control_plane.adapters.embedded.function_logs import DayFileLogs
 from control_plane.adapters.embedded.images import EmbeddedBuilder
 from control_plane.adapters.embedded.passwords import ArgonPasswords
@@ -15,13 +17,16 @@ from control_plane.services.access import Access
 from control_plane.services.accounts import Accounts
 from control_plane.services.api_keys import ApiKeys
 from control_plane.services.container import Services
+from control_plane.services.departments import Departments
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
 from control_plane.services.functions import Functions
 from control_plane.services.health import Health
 from control_plane.services.idempotency import Idempotency
 from control_plane.services.logs import Logs
-from control_plane.services.projects import Organizations, Projects
+from control_plane.services.members import Members
+from control_plane.services.organizations import Organizations
+from control_plane.services.projects import Projects
 from control_plane.services.releases import Releases
 from control_plane.services.reviews import Reviews
 from control_plane.services.sessions import Sessions
@@ -48,20 +53,24 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
         layer_folder=settings.data / "layers",
         cache_folder=settings.data / "cache",
     )
-    passwords = ArgonPasswords()
+    passwords = ArgonPasswords(at_once=settings.identity.hashes_at_once)
+    leaked = settings.identity.breached_passwords
+    breached = BreachedFile(Path(leaked)) if leaked else NoBreachedList()
     sealer = AesSealer(key(keys, "master"))
     drafts = Drafts(changes, blobs, builder)
     return Services(
         access=Access(changes),
-        accounts=Accounts(changes, passwords),
+        accounts=Accounts(changes, passwords, breached),
         api_keys=ApiKeys(changes),
         audit=make_audit(settings, changes, keys),
+        departments=Departments(changes),
         drafts=drafts,
         events=Events(changes),
         functions=Functions(changes),
         health=Health(changes),
         idempotency=Idempotency(changes, sealer),
         logs=Logs(changes, DayFileLogs(settings.data / "host" / "logs")),
+        members=Members(changes, passwords),
         organizations=Organizations(changes),
         projects=Projects(changes),
         releases=Releases(changes, builder),

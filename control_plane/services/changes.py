@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -183,6 +184,15 @@ class Change(View):
         )
         self.unit.audit.append(entry, link(entry))
 
+    def refresh_rights(self) -> None:
+        """Decide with what the actor holds at this moment, not with what they came with.
+
+        Giving rights away must not race with losing them: the audit chain is locked by now.
+        """
+        if self.actor.method not in {Method.SYSTEM, Method.NOBODY}:
+            held = self.unit.identity.rights(self.organization, self.actor.user)
+            self.actor = replace(self.actor, bindings=held)
+
     def acting_as(self, actor: Actor) -> Change:
         """Return the same transaction for another actor, whose chain is locked too."""
         self.unit.audit.lock(actor.organization)
@@ -192,6 +202,33 @@ class Change(View):
         """Say that what should run has changed, so that the reconciler looks."""
         self.unit.counters.next("wanted")
         self.wakes = True
+
+
+@dataclass(slots=True)
+class _Joint:
+    """A transaction that several changes share."""
+
+    change: Change
+    # Whom a refusal met and while doing what; recorded when all is rolled back.
+    refused: tuple[Actor, str, str]
+
+    @contextmanager
+    def part(self, actor: Actor, action: str) -> Iterator[Change]:
+        """Yield the change as one part, which can fail without the others."""
+        with self.change.unit.savepoint() as unit:
+            unit.audit.lock(actor.organization)
+            part = replace(self.change, actor=actor, action=action, wakes=False)
+            yield part
+        self.change.wakes |= part.wakes
+
+    @contextmanager
+    def refusals(self, actor: Actor, action: str, subject: str) -> Iterator[None]:
+        """Remember what was refused."""
+        try:
+            yield
+        except Forbidden:
+            self.refused = (actor, action, subject)
+            raise
 
 
 class Changes:
@@ -204,6 +241,8 @@ class Changes:
         self._clock = clock
         self._entropy = entropy
         self._poke = poke
+        # The transaction that this thread's changes and reads join, if one is open.
+        self._joint: ContextVar[_Joint | None] = ContextVar("joint", default=None)
 
     @property
     def now_ms(self) -> int:
@@ -217,6 +256,11 @@ class Changes:
     @contextmanager
     def read(self, actor: Actor) -> Iterator[View]:
         """Open a read transaction; nothing in it can change."""
+        joint = self._joint.get()
+        if joint is not None:
+            with joint.refusals(actor, "read", ""):
+                yield View(actor, joint.change.unit, self.now_ms)
+            return
         try:
             with self._store.read() as unit:
                 yield View(actor, unit, self.now_ms)
@@ -227,6 +271,11 @@ class Changes:
     @contextmanager
     def change(self, actor: Actor, action: str, subject: str = "") -> Iterator[Change]:
         """Open the one writing transaction of the actor's organization; commit when the block ends."""
+        joint = self._joint.get()
+        if joint is not None:
+            with joint.refusals(actor, action, subject), joint.part(actor, action) as change:
+                yield change
+            return
         try:
             with self._store.begin() as unit:
                 unit.audit.lock(actor.organization)
@@ -238,6 +287,29 @@ class Changes:
         if change.wakes:
             self._poke()
 
+    @contextmanager
+    def together(self, actor: Actor, action: str) -> Iterator[Change]:
+        """Open one transaction that every change and read of this block joins: all of it, or nothing.
+
+        For short work only, as it keeps the organization's other changes waiting.
+        """
+        joint: _Joint | None = None
+        try:
+            with self._store.begin() as unit:
+                unit.audit.lock(actor.organization)
+                joint = _Joint(Change(actor, unit, self.now_ms, self._entropy, action), (actor, action, ""))
+                mark = self._joint.set(joint)
+                try:
+                    yield joint.change
+                finally:
+                    self._joint.reset(mark)
+        except Forbidden as refusal:
+            if joint is not None:
+                self._record_denial(*joint.refused, refusal)
+            raise
+        if joint.change.wakes:
+            self._poke()
+
     def wanted(self) -> int:
         """Return the number of the newest change to what should run."""
         with self._store.read() as unit:
@@ -247,6 +319,11 @@ class Changes:
         """Return the next number of a counter, committed at once."""
         with self._store.begin() as unit:
             return unit.counters.next(name)
+
+    def note_use(self, credential: str) -> None:
+        """Write down that a session or token proved something now; no audit entry tells of it."""
+        with self._store.begin() as unit:
+            unit.credentials.used(credential, self.now_ms)
 
     def sequence_events(self, limit: int) -> int:
         """Give up to `limit` committed events their places in the public order."""

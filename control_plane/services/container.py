@@ -8,13 +8,16 @@ from control_plane.services.access import Access
 from control_plane.services.accounts import Accounts
 from control_plane.services.api_keys import ApiKeys
 from control_plane.services.audit import Audit
+from control_plane.services.departments import Departments
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
 from control_plane.services.functions import Functions
 from control_plane.services.health import Health
 from control_plane.services.idempotency import Idempotency
 from control_plane.services.logs import Logs
-from control_plane.services.projects import Organizations, Projects
+from control_plane.services.members import Members
+from control_plane.services.organizations import Organizations
+from control_plane.services.projects import Projects
 from control_plane.services.releases import Releases
 from control_plane.services.reviews import Reviews
 from control_plane.services.sessions import Sessions
@@ -35,12 +38,14 @@ class Services:
     accounts: Accounts
     api_keys: ApiKeys
     audit: Audit
+    departments: Departments
     drafts: Drafts
     events: Events
     functions: Functions
     health: Health
     idempotency: Idempotency
     logs: Logs
+    members: Members
     organizations: Organizations
     projects: Projects
     releases: Releases

@@ -182,9 +182,7 @@ class IdentityRows:
         )
 
     def _member(self, organization: str, user: User) -> Member:
-        return Member(
-            user, self.bindings(organization, user.id), self.disabled_ms(organization, user.id)
-        )
+        return Member(user, self.bindings(organization, user.id), self.disabled_ms(organization, user.id))
 
     def login_failures(self, email: str) -> tuple[int, int]:
         """Return how often signing in failed in a row, and when it was last tried."""

@@ -194,7 +194,7 @@ def test_head_and_options_ask_for_the_same_permission(api: ApiWorld, people: Api
 
 
 def test_a_one_time_password_opens_nothing_but_its_change(api: ApiWorld, people: ApiPeople) -> None:
-    invited = api.world.accounts.invite(people.owner, email="new@acme.example", name="New", role=Role.VIEWER)
+    invited = api.world.members.invite(people.owner, email="new@acme.example", name="New", role=Role.VIEWER)
     client = api.client()
     own = {"Origin": "http://127.0.0.1:8080", "Sec-Fetch-Site": "same-origin"}
     opened = client.post(

@@ -18,6 +18,7 @@ from control_plane.ports import Built, GatewayChange, Prepared, TestCall, TestOu
 __all__ = [
     "FakeAnchor",
     "FakeBlobs",
+    "FakeBreached",
     "FakeBuilder",
     "FakeGateway",
     "FakePasswords",
@@ -72,6 +73,16 @@ class FakePasswords:
 
     def verify(self, stored: str, password: str) -> bool:
         return stored == f"plain:{password}"
+
+
+class FakeBreached:
+    """Leaked passwords in a set."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+
+    def holds(self, password: str) -> bool:
+        return password in self.known
 
 
 class FakeSigner:
@@ -161,15 +172,22 @@ class FakeRuntime:
         self.every: Prepared = Prepared(ok=True, ms=5.0)
         self.fault: Exception | None = None
         self.outcome = TestOutcome(status=200, body=b"{}", duration_ms=1.5)
+        # Called with the run's id while a test run is under way.
+        self.during: Callable[[str], None] = lambda run: None
+        self.logs: dict[str, tuple[Mapping[str, Any], ...]] = {}
+        self.cancelled: list[str] = []
 
     def apply(self, state: HostState) -> None:
         if self.fault:
             raise self.fault
         self.states.append(state)
 
-    def prepare(self, target: str, timeout_ms: int) -> Prepared:
+    def prepare(self, target: str, timeout_ms: int, digest: str = "") -> Prepared:
         if self.fault:
             raise self.fault
+        wanted = {one.id: one.digest for one in self.states[-1].targets} if self.states else {}
+        if digest and wanted.get(target) != digest:
+            return Prepared(ok=False, code="start_timeout", message="It was not wanted in time.")
         assert target in {one.id for one in self.states[-1].targets}, "prepared before it was wanted"
         self.prepared.append(target)
         return self.broken.get(target, self.every)
@@ -178,7 +196,15 @@ class FakeRuntime:
         if self.fault:
             raise self.fault
         self.tests.append((target, call))
+        self.during(call.run)
         return self.outcome
+
+    def test_logs(self, run: str) -> tuple[Mapping[str, Any], ...]:
+        return self.logs.get(run, ())
+
+    def cancel_test(self, run: str) -> bool:
+        self.cancelled.append(run)
+        return run in self.logs
 
     def status(self) -> Mapping[str, Any]:
         return {}

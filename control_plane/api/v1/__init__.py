@@ -7,13 +7,16 @@ from typing import Final
 from apiflask import APIBlueprint
 
 from control_plane.api.v1 import (
+    access,
     api_keys,
     audit,
+    departments,
     drafts,
     events,
     functions,
     logs,
     members,
+    organizations,
     projects,
     releases,
     reviews,
@@ -33,8 +36,11 @@ BLUEPRINTS: Final[tuple[APIBlueprint, ...]] = tuple(
     for noun in (
         sessions,
         tokens,
+        organizations,
+        departments,
         projects,
         members,
+        access,
         functions,
         drafts,
         test_runs,

@@ -153,7 +153,7 @@ def list_invocations(query_data: InvocationQuery) -> Response:
 
 # The counts are the whole machine's, so this is for who may make organizations on it.
 @blueprint.get("/usage/reconciliation")
-@requires(Permission.ORGANIZATION_CREATE, Place.ORGANIZATION)
+@requires(Permission.ORGANIZATION_CREATE, Place.SYSTEM)
 @blueprint.input(ReconciliationQuery, location="query")
 @blueprint.output(ReconciliationOut)
 def reconcile(query_data: ReconciliationQuery) -> ReconciliationOut:
