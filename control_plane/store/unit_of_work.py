@@ -21,9 +21,9 @@ from control_plane.store.function_rows import FunctionRows
 from control_plane.store.idempotency_rows import IdempotencyRows
 from control_plane.store.identity_rows import IdentityRows
 from control_plane.store.journal_rows import AuditRows, CounterRows, OutboxRows
-from control_plane.store.release_rows import ReleaseRows, ValueRows
 from control_plane.store.package_rows import PackageRows
 from control_plane.store.preview_rows import PreviewRows
+from control_plane.store.release_rows import ReleaseRows, ValueRows
 from control_plane.store.share_rows import ShareRows
 from control_plane.store.version_rows import ReviewRows, VersionRows
 
@@ -34,6 +34,7 @@ class UnitOfWork:
     """The rows of one transaction."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self.identity = IdentityRows(connection)
         self.departments = DepartmentRows(connection)
         self.credentials = CredentialRows(connection)
@@ -50,6 +51,12 @@ class UnitOfWork:
         self.outbox = OutboxRows(connection)
         self.counters = CounterRows(connection)
         self.idempotency = IdempotencyRows(connection)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[UnitOfWork]:
+        """Open a part of the transaction that can be taken back alone."""
+        with _translated(), self._connection.begin_nested():
+            yield self
 
 
 class Store:

@@ -11,7 +11,7 @@ from control_plane.api.access import Place, requires
 from control_plane.api.archives import archive_response
 from control_plane.api.auth import current_actor
 from control_plane.api.etags import required_if_match
-from control_plane.api.idempotency import idempotent
+from control_plane.api.idempotency import idempotent_long
 from control_plane.api.paging import Page, PageQuery, slice_response
 from control_plane.api.schemas import Input, OptionalTime, Output, Time
 from control_plane.api.state import services
@@ -82,7 +82,7 @@ class DiffQuery(Input):
 
 @blueprint.post("/functions/<function>/versions")
 @requires(Permission.VERSION_FREEZE, Place.FUNCTION)
-@idempotent
+@idempotent_long
 @blueprint.output(VersionOut, 201)
 def freeze_draft(function: str) -> Version:
     """Freeze the draft that If-Match names; the same draft gives the same version again."""
