@@ -11,9 +11,10 @@ from flask import request
 
 from control_plane.errors import IngotError, Invalid, TooLarge
 
-__all__ = ["UnsupportedMediaType", "streamed_body"]
+__all__ = ["UnsupportedMediaType", "body_chunks", "streamed_body"]
 
 _CHUNK = 1 << 18
+_UNCAPPED = 1 << 60
 
 
 class UnsupportedMediaType(IngotError):
@@ -51,6 +52,14 @@ def streamed_body(limit: int, media_types: frozenset[str]) -> Iterator[IO[bytes]
             raise Invalid("The body is empty.", hint="Send the content as the request's body.")
         file.seek(0)
         yield file
+
+
+def body_chunks() -> Iterator[bytes]:
+    """Yield the request's body piece by piece; whoever takes them says when it is too much."""
+    # The application's own cap is meant for JSON; whoever announced the bytes set another one.
+    request.max_content_length = _UNCAPPED
+    while chunk := request.stream.read(_CHUNK):
+        yield chunk
 
 
 def _too_large(limit: int) -> TooLarge:

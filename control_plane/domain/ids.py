@@ -28,6 +28,7 @@ PREFIXES: Final = {
     "api_key": "key",
     "setting": "set",
     "test_run": "run",
+    "preview": "pvw",
     "file": "file",
     "share": "shr",
     "event": "evt",
