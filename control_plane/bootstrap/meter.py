@@ -1,4 +1,4 @@
-"""What the meter turns over: its database, the two logs it reads and the gateway's lease."""
+"""What the meter turns over: its database, the two logs it reads, the gateway's lease and the samples."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from control_plane.adapters.embedded.clock import SystemClock
+from control_plane.adapters.embedded.machine_readings import MachineReadings
+from control_plane.adapters.embedded.runtime import EmbeddedRuntime
 from control_plane.adapters.gateway.lease import renew_lease
+from control_plane.adapters.gateway.statistics import GatewayStatistics
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.meter.cycle import Cycle
 from control_plane.meter.follower import LogFollower
 from control_plane.meter.lease import LeaseKeeper, LeaseLimits
+from control_plane.meter.sampler import Sampler
 from control_plane.ports import Clock
 from control_plane.settings import Settings, settings_from_document
 from control_plane.store.engine import create_engine
 from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS
 from control_plane.store.usage_ledger import UsageLedger
 from control_plane.store.usage_migrations import migrate_usage
+from control_plane.store.usage_series import SeriesLedger
 from control_plane.store.usage_tables import USAGE_SCHEMA
 
 __all__ = ["Meter", "build_meter"]
@@ -35,6 +40,10 @@ class Meter:
     cycle: Cycle
     ledger: UsageLedger
     lease: LeaseKeeper
+    sampler: Sampler
+    series: SeriesLedger
+    # How long sums by minute and samples are kept.
+    series_ms: int
     clock: Clock
     # Folders whose disks must have room.
     folders: tuple[Path, ...]
@@ -55,7 +64,16 @@ def build_meter(document: Mapping[str, Any], report: Callable[[str, list[str]], 
         host = LogFollower(HOST_RECORDS, settings.data / "host" / "records.log", None)
         stack.callback(host.close)
         cycle = Cycle(ledger, access, host, clock)
-        yield Meter(cycle, ledger, _lease(settings, clock, report), clock, _folders(settings))
+        yield Meter(
+            cycle,
+            ledger,
+            _lease(settings, clock, report),
+            _sampler(settings, clock, report),
+            SeriesLedger(engine),
+            settings.metering.series_days * 86_400_000,
+            clock,
+            _folders(settings),
+        )
 
 
 def _lease(settings: Settings, clock: Clock, report: Callable[[str, list[str]], None]) -> LeaseKeeper:
@@ -64,6 +82,15 @@ def _lease(settings: Settings, clock: Clock, report: Callable[[str, list[str]], 
     wanted = settings.metering
     limits = LeaseLimits(wanted.lease_s, wanted.max_lag_lines, wanted.min_free_mb * 2**20)
     return LeaseKeeper(lambda until: renew_lease(gateway, until), limits, clock, report)
+
+
+def _sampler(settings: Settings, clock: Clock, report: Callable[[str, list[str]], None]) -> Sampler:
+    runtime = EmbeddedRuntime(settings.data / "host", settings.run)
+    numbers = {
+        "machine": MachineReadings(settings.data),
+        "gateway": GatewayStatistics(make_gateway_settings(settings, {})),
+    }
+    return Sampler(clock, numbers, runtime.status, lambda what, why: report(what, [why] if why else []))
 
 
 def _folders(settings: Settings) -> tuple[Path, ...]:

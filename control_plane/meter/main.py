@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError
@@ -32,14 +33,19 @@ def run(document: Mapping[str, Any]) -> None:
     """Count until SIGTERM; then count what is there and return."""
     stop = stop_event()
     with build_meter(document, _report) as parts:
+        if parts.series.missing():
+            # Calls that were counted before there was a monitor.
+            parts.series.rebuild(parts.clock.now_ms() - parts.series_ms)
         loop = _Loop(parts)
         try:
             # The gateway starts when this role is ready, and must find a lease then.
             loop.begin()
             parts.lease.start()
+            parts.sampler.start()
             say_ready()
             loop.until(stop)
         finally:
+            parts.sampler.stop()
             parts.lease.stop()
 
 
@@ -48,10 +54,13 @@ class _Loop:
         self._cycle = parts.cycle
         self._ledger = parts.ledger
         self._lease = parts.lease
+        self._sampler, self._series, self._series_ms = parts.sampler, parts.series, parts.series_ms
         self._clock = parts.clock
         self._folders = parts.folders
         self._failure = "nothing was read yet"
         self._tidied_at = -_HOUSEKEEPING_S
+        self._behind = 0
+        self._samples_wait = False
 
     def begin(self) -> None:
         """Take the first turn and grant the first lease."""
@@ -65,6 +74,7 @@ class _Loop:
         while True:
             turn = self._turn()
             self._observe()
+            self._keep_samples()
             if stop.is_set():
                 last = last or time.monotonic() + _LAST_PASS_S
                 if not turn.lines or time.monotonic() > last:
@@ -100,7 +110,25 @@ class _Loop:
         except OSError as error:
             self._failure = self._failure or str(error)
             free = behind = 0
+        self._behind = behind
         self._lease.observe(Health(self._clock.now_ms(), behind, self._failure, free))
+
+    def _keep_samples(self) -> None:
+        """Store the samples that were taken; the monitor is never a reason to stop counting."""
+        taken = self._sampler.taken()
+        if not taken:
+            return
+        own = {"lag_lines": float(self._behind), "lease_s": float(self._lease.left_s())}
+        readings = [replace(one, values={**one.values, **own}) for one in taken]
+        try:
+            self._series.keep(readings)
+        except DBAPIError as error:
+            self._sampler.give_back(taken)
+            if not self._samples_wait:
+                _log("warning", "samples are not stored", reason=str(error).splitlines()[0])
+            self._samples_wait = True
+        else:
+            self._samples_wait = False
 
     def _tidy(self) -> None:
         now = time.monotonic()
@@ -110,6 +138,7 @@ class _Loop:
         closed = self._ledger.close_lost_streams(self._clock.now_ms() - _LONGEST_STREAM_MS)
         if closed:
             _log("warning", "streams without an end record were closed", count=closed)
+        self._series.prune(self._clock.now_ms() - self._series_ms)
 
 
 def _report(message: str, reasons: list[str]) -> None:
