@@ -12,7 +12,7 @@ from flask import Flask, Response, current_app, request
 
 from control_plane.api.auth import current_actor
 from control_plane.api.state import services
-from control_plane.errors import Invalid
+from control_plane.errors import Invalid, Unavailable
 from control_plane.services.idempotency import Answer
 
 __all__ = ["idempotent", "idempotent_long", "takes_key"]
@@ -79,15 +79,20 @@ def _run_together(key: str, work: Callable[[], Response]) -> Response:
 
 def _run_long(key: str, work: Callable[[], Response]) -> Response:
     actor, known = current_actor(), services().idempotency
-    before = known.begin(actor, key, _fingerprint())
+    try:
+        before = known.begin(actor, key, _fingerprint())
+    except Unavailable:
+        # Whether the attempt was written down is not known, and nothing was done yet.
+        known.abandon(actor, key)
+        raise
     if before is not None:
         return _replayed(before)
     try:
         response = work()
+        known.end(actor, key, _answer_of(response))
     except BaseException:
         known.abandon(actor, key)
         raise
-    known.end(actor, key, _answer_of(response))
     return response
 
 

@@ -84,6 +84,8 @@ class Tokens:
             known = change.unit.credentials.get(actor.organization, token)
             if known is None or known.user != actor.user or known.kind is not CredentialKind.TOKEN:
                 raise absent("token", token)
+            if known.revoked_ms:
+                return known
             revoked = known.revoke(change.now_ms)
             change.unit.credentials.update(revoked)
             change.record(f"token/{token}", {"name": known.name})

@@ -1,0 +1,137 @@
+"""Breaks ports and commits on purpose: one call of one port, in one of five ways.
+
+A fault is named by what it hits, which call of it, and how. Everything works on
+the fakes of the test world in place, so no service knows that it is tried.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from control_plane.errors import Unavailable
+from control_plane.store.unit_of_work import UnitOfWork
+from tests.support.api import ApiWorld
+
+__all__ = ["PORT_CALLS", "Fault", "FaultyWorld", "Way"]
+
+# How much later it is after something that was slow.
+_SLOW_S: Final = 90
+
+
+class Way(StrEnum):
+    """What goes wrong."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    SLOW = "slow"
+    TWICE = "twice"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The `number`-th call of `target` goes wrong in this way."""
+
+    target: str
+    number: int
+    way: Way
+
+    def __str__(self) -> str:
+        return f"{self.target}#{self.number}-{self.way}"
+
+
+# Every method of every port that the API's process uses; test_faults compares it with ports.py.
+PORT_CALLS: Final[dict[str, tuple[str, ...]]] = {
+    "clock": ("now_ms",),
+    "entropy": ("bits",),
+    "blobs": ("put", "get", "has"),
+    "sealer": ("seal", "open"),
+    "passwords": ("hash", "verify"),
+    "builder": ("declaration", "lock", "packages", "build", "base"),
+    "runtime": ("test", "status"),
+    "logs": ("read",),
+}
+
+
+@dataclass
+class FaultyWorld:
+    """A test world whose ports and commits count their calls and may fail."""
+
+    api: ApiWorld
+    fault: Fault | None = None
+    calls: Counter[str] = field(default_factory=Counter)
+    struck: bool = False
+
+    def __post_init__(self) -> None:
+        world = self.api.world
+        ports = {
+            "clock": world.clock,
+            "entropy": world.entropy,
+            "blobs": world.blobs,
+            "sealer": world.sealer,
+            "passwords": world.accounts._passwords,
+            "builder": world.builder,
+            "runtime": world.runtime,
+            "logs": self.api.logs,
+        }
+        for name, methods in PORT_CALLS.items():
+            for method in methods:
+                setattr(ports[name], method, self._broken(f"{name}.{method}", getattr(ports[name], method)))
+        world.store.begin = self._broken_commit("store.commit", world.store.begin)  # type: ignore[method-assign]
+        world.store.read = self._broken_commit("store.read", world.store.read)  # type: ignore[method-assign]
+
+    @contextmanager
+    def failing(self, fault: Fault | None) -> Iterator[None]:
+        """Let the fault happen once, in this block."""
+        self.fault, self.struck = fault, False
+        self.calls.clear()
+        try:
+            yield
+        finally:
+            self.fault = None
+
+    def _strikes(self, target: str) -> Way | None:
+        self.calls[target] += 1
+        fault = self.fault
+        if fault is None or (fault.target, fault.number) != (target, self.calls[target]):
+            return None
+        self.struck = True
+        return fault.way
+
+    def _broken(self, target: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            way = self._strikes(target)
+            if way is Way.BEFORE:
+                raise OSError(f"{target} is broken")
+            found = real(*args, **kwargs)
+            if way is Way.AFTER:
+                raise OSError(f"{target} broke off")
+            if way is Way.TWICE:
+                found = real(*args, **kwargs)
+            if way is Way.SLOW:
+                self.api.world.clock.advance(seconds=_SLOW_S)
+            return found
+
+        return call
+
+    def _broken_commit(
+        self, target: str, real: Callable[[], AbstractContextManager[UnitOfWork]]
+    ) -> Callable[[], AbstractContextManager[UnitOfWork]]:
+        @contextmanager
+        def open_() -> Iterator[UnitOfWork]:
+            way = self._strikes(target)
+            with real() as unit:
+                yield unit
+                if way is Way.SLOW:
+                    self.api.world.clock.advance(seconds=_SLOW_S)
+                if way is Way.BEFORE:
+                    # Raised before the transaction ends, so it is rolled back.
+                    raise Unavailable("The database did not take it.")
+            if way is Way.AFTER:
+                raise Unavailable("The database took it, and the answer was lost.")
+
+        return open_
