@@ -106,7 +106,9 @@ def make_token(
         if session["must_change_password"]:
             chosen = new_password or _new_password()
             change = {"current_password": body["password"], "new_password": chosen}
-            client.send("PUT", "/me/password", json=change, headers=proof)
+            session = client.send("PUT", "/me/password", json=change, headers=proof).json()
+            # The session went on as a new one.
+            proof["X-CSRF-Token"] = session["csrf_token"]
         name = f"ingot on {platform.node()[:60] or 'a computer'}"
         made = client.send("POST", "/tokens", json={"name": name, "days": days}, headers=proof).json()
         client.send("DELETE", "/sessions/current", headers=proof)

@@ -72,6 +72,11 @@ class Client:
         except Unreachable:
             return self.send("POST", path, json=body, headers=sent).json()
 
+    def edit(self, path: str, body: Any) -> Any:
+        """Change what `path` names in the state that it has now; return it changed."""
+        seen = self.send("GET", path).headers["ETag"]
+        return self.send("PATCH", path, json=body, headers={"If-Match": seen}).json()
+
     def delete(self, path: str, *, headers: Mapping[str, str] | None = None) -> None:
         """Remove or revoke what `path` names."""
         self.send("DELETE", path, headers=headers)

@@ -20,7 +20,8 @@ from control_plane.errors import (
     TooMany,
     Unauthenticated,
 )
-from control_plane.services.sessions import wait_after
+from control_plane.services.attempts import wait_after
+from control_plane.services.places import At
 from tests.support.builders import PASSWORD, World
 from tests.unit.conftest import People
 
@@ -103,7 +104,7 @@ def test_who_vouched_shows_in_the_audit(world: World, people: People) -> None:
 
 def test_inviting_a_known_person_adds_a_role(world: World, people: People) -> None:
     again = world.members.invite(
-        people.owner, email=people.author.email, name="Ada", role=Role.OPERATOR, project="main"
+        people.owner, email=people.author.email, name="Ada", role=Role.OPERATOR, at=At(project="main")
     )
     assert again.one_time_password == ""
     assert again.user.id == people.author.user
@@ -227,7 +228,7 @@ def test_a_token_has_a_name_and_an_end(world: World, people: People, wrong: dict
 
 
 def test_a_person_acts_only_in_their_own_organizations(world: World, people: People) -> None:
-    mine = world.sessions.organizations(people.author)
+    mine = world.organizations.list(people.author).items
     assert [one.name for one in mine] == ["acme"]
     assert world.sessions.act_in(people.author, "acme").organization == people.author.organization
     with pytest.raises(NotFound):

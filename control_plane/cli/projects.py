@@ -1,0 +1,64 @@
+"""`ingot project`: what groups functions, keys and settings."""
+
+from __future__ import annotations
+
+import click
+
+from control_plane.cli.output import show_list, show_one
+from control_plane.cli.references import find_project
+from control_plane.cli.state import CliState, pass_state
+
+__all__ = ["project"]
+
+_COLUMNS = ("id", "name", "title", "scope", "policy", "created_at")
+
+
+@click.group()
+def project() -> None:
+    """Make, move and look at projects."""
+
+
+@project.command("create")
+@click.argument("name")
+@click.option("--title", default="", help="A title for people.")
+@click.option("--department", default="", help="The department that it lies in; default: the organization.")
+@click.option(
+    "--approvals", type=click.IntRange(0, 6), default=1, show_default=True, help="Asked for a release."
+)
+@pass_state
+def create(state: CliState, name: str, title: str, department: str, approvals: int) -> None:
+    """Make the project NAME; with 0 approvals its functions stay unreviewed."""
+    body = {"name": name, "title": title, "department": department, "policy": {"approvals": approvals}}
+    with state.client() as client:
+        show_one(state, client.create("/projects", body))
+
+
+@project.command("list")
+@click.option("--department", help="Only in this department and below it.")
+@pass_state
+def list_projects(state: CliState, department: str | None) -> None:
+    """List the projects that you can see."""
+    with state.client() as client:
+        show_list(state, list(client.pages("/projects", department=department)), _COLUMNS)
+
+
+@project.command("get")
+@click.argument("project", required=False)
+@pass_state
+def get(state: CliState, project: str | None) -> None:
+    """Show one project."""
+    with state.client() as client:
+        show_one(state, find_project(client, project))
+
+
+@project.command("set")
+@click.argument("project")
+@click.option("--title", help="Another title.")
+@click.option("--department", help="Move it into this department; an empty one is the organization.")
+@pass_state
+def change(state: CliState, project: str, title: str | None, department: str | None) -> None:
+    """Give a project another title, or move it with all roles bound to it."""
+    wanted = {"title": title, "department": department}
+    body = {name: value for name, value in wanted.items() if value is not None}
+    with state.client() as client:
+        show_one(state, client.edit(f"/projects/{project}", body))
