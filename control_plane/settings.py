@@ -23,6 +23,7 @@ from control_plane.errors import Invalid
 from control_plane.settings_groups import (
     GROUPS,
     Database,
+    Files,
     Gateway,
     Host,
     Identity,
@@ -35,6 +36,7 @@ from control_plane.settings_groups import (
 
 __all__ = [
     "Database",
+    "Files",
     "Gateway",
     "Host",
     "Identity",
@@ -69,6 +71,7 @@ class Settings:
     tls: Tls = field(default_factory=Tls)
     retention: Retention = field(default_factory=Retention)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    files: Files = field(default_factory=Files)
 
     @property
     def scheme(self) -> str:

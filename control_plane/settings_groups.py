@@ -14,6 +14,7 @@ from typing import Any
 __all__ = [
     "GROUPS",
     "Database",
+    "Files",
     "Gateway",
     "Host",
     "Identity",
@@ -208,6 +209,19 @@ class Telemetry:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Large inputs and outputs of functions."""
+
+    largest_mb: int = _option(
+        200, "Largest file, in MB; an upload has 15 minutes, which a slow line needs for this much."
+    )
+    project_mb: int = _option(2048, "All files of one project together, in MB.")
+    project_count: int = _option(
+        10_000, "Files of one project; each is counted anew when one is announced, which must stay quick."
+    )
+
+
 GROUPS = {
     "listen": Listen,
     "database": Database,
@@ -218,4 +232,5 @@ GROUPS = {
     "tls": Tls,
     "retention": Retention,
     "telemetry": Telemetry,
+    "files": Files,
 }

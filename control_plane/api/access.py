@@ -36,6 +36,8 @@ class Place(StrEnum):
     FUNCTION = "function"
     REVIEW = "review"
     API_KEY = "api_key"
+    FILE = "file"
+    SHARE = "share"
     # The body names the project, so the service alone can decide where; here: somewhere at all.
     ANYWHERE = ""
     # Above all organizations.
@@ -126,4 +128,8 @@ def _project_of(actor: Actor, place: Place, identifier: str) -> str:
         return str(known.reviews.get(actor, identifier).project)
     if place is Place.API_KEY:
         return str(known.api_keys.get(actor, identifier).project)
+    if place is Place.FILE:
+        return str(known.files.get(actor, identifier).project)
+    if place is Place.SHARE:
+        return str(known.sharing.get(actor, identifier).project)
     return identifier

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from control_plane.adapters.embedded.clock import SystemClock
+from control_plane.adapters.embedded.file_bytes import FolderFileBytes
 from control_plane.adapters.gateway.gateway import HAProxyGateway
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, make_runtime, read_settings
 from control_plane.services.events import Events
+from control_plane.services.file_removal import FileRemoval
+from control_plane.services.preview_expiry import PreviewExpiry
 from control_plane.services.reconciler import Reconciler
 
 __all__ = ["Worker", "build_worker"]
@@ -30,6 +33,10 @@ class Worker:
     sequence_events: Callable[[], int]
     # Signs the audit chains that are due; returns how many.
     checkpoint: Callable[[], int]
+    # Ends previews that nobody works with; returns how many.
+    sweep_previews: Callable[[], int]
+    # Deletes files that have expired or never came; returns how many.
+    delete_files: Callable[[], int]
 
 
 @contextlib.contextmanager
@@ -51,4 +58,6 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
             reconciler=reconciler,
             sequence_events=Events(changes).sequence,
             checkpoint=make_audit(settings, changes, keys).checkpoint,
+            sweep_previews=PreviewExpiry(changes).sweep,
+            delete_files=FileRemoval(changes, FolderFileBytes(settings.data / "files")).delete_due,
         )

@@ -47,6 +47,9 @@ class Turns:
         if now - self.checked_at >= _CHECKPOINT_S:
             self.checked_at = now
             self.parts.checkpoint()
+            self.parts.sweep_previews()
+            while self.parts.delete_files():
+                pass
         return _IDLE_S if step.settled else _WAITING_S
 
     def _note(self, step: Step) -> None:

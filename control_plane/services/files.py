@@ -24,7 +24,8 @@ from control_plane.domain.files import (
 from control_plane.domain.identity import Actor
 from control_plane.errors import Conflict, TooLarge
 from control_plane.ports import FileBytes
-from control_plane.services.changes import Change, Changes, Page, View, absent
+from control_plane.services.changes import Changes, Page, View, absent
+from control_plane.services.file_removal import FileRemoval
 
 __all__ = ["FileUse", "Files"]
 
@@ -48,6 +49,7 @@ class Files:
     def __init__(self, changes: Changes, contents: FileBytes, key: bytes, quota: Quota) -> None:
         self._changes = changes
         self._contents = contents
+        self._removal = FileRemoval(changes, contents)
         self._key = key
         self._quota = quota
 
@@ -146,38 +148,8 @@ class Files:
         """Delete a file."""
         with self._changes.change(actor, "file.remove", f"file/{file}") as change:
             known = _visible(change, file, Permission.FILE_WRITE)
-            self._hide(change, known)
-        self._sweep(known)
-
-    def delete_due(self, limit: int = 100) -> int:
-        """Delete what has expired, what was never sent and what a kill left half deleted; how many."""
-        with self._changes.read(Actor.system("")) as view:
-            due = view.unit.files.due(view.now_ms, limit)
-        for file in due:
-            if file.state is not FileState.REMOVED and not self._expire(file):
-                continue
-            self._sweep(file)
-        return len(due)
-
-    def _expire(self, file: File) -> bool:
-        """Hide a file that is due; it may have been stored since somebody looked."""
-        actor = Actor.system(file.organization)
-        with self._changes.change(actor, "file.expire", f"file/{file.id}") as change:
-            present = change.unit.files.get(file.organization, file.id)
-            if present is None or present.due_ms > change.now_ms:
-                return False
-            self._hide(change, present)
-        return True
-
-    def _hide(self, change: Change, file: File) -> None:
-        # The row goes last: as long as it is there, the worker finds the bytes to delete.
-        change.unit.files.update(file.removed(change.now_ms))
-        change.happened("file.removed", file.id, {"project": file.project}, size=file.size)
-
-    def _sweep(self, file: File) -> None:
-        self._contents.delete(file.id)
-        with self._changes.change(Actor.system(file.organization), "file.sweep") as change:
-            change.unit.files.delete(file.organization, file.id)
+            self._removal.hide(change, known)
+        self._removal.sweep(known)
 
     def _by_link(self, file: str, method: str, query: Mapping[str, str]) -> tuple[File, int]:
         with self._changes.read(Actor.nobody()) as view:

@@ -96,7 +96,7 @@ def test_a_function_goes_from_its_folder_to_a_canary_and_back(
     assert key not in json.dumps(listed)
     operator.ok("--yes", "key", "revoke", listed[0]["id"])
     operator.ok("setting", "set", "API_URL", "https://example.org")
-    operator.ok("setting", "set", "API_TOKEN", "--secret", stdin="hunter2")
+    operator.ok("secret", "set", "API_TOKEN", stdin="hunter2")
     values = {row["name"]: row["value"] for row in operator.json("setting", "list")}
     assert values == {"API_URL": "https://example.org", "API_TOKEN": None}
     owner = live.as_(people.owner, tmp_path / "w")

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from control_plane.domain.access import Role
+from control_plane.domain.files import Quota
 from control_plane.domain.identity import Actor
 from control_plane.domain.releases import Release
 from control_plane.domain.reviews import Review
@@ -22,12 +23,15 @@ from control_plane.services.changes import Changes
 from control_plane.services.departments import Departments
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
+from control_plane.services.file_removal import FileRemoval
+from control_plane.services.files import Files
 from control_plane.services.functions import Functions
-from control_plane.services.packages import Packages
-from control_plane.services.previews import Previews
+from control_plane.services.market import Market
 from control_plane.services.members import Members
 from control_plane.services.organizations import Organizations
+from control_plane.services.packages import Packages
 from control_plane.services.places import At
+from control_plane.services.previews import Previews
 from control_plane.services.projects import Projects
 from control_plane.services.reconciler import Reconciler, Step
 from control_plane.services.releases import Releases, Wish
@@ -35,6 +39,7 @@ from control_plane.services.reviews import Reviews
 from control_plane.services.run_watch import RunWatch
 from control_plane.services.sessions import Sessions
 from control_plane.services.settings import Settings
+from control_plane.services.sharing import Sharing
 from control_plane.services.test_runs import Builds, TestRuns
 from control_plane.services.tokens import Tokens
 from control_plane.services.versions import Versions
@@ -46,6 +51,7 @@ from tests.support.fakes import (
     FakeBlobs,
     FakeBreached,
     FakeBuilder,
+    FakeFileBytes,
     FakeGateway,
     FakePasswords,
     FakeRuntime,
@@ -95,6 +101,11 @@ class World:
         self.releases = Releases(self.changes, self.builder)
         self.api_keys = ApiKeys(self.changes)
         self.settings = Settings(self.changes, self.sealer)
+        self.file_bytes = FakeFileBytes()
+        self.files = Files(self.changes, self.file_bytes, b"key of files", Quota(1_000, 5_000, 8))
+        self.file_removal = FileRemoval(self.changes, self.file_bytes)
+        self.sharing = Sharing(self.changes)
+        self.market = Market(self.changes, self.blobs, self.builder)
         self.audit = Audit(self.changes, FakeSigner(), self.anchor)
         self.events = Events(self.changes)
         self.restart_reconciler()

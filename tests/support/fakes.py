@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from typing import Any
+from contextlib import contextmanager
+from typing import IO, Any
 
 from control_plane.domain.canonical import canonical_json
 from control_plane.domain.desired import GatewayState, HostState, HostTarget, Limits
 from control_plane.domain.functions import Declaration, check_declaration
 from control_plane.errors import Invalid
-from control_plane.ports import Built, GatewayChange, Prepared, TestCall, TestOutcome
+from control_plane.ports import Built, GatewayChange, Prepared, ReceivedBytes, TestCall, TestOutcome
 
 __all__ = [
     "FakeAnchor",
     "FakeBlobs",
     "FakeBreached",
     "FakeBuilder",
+    "FakeFileBytes",
     "FakeGateway",
     "FakePasswords",
     "FakeRuntime",
@@ -48,6 +52,45 @@ class FakeBlobs:
 
     def has(self, digest: str) -> bool:
         return digest in self.contents
+
+
+class FakePart:
+    """Bytes on their way into the dict."""
+
+    def __init__(self, contents: dict[str, bytes], file: str, content: bytes) -> None:
+        self._contents, self._file, self._content = contents, file, content
+        self.digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        self.size = len(content)
+
+    def keep(self) -> None:
+        self._contents[self._file] = self._content
+
+
+class FakeFileBytes:
+    """Bytes of files in a dict."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+
+    @contextmanager
+    def receive(self, file: str, chunks: Iterable[bytes]) -> Iterator[ReceivedBytes]:
+        _check_file(file)
+        yield FakePart(self.contents, file, b"".join(chunks))
+
+    def open(self, file: str) -> IO[bytes]:
+        _check_file(file)
+        if file not in self.contents:
+            raise FileNotFoundError(file)
+        return io.BytesIO(self.contents[file])
+
+    def delete(self, file: str) -> None:
+        _check_file(file)
+        self.contents.pop(file, None)
+
+
+def _check_file(file: str) -> None:
+    if not re.fullmatch(r"file_[0-9a-z]{1,64}", file):
+        raise FileNotFoundError(file)
 
 
 class FakeSealer:
