@@ -19,14 +19,18 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from control_plane.domain.access import Restriction, Role
-from control_plane.domain.credentials import CredentialKind, KeyKind
+from control_plane.domain.credentials import CredentialKind, KeyKind, KeyMode
 from control_plane.domain.functions import Declaration, DraftFile
 from control_plane.domain.identity import ReviewPolicy
+from control_plane.domain.release_guards import Guard
 from control_plane.domain.releases import Condition, ReleasePart, ReleaseState, Throttle
-from control_plane.domain.reviews import Approval, Comment, ReviewState
+from control_plane.domain.review_comments import Comment
+from control_plane.domain.review_policies import Risk
+from control_plane.domain.reviews import Approval, ReviewKind, ReviewState
 from control_plane.domain.values import Stage, ValueKind
 from control_plane.domain.versions import VersionState
 from control_plane.store.codec import Enumerated, Json
@@ -173,8 +177,17 @@ api_keys = Table(
     _number("expires_ms"),
     _number("revoked_ms"),
     _number("cut_ms"),
-    Index("api_keys_project", "organization", "project"),
-    Index("api_keys_revoked", "revoked_ms", "cut_ms"),
+    Column("to_cut", Boolean, nullable=False),
+    _json("modes", tuple[KeyMode, ...]),
+    _json("networks", tuple[str, ...]),
+    _text("previous_sha256"),
+    _text("previous_hint"),
+    _number("previous_until_ms"),
+    Column("revision", Integer, nullable=False),
+    Index("api_keys_project", "organization", "project", "id"),
+    # Few rows: those whose open sessions are still to be ended.
+    Index("api_keys_to_cut", "id", sqlite_where=text("to_cut = 1"), postgresql_where=text("to_cut")),
+    Index("api_keys_revoked", "revoked_ms"),
 )
 
 functions = Table(
@@ -300,8 +313,16 @@ reviews = Table(
     _text("decided_by"),
     _number("decided_ms"),
     Column("reason", Text, nullable=False),
+    Column("kind", Enumerated(ReviewKind), nullable=False),
+    _json("policy", ReviewPolicy),
+    _text("base"),
+    _json("paths", tuple[str, ...]),
+    _json("risks", tuple[Risk, ...]),
     Index("reviews_function", "organization", "function", "id"),
     Index("reviews_version", "version"),
+    Index("reviews_organization", "organization", "id"),
+    Index("reviews_state", "organization", "state", "id"),
+    Index("reviews_submitter", "organization", "submitter", "id"),
 )
 
 releases = Table(
@@ -324,8 +345,13 @@ releases = Table(
     _json("conditions", tuple[Condition, ...]),
     _number("live_ms"),
     _number("ended_ms"),
+    _text("created_by_name"),
+    _json("guard", Guard | None),
+    _number("watch_until_ms"),
     UniqueConstraint("function", "number", name="releases_number"),
     Index("releases_state", "state"),
+    # Few rows lie ahead: the releases that a guard watches.
+    Index("releases_watched", "watch_until_ms"),
     Index("releases_function", "function", "state"),
     Index("releases_project", "organization", "project", "state"),
 )

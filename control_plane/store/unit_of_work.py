@@ -24,8 +24,9 @@ from control_plane.store.journal_rows import AuditRows, CounterRows, OutboxRows
 from control_plane.store.package_rows import PackageRows
 from control_plane.store.preview_rows import PreviewRows
 from control_plane.store.release_rows import ReleaseRows, ValueRows
+from control_plane.store.review_rows import ReviewRows
 from control_plane.store.share_rows import ShareRows
-from control_plane.store.version_rows import ReviewRows, VersionRows
+from control_plane.store.version_rows import VersionRows
 
 __all__ = ["Store", "UnitOfWork"]
 

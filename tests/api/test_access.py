@@ -77,6 +77,7 @@ class Things:
             "name": "API_URL",
             "path": "function.py",
             "run": "run_none",
+            "preview": "pvw_none",
             "token": "tok_none",
             "user": "usr_none",
         }

@@ -16,10 +16,12 @@ from sqlalchemy import Engine
 from control_plane.domain.access import Binding, Role, Scope
 from control_plane.domain.audit import GENESIS, AuditEntry, link
 from control_plane.domain.events import Event
-from control_plane.domain.functions import Draft, DraftFile, Edit, Function, TestRun
+from control_plane.domain.function_search import FunctionSearch
+from control_plane.domain.functions import Draft, DraftFile, Edit, Function
 from control_plane.domain.identity import Organization, Project, ReviewPolicy, User
 from control_plane.domain.releases import ReleaseState
 from control_plane.domain.reviews import Approval, Comment, ReviewState
+from control_plane.domain.test_runs import TestRun
 from control_plane.domain.values import ValueKey, ValueKind
 from control_plane.domain.versions import VersionState
 from control_plane.errors import Conflict, Unavailable
@@ -80,7 +82,7 @@ def test_no_row_is_seen_from_another_organization(store: Store) -> None:
     with store.read() as unit:
         assert unit.functions.get("org_2", "fn_1") is None
         assert unit.functions.by_name("org_2", "orders") is None
-        assert unit.functions.list("org_2", ("prj_1",), "", 10) == ()
+        assert unit.functions.list("org_2", ("prj_1",), FunctionSearch(), after=None, limit=10) == ()
         with pytest.raises(LookupError):
             unit.functions.draft("org_2", "fn_1")
         assert unit.versions.get("org_2", "ver_1") is None
@@ -124,7 +126,7 @@ def test_versions_reviews_and_releases_come_back(store: Store) -> None:
         assert unit.versions.get("org_1", "ver_1") == replace(
             version, state=VersionState.DEPRECATED, published_ms=7
         )
-        assert unit.versions.last_published_revision("org_1", "fn_1") == 2
+        assert unit.versions.last_reviewed_revision("org_1", "fn_1") == 2
         assert unit.versions.runnable({"ver_1", "ver_2"}).keys() == {"ver_1"}
         assert unit.reviews.get("org_1", "rev_1") == changed
         assert unit.reviews.list(

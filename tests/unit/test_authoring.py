@@ -92,7 +92,7 @@ def test_freezing_twice_gives_the_same_version(world: World, people: People) -> 
     assert (first.number, first.authors) == (1, ((people.author.user, people.author.email),))
     second = world.frozen(people.owner, text="x = 2\n")
     assert (second.number, len(second.authors)) == (2, 2)
-    assert [one.number for one in world.versions.list(people.author, "orders")] == [2, 1]
+    assert [one.number for one in world.versions.list(people.author, "orders").items] == [2, 1]
     assert world.versions.get(people.author, "orders", first.id) == first
     assert world.versions.get(people.author, "orders", "2") == second
     with pytest.raises(NotFound):
@@ -121,7 +121,7 @@ def test_an_edit_while_freezing_is_noticed(world: World, people: People) -> None
     world.builder.meanwhile = edit
     with pytest.raises(PreconditionFailed, match="edited while"):
         world.versions.freeze(people.author, name)
-    assert world.versions.list(people.author, name) == ()
+    assert world.versions.list(people.author, name).items == ()
 
 
 def test_only_the_seen_draft_is_frozen_where_asked(world: World, people: People) -> None:
@@ -193,7 +193,7 @@ def test_a_test_run_sees_test_values_only(world: World, people: People) -> None:
     assert target.settings == {"API_URL": "test"}
     assert world.sealer.open(people.author.organization, target.secrets["TOKEN"]) == b"test-secret"
     assert world.test_runs.get(people.reviewer, name, run.id) == run
-    assert world.test_runs.list(people.reviewer, name) == (run,)
+    assert world.test_runs.list(people.reviewer, name).items == (run,)
 
 
 def test_a_failed_test_run_says_why(world: World, people: People) -> None:

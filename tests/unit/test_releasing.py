@@ -268,7 +268,7 @@ def test_no_race_publishes_unseen_bytes(world: World, people: People, attempt: i
             elif action == "approve":
                 world.reviews.approve(people.reviewer, review.id, digest=seen.digest)
             else:
-                newest = world.versions.list(people.operator, "orders")[0]
+                newest = world.versions.list(people.operator, "orders").items[0]
                 world.releases.apply(people.operator, "orders", [Wish(newest.number, 100)])
         except IngotError:
             pass
@@ -281,7 +281,7 @@ def test_no_race_publishes_unseen_bytes(world: World, people: People, attempt: i
     for thread in threads:
         thread.join(60)
     assert problems == []
-    newest = world.versions.list(people.operator, "orders")[0]
+    newest = world.versions.list(people.operator, "orders").items[0]
     if newest.digest != seen.digest:
         with pytest.raises(ReleaseRefused):
             world.releases.apply(people.operator, "orders", [Wish(newest.number, 100)])

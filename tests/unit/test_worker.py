@@ -33,8 +33,12 @@ class Parts:
         self.done.append("checkpoint")
         return 1
 
+    def sweep(self) -> int:
+        self.done.append("sweep")
+        return 0
+
     def worker(self) -> Worker:
-        return Worker(cast(Reconciler, self), self.sequence, self.checkpoint)
+        return Worker(cast(Reconciler, self), self.sequence, self.checkpoint, self.sweep)
 
 
 class HandClock:
@@ -48,7 +52,7 @@ class HandClock:
 def test_events_get_their_places_until_none_is_left_and_before_anything_runs() -> None:
     parts = Parts(unsequenced=[100, 3])
     Turns(parts.worker(), HandClock()).turn()
-    assert parts.done == ["sequence", "sequence", "sequence", "step", "checkpoint"]
+    assert parts.done == ["sequence", "sequence", "sequence", "step", "checkpoint", "sweep"]
 
 
 @pytest.mark.parametrize(

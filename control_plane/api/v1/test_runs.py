@@ -6,17 +6,18 @@ import base64
 import binascii
 from typing import Annotated, Any
 
-from flask import Response, request
+from flask import Response, jsonify, request, url_for
 from pydantic import Field
 
 from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
-from control_plane.api.paging import Page, PageQuery, slice_response
+from control_plane.api.idempotency import idempotent
+from control_plane.api.paging import Page, PageQuery, list_position, page_response
 from control_plane.api.schemas import Input, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
-from control_plane.domain.functions import TestRun
+from control_plane.domain.test_runs import TestRun
 from control_plane.errors import Invalid
 from control_plane.ports import TestCall
 
@@ -72,10 +73,12 @@ blueprint.before_request(_raise_body_limit)
 
 @blueprint.post("/functions/<function>/draft/test-runs")
 @requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
+@idempotent
 @blueprint.input(TestRunIn)
+@blueprint.doc(responses={202: {"description": "It runs; with `Prefer: respond-async`."}})
 @blueprint.output(TestRunOut, 201)
-def run_draft(function: str, json_data: TestRunIn) -> dict[str, Any]:
-    """Run the draft once and wait for what it does."""
+def run_draft(function: str, json_data: TestRunIn) -> Response:
+    """Run the draft once and wait for what it does, or with `Prefer: respond-async` do not wait."""
     call = TestCall(
         method=json_data.method,
         path=json_data.path,
@@ -83,7 +86,15 @@ def run_draft(function: str, json_data: TestRunIn) -> dict[str, Any]:
         body=_decoded(json_data.body),
         timeout_ms=json_data.timeout_ms,
     )
-    return _shown(services().test_runs.run(current_actor(), function, call))
+    actor, runs = current_actor(), services().test_runs
+    waits = not any(wish.strip() == "respond-async" for wish in request.headers.get("Prefer", "").split(","))
+    run = runs.run(actor, function, call) if waits else runs.start(actor, function, call)
+    response = jsonify(TestRunOut.model_validate(_shown(run)).model_dump(mode="json"))
+    response.status_code = 201 if waits else 202
+    response.headers["Location"] = url_for("test_runs.get_test_run", function=run.function, run=run.id)
+    if not waits:
+        response.headers["Preference-Applied"] = "respond-async"
+    return response
 
 
 @blueprint.get("/functions/<function>/draft/test-runs")
@@ -91,9 +102,10 @@ def run_draft(function: str, json_data: TestRunIn) -> dict[str, Any]:
 @blueprint.input(PageQuery, location="query")
 @blueprint.output(Page[TestRunOut])
 def list_test_runs(function: str, query_data: PageQuery) -> Response:
-    """List the newest test runs, at most 100."""
-    runs = services().test_runs.list(current_actor(), function, limit=100)
-    return slice_response(TestRunOut, [_shown(run) for run in runs], query_data)
+    """List the test runs, newest first."""
+    after = str(list_position(query_data) or "")
+    page = services().test_runs.list(current_actor(), function, after=after, limit=query_data.limit)
+    return page_response(TestRunOut, [_shown(run) for run in page.items], query_data, page.next or None)
 
 
 @blueprint.get("/functions/<function>/draft/test-runs/<run>")
@@ -102,6 +114,14 @@ def list_test_runs(function: str, query_data: PageQuery) -> Response:
 def get_test_run(function: str, run: str) -> dict[str, Any]:
     """Show one test run."""
     return _shown(services().test_runs.get(current_actor(), function, run))
+
+
+@blueprint.post("/functions/<function>/draft/test-runs/<run>/cancel")
+@requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
+@blueprint.output(TestRunOut)
+def cancel_test_run(function: str, run: str) -> dict[str, Any]:
+    """End a test run that nobody needs any more."""
+    return _shown(services().test_runs.cancel(current_actor(), function, run))
 
 
 def _decoded(body: str) -> bytes:

@@ -12,13 +12,13 @@ from control_plane.api.archives import archive_response
 from control_plane.api.auth import current_actor
 from control_plane.api.etags import required_if_match
 from control_plane.api.idempotency import idempotent_long
-from control_plane.api.paging import Page, PageQuery, slice_response
+from control_plane.api.paging import Page, PageQuery, list_position, page_response
 from control_plane.api.schemas import Input, OptionalTime, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.api.v1.drafts import FileOut
 from control_plane.domain.access import Permission
-from control_plane.domain.versions import Diff, Version
+from control_plane.domain.versions import Diff, Version, VersionState
 
 blueprint = make_blueprint("versions")
 
@@ -36,6 +36,40 @@ class VersionOut(Output):
     created_by: str
     created_at: Annotated[Time, Field(validation_alias="created_ms")]
     published_at: Annotated[OptionalTime, Field(validation_alias="published_ms")]
+    # Why it was deprecated or retired.
+    reason: str
+
+
+class VersionQuery(PageQuery):
+    """Which versions to list."""
+
+    state: VersionState | None = None
+
+
+class ReasonIn(Input):
+    """Why nobody should use the version any more."""
+
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class PackageQuery(PageQuery):
+    """Which version of the package to look for."""
+
+    version: Annotated[str, Field(max_length=100, description="Default: every version of it.")] = ""
+
+
+class PackageUseOut(Output):
+    """A version of a function that contains the package."""
+
+    function: str
+    function_name: str
+    project: str
+    number: int
+    digest: str
+    state: str
+    published_at: Annotated[OptionalTime, Field(validation_alias="published_ms")]
+    package: str
+    package_version: str
 
 
 class VersionDetailOut(VersionOut):
@@ -91,11 +125,34 @@ def freeze_draft(function: str) -> Version:
 
 @blueprint.get("/functions/<function>/versions")
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
-@blueprint.input(PageQuery, location="query")
+@blueprint.input(VersionQuery, location="query")
 @blueprint.output(Page[VersionOut])
-def list_versions(function: str, query_data: PageQuery) -> Response:
+def list_versions(function: str, query_data: VersionQuery) -> Response:
     """List a function's versions, newest first."""
-    return slice_response(VersionOut, services().versions.list(current_actor(), function), query_data)
+    page = services().versions.list(
+        current_actor(),
+        function,
+        state=query_data.state,
+        after=int(list_position(query_data) or 0),
+        limit=query_data.limit,
+    )
+    return page_response(VersionOut, page.items, query_data, page.next or None)
+
+
+@blueprint.get("/packages/<name>/versions")
+@requires(Permission.FUNCTION_READ, Place.ANYWHERE)
+@blueprint.input(PackageQuery, location="query")
+@blueprint.output(Page[PackageUseOut])
+def list_package_uses(name: str, query_data: PackageQuery) -> Response:
+    """List the versions that contain a package, in every project that one can see, newest first."""
+    page = services().packages.versions(
+        current_actor(),
+        name,
+        version=query_data.version,
+        after=str(list_position(query_data) or ""),
+        limit=query_data.limit,
+    )
+    return page_response(PackageUseOut, page.items, query_data, page.next or None)
 
 
 @blueprint.get("/functions/<function>/versions/<int:number>")
@@ -150,18 +207,20 @@ def get_manifest(function: str, number: int) -> Response:
 
 @blueprint.post("/functions/<function>/versions/<int:number>/deprecate")
 @requires(Permission.VERSION_RETIRE, Place.FUNCTION)
+@blueprint.input(ReasonIn)
 @blueprint.output(VersionOut)
-def deprecate_version(function: str, number: int) -> Version:
-    """Mark a version as not to be used for anything new."""
-    return services().versions.deprecate(current_actor(), function, number)
+def deprecate_version(function: str, number: int, json_data: ReasonIn) -> Version:
+    """Mark a version as not to be used for anything new, and say why."""
+    return services().versions.deprecate(current_actor(), function, number, reason=json_data.reason)
 
 
 @blueprint.post("/functions/<function>/versions/<int:number>/retire")
 @requires(Permission.VERSION_RETIRE, Place.FUNCTION)
+@blueprint.input(ReasonIn)
 @blueprint.output(VersionOut)
-def retire_version(function: str, number: int) -> Version:
-    """Forbid any further release of a version."""
-    return services().versions.retire(current_actor(), function, number)
+def retire_version(function: str, number: int, json_data: ReasonIn) -> Version:
+    """Forbid any further release of a version, and say why."""
+    return services().versions.retire(current_actor(), function, number, reason=json_data.reason)
 
 
 def _version(function: str, number: int) -> Version:

@@ -12,7 +12,7 @@ import io
 import os
 import select
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from control_plane.adapters.embedded.host.births import Births
@@ -86,6 +86,16 @@ class Trial:
         instance.on_ready.append(lambda _ready: self._send())
         instance.on_gone.append(self._gone)
         self._timer = loop.after(timeout_s, self._too_late)
+
+    @property
+    def logs(self) -> Sequence[Mapping[str, Any]]:
+        """What the instance has written until now."""
+        return self._logs
+
+    def cancel(self) -> None:
+        """End it now; its answer says that it was cancelled."""
+        self._result = _failed(Failure("cancelled", "the test run was cancelled"))
+        self._kill("retired")
 
     def _note(self, record: LogRecord) -> None:
         if len(self._logs) < _LOG_RECORDS:
