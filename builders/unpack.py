@@ -15,7 +15,7 @@ from pathlib import Path
 from builders import tree
 from builders.errors import BuildError
 from builders.layers import MAX_DEPTH, MAX_PATH_BYTES, ROOTS, entries_of_folder, write_layer
-from builders.storage import blob_path, sync_folder, sync_tree, temporary_folder
+from builders.storage import blob_path, still_needed, sync_folder, sync_tree, temporary_folder
 
 __all__ = ["layer_folder", "unpack_layer", "verify_layer"]
 
@@ -28,7 +28,7 @@ def layer_folder(layers: Path, digest: str) -> Path:
 def unpack_layer(blobs: Path, layers: Path, digest: str, role: str) -> Path:
     """Return the layer's folder, unpacking its blob if need be. Safe to do twice at once."""
     folder = layer_folder(layers, digest)
-    if folder.is_dir():
+    if still_needed(folder):
         return folder
     with temporary_folder(layers) as content:
         _extract(blob_path(blobs, digest), content, ROOTS[role])
