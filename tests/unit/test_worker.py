@@ -29,6 +29,10 @@ class Parts:
         self.done.append("sequence")
         return self.unsequenced.pop(0) if self.unsequenced else 0
 
+    def delete_files(self) -> int:
+        self.done.append("files")
+        return 0
+
     def checkpoint(self) -> int:
         self.done.append("checkpoint")
         return 1
@@ -38,7 +42,9 @@ class Parts:
         return 0
 
     def worker(self) -> Worker:
-        return Worker(cast(Reconciler, self), self.sequence, self.checkpoint, self.sweep)
+        return Worker(
+            cast(Reconciler, self), self.sequence, self.checkpoint, self.sweep, self.delete_files
+        )
 
 
 class HandClock:
@@ -52,7 +58,7 @@ class HandClock:
 def test_events_get_their_places_until_none_is_left_and_before_anything_runs() -> None:
     parts = Parts(unsequenced=[100, 3])
     Turns(parts.worker(), HandClock()).turn()
-    assert parts.done == ["sequence", "sequence", "sequence", "step", "checkpoint", "sweep"]
+    assert parts.done == ["sequence", "sequence", "sequence", "step", "checkpoint", "sweep", "files"]
 
 
 @pytest.mark.parametrize(
