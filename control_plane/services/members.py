@@ -120,6 +120,8 @@ class Members:
         """Let a member do nothing here any more; roles stay for the day they are enabled again."""
         with self._changes.change(actor, "member.disable", f"user/{user}") as change:
             member = _manageable(change, user)
+            # Who holds the system is not locked out by an organization of it.
+            _hold_all(change, change.unit.identity.bindings(_NOWHERE, user))
             if user == actor.user:
                 raise Conflict("You cannot disable yourself.", hint="Ask another owner.")
             if not member.disabled_ms:
@@ -166,10 +168,14 @@ def _manageable(change: Change, user: str) -> Member:
     change.refresh_rights()
     change.require_organization(Permission.MEMBER_MANAGE)
     member = _member(change, user)
-    for binding in (*member.bindings, *change.unit.identity.bindings(_NOWHERE, user)):
+    _hold_all(change, member.bindings)
+    return member
+
+
+def _hold_all(change: Change, bindings: tuple[Binding, ...]) -> None:
+    for binding in bindings:
         if not change.actor.may_grant(binding.role, binding.scope):
             raise Forbidden(f"You do not hold all rights of {binding.role} yourself.")
-    return member
 
 
 def _member(change: Change, user: str) -> Member:
