@@ -13,7 +13,14 @@ from control_plane.adapters.embedded.function_logs import DayFileLogs
 from control_plane.adapters.embedded.images import EmbeddedBuilder
 from control_plane.adapters.embedded.passwords import ArgonPasswords
 from control_plane.adapters.embedded.secrets import AesSealer
-from control_plane.bootstrap.parts import file_quota, key, make_audit, make_changes, make_runtime, read_settings
+from control_plane.bootstrap.parts import (
+    file_quota,
+    key,
+    make_audit,
+    make_changes,
+    make_runtime,
+    read_settings,
+)
 from control_plane.services.access import Access
 from control_plane.services.accounts import Accounts
 from control_plane.services.api_keys import ApiKeys
@@ -21,6 +28,7 @@ from control_plane.services.container import Services
 from control_plane.services.departments import Departments
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
+from control_plane.services.evidence import Evidence
 from control_plane.services.files import Files
 from control_plane.services.functions import Functions
 from control_plane.services.health import Health
@@ -33,10 +41,12 @@ from control_plane.services.packages import Packages
 from control_plane.services.previews import Previews
 from control_plane.services.projects import Projects
 from control_plane.services.releases import Releases
+from control_plane.services.review_lists import ReviewLists
 from control_plane.services.reviews import Reviews
 from control_plane.services.sessions import Sessions
 from control_plane.services.settings import Settings as SettingsService
 from control_plane.services.sharing import Sharing
+from control_plane.services.takedowns import Takedowns
 from control_plane.services.test_runs import Builds, TestRuns
 from control_plane.services.tokens import Tokens
 from control_plane.services.usage import Usage
@@ -73,6 +83,7 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
         departments=Departments(changes),
         drafts=drafts,
         events=Events(changes),
+        evidence=Evidence(changes, blobs, builder),
         files=Files(
             changes,
             FolderFileBytes(settings.data / "files"),
@@ -90,11 +101,13 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
         previews=Previews(changes, builds, runtime),
         projects=Projects(changes),
         releases=Releases(changes, builder),
-        reviews=Reviews(changes),
+        review_lists=ReviewLists(changes),
+        reviews=Reviews(changes, builder),
         sessions=Sessions(changes, passwords),
         settings=SettingsService(changes, sealer),
         sharing=Sharing(changes),
         test_runs=TestRuns(changes, builds, runtime),
+        takedowns=Takedowns(changes),
         tokens=Tokens(changes),
         usage=Usage(UsageReader(create_engine(settings.usage_url, schema=USAGE_SCHEMA))),
         versions=Versions(changes, blobs, builder, drafts),

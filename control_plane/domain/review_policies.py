@@ -229,18 +229,18 @@ def glob_matches(pattern: str, path: str) -> bool:
     """
     signs = _signs(pattern)
     places = _skipping(signs, {0})
+    # Within the folders of a `**/`, which end at a slash only.
+    folders: set[int] = set()
     for character in path:
-        reached = set()
-        for place in places:
-            if place == len(signs):
-                continue
+        reached = {place + 1 for place in folders if character == "/"}
+        for place in places - {len(signs)}:
             sign = signs[place]
             if sign == "**" or (sign == "*" and character != "/"):
                 reached.add(place)
             elif sign == character or (sign == "?" and character != "/"):
                 reached.add(place + 1)
             elif sign == "**/":
-                reached.add(place)
+                folders.add(place)
                 if character == "/":
                     reached.add(place + 1)
         places = _skipping(signs, reached)

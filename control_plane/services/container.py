@@ -11,6 +11,7 @@ from control_plane.services.audit import Audit
 from control_plane.services.departments import Departments
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
+from control_plane.services.evidence import Evidence
 from control_plane.services.files import Files
 from control_plane.services.functions import Functions
 from control_plane.services.health import Health
@@ -23,10 +24,12 @@ from control_plane.services.packages import Packages
 from control_plane.services.previews import Previews
 from control_plane.services.projects import Projects
 from control_plane.services.releases import Releases
+from control_plane.services.review_lists import ReviewLists
 from control_plane.services.reviews import Reviews
 from control_plane.services.sessions import Sessions
 from control_plane.services.settings import Settings
 from control_plane.services.sharing import Sharing
+from control_plane.services.takedowns import Takedowns
 from control_plane.services.test_runs import TestRuns
 from control_plane.services.tokens import Tokens
 from control_plane.services.usage import Usage
@@ -46,6 +49,7 @@ class Services:
     departments: Departments
     drafts: Drafts
     events: Events
+    evidence: Evidence
     files: Files
     functions: Functions
     health: Health
@@ -58,10 +62,12 @@ class Services:
     previews: Previews
     projects: Projects
     releases: Releases
+    review_lists: ReviewLists
     reviews: Reviews
     sessions: Sessions
     settings: Settings
     sharing: Sharing
+    takedowns: Takedowns
     test_runs: TestRuns
     tokens: Tokens
     usage: Usage

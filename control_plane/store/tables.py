@@ -157,6 +157,8 @@ credentials = Table(
     _json("restriction", Restriction | None),
     Index("credentials_user", "user", "kind"),
     Index("credentials_kind", "kind", "organization"),
+    Index("credentials_expires", "expires_ms"),
+    Index("credentials_revoked", "revoked_ms"),
 )
 
 api_keys = Table(
@@ -188,6 +190,7 @@ api_keys = Table(
     # Few rows: those whose open sessions are still to be ended.
     Index("api_keys_to_cut", "id", sqlite_where=text("to_cut = 1"), postgresql_where=text("to_cut")),
     Index("api_keys_revoked", "revoked_ms"),
+    Index("api_keys_expires", "expires_ms"),
 )
 
 functions = Table(
@@ -425,4 +428,5 @@ idempotency_keys = Table(
     _number("created_ms"),
     _number("status"),
     Column("answer", Text, nullable=False),
+    Index("idempotency_keys_created", "created_ms"),
 )

@@ -24,6 +24,7 @@ from control_plane.store.journal_rows import AuditRows, CounterRows, OutboxRows
 from control_plane.store.package_rows import PackageRows
 from control_plane.store.preview_rows import PreviewRows
 from control_plane.store.release_rows import ReleaseRows, ValueRows
+from control_plane.store.retention_rows import RetentionRows
 from control_plane.store.review_rows import ReviewRows
 from control_plane.store.share_rows import ShareRows
 from control_plane.store.version_rows import VersionRows
@@ -52,6 +53,7 @@ class UnitOfWork:
         self.outbox = OutboxRows(connection)
         self.counters = CounterRows(connection)
         self.idempotency = IdempotencyRows(connection)
+        self.retention = RetentionRows(connection)
 
     @contextmanager
     def savepoint(self) -> Iterator[UnitOfWork]:

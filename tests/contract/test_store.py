@@ -20,12 +20,14 @@ from control_plane.domain.function_search import FunctionSearch
 from control_plane.domain.functions import Draft, DraftFile, Edit, Function
 from control_plane.domain.identity import Organization, Project, ReviewPolicy, User
 from control_plane.domain.releases import ReleaseState
-from control_plane.domain.reviews import Approval, Comment, ReviewState
+from control_plane.domain.review_comments import Comment
+from control_plane.domain.reviews import Approval, ReviewState
 from control_plane.domain.test_runs import TestRun
 from control_plane.domain.values import ValueKey, ValueKind
 from control_plane.domain.versions import VersionState
 from control_plane.errors import Conflict, Unavailable
 from control_plane.store.codec import Json, from_plain, to_plain
+from control_plane.store.review_rows import ReviewFilter
 from control_plane.store.unit_of_work import Store
 from tests.unit.samples import a_part, a_release, a_review, a_value, a_version
 
@@ -126,12 +128,11 @@ def test_versions_reviews_and_releases_come_back(store: Store) -> None:
         assert unit.versions.get("org_1", "ver_1") == replace(
             version, state=VersionState.DEPRECATED, published_ms=7
         )
-        assert unit.versions.last_reviewed_revision("org_1", "fn_1") == 2
+        assert unit.versions.last_reviewed_revision("org_1", "fn_1") == 0
         assert unit.versions.runnable({"ver_1", "ver_2"}).keys() == {"ver_1"}
         assert unit.reviews.get("org_1", "rev_1") == changed
-        assert unit.reviews.list(
-            "org_1", ("prj_1",), function="fn_1", open_only=True, after="rev_2", limit=5
-        ) == (changed,)
+        wanted = ReviewFilter(function="fn_1", states=(ReviewState.IN_REVIEW,))
+        assert unit.reviews.list("org_1", ("prj_1",), wanted, after="rev_2", limit=5) == (changed,)
         assert unit.releases.by_number("org_1", "fn_1", 1) == release.went_live(9)
         assert unit.releases.last_number("org_1", "fn_1") == 1
         assert unit.releases.last_number("org_1", "fn_2") == 0

@@ -23,6 +23,7 @@ from control_plane.services.changes import Changes
 from control_plane.services.departments import Departments
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
+from control_plane.services.evidence import Evidence
 from control_plane.services.file_removal import FileRemoval
 from control_plane.services.files import Files
 from control_plane.services.functions import Functions
@@ -35,11 +36,13 @@ from control_plane.services.previews import Previews
 from control_plane.services.projects import Projects
 from control_plane.services.reconciler import Reconciler, Step
 from control_plane.services.releases import Releases, Wish
+from control_plane.services.review_lists import ReviewLists
 from control_plane.services.reviews import Reviews
 from control_plane.services.run_watch import RunWatch
 from control_plane.services.sessions import Sessions
 from control_plane.services.settings import Settings
 from control_plane.services.sharing import Sharing
+from control_plane.services.takedowns import Takedowns
 from control_plane.services.test_runs import Builds, TestRuns
 from control_plane.services.tokens import Tokens
 from control_plane.services.versions import Versions
@@ -97,7 +100,9 @@ class World:
         self.run_watch = RunWatch(self.changes, self.runtime)
         self.packages = Packages(self.changes)
         self.previews = Previews(self.changes, self.builds, self.runtime)
-        self.reviews = Reviews(self.changes)
+        self.reviews = Reviews(self.changes, self.builder)
+        self.review_lists, self.takedowns = ReviewLists(self.changes), Takedowns(self.changes)
+        self.evidence = Evidence(self.changes, self.blobs, self.builder)
         self.releases = Releases(self.changes, self.builder)
         self.api_keys = ApiKeys(self.changes)
         self.settings = Settings(self.changes, self.sealer)

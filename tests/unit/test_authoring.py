@@ -272,7 +272,7 @@ def test_another_organization_sees_nothing(world: World, people: People) -> None
         with pytest.raises(NotFound):
             look()
     assert world.functions.list(stranger).items == ()
-    assert world.reviews.list(stranger).items == ()
+    assert world.review_lists.list(stranger).items == ()
 
 
 def test_events_are_read_in_one_order_by_one_tenant(world: World, people: People) -> None:

@@ -10,10 +10,12 @@ from sqlalchemy import text
 from control_plane.domain.access import Role
 from control_plane.domain.identity import ReviewPolicy
 from control_plane.domain.releases import ReleaseState, Throttle
+from control_plane.domain.review_comments import Comment
 from control_plane.domain.reviews import FourEyes, ReviewState
 from control_plane.domain.values import ValueKey, ValueKind
 from control_plane.errors import Conflict, Forbidden, IngotError, Invalid, NotFound, PreconditionFailed
 from control_plane.services.releases import ReleaseRefused, Wish
+from control_plane.services.review_lists import ReviewQuery
 from tests.support.builders import World
 from tests.unit.conftest import People
 
@@ -30,20 +32,20 @@ def test_a_newer_submission_makes_the_older_stale(world: World, people: People) 
     assert world.reviews.get(people.author, older.id).state is ReviewState.STALE
     with pytest.raises(Conflict):
         world.reviews.approve(people.reviewer, older.id, digest=older.digest)
-    listed = world.reviews.list(people.reviewer, function="orders", open_only=True)
+    listed = world.review_lists.list(people.reviewer, ReviewQuery(function="orders", open_only=True))
     assert [one.id for one in listed.items] == [newer.id]
-    page = world.reviews.list(people.reviewer, limit=1)
+    page = world.review_lists.list(people.reviewer, limit=1)
     assert [one.id for one in page.items] == [newer.id]
-    rest = world.reviews.list(people.reviewer, after=page.next, limit=1)
+    rest = world.review_lists.list(people.reviewer, after=page.next, limit=1)
     assert [one.id for one in rest.items] == [older.id]
 
 
 def test_a_review_is_discussed_rejected_or_withdrawn(world: World, people: People) -> None:
     world.frozen(people.author)
     review = world.reviews.submit(people.author, "orders", 1, note="please")
-    world.reviews.comment(people.reviewer, review.id, text="why?", path="function.py", line=1)
+    world.reviews.comment(people.reviewer, review.id, Comment("", 0, "why?", "function.py", 1))
     with pytest.raises(Invalid):
-        world.reviews.comment(people.reviewer, review.id, text=" ")
+        world.reviews.comment(people.reviewer, review.id, Comment("", 0, " "))
     with pytest.raises(Forbidden):
         world.reviews.reject(people.author, review.id, reason="no")
     rejected = world.reviews.reject(people.reviewer, review.id, reason="no")
@@ -110,7 +112,7 @@ def test_approvals_expire_before_they_are_used(world: World, people: People) -> 
     with pytest.raises(ReleaseRefused, match="0 of 1"):
         world.releases.apply(operator, "orders", [Wish(1, 100)])
     reviewer = world.sign_in(people.reviewer.email)
-    review = world.reviews.list(reviewer).items[0]
+    review = world.review_lists.list(reviewer).items[0]
     world.reviews.approve(reviewer, review.id, digest=review.digest)
     assert world.releases.apply(operator, "orders", [Wish(1, 100)]).number == 1
 
@@ -121,7 +123,7 @@ def test_a_stricter_policy_counts_at_once(world: World, people: People) -> None:
     world.projects.set_policy(people.owner, "main", ReviewPolicy(approvals=2), if_match="p1")
     with pytest.raises(ReleaseRefused, match="1 of 2"):
         world.releases.apply(people.operator, "orders", [Wish(1, 100)])
-    review = world.reviews.list(people.reviewer).items[0]
+    review = world.review_lists.list(people.reviewer).items[0]
     second = world.member(people.owner, "rolf", Role.REVIEWER)
     again = world.reviews.approve(second, review.id, digest=review.digest)
     assert again.state is ReviewState.APPROVED
