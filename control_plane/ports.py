@@ -147,6 +147,10 @@ class Signer(Protocol):
         """Say whether this key made the signature."""
         ...
 
+    def public_key(self) -> str:
+        """Return what others verify with, as base64 text."""
+        ...
+
 
 class Anchor(Protocol):
     """Lines kept outside the database, only ever appended to."""

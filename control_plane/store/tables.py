@@ -394,6 +394,13 @@ audit_entries = Table(
     _json("details", Mapping[str, Any]),
     _text("previous"),
     _text("hash"),
+    # `actor`'s user once more, so that it can be asked for; the hash does not cover it.
+    Column("actor_user", String, nullable=False, server_default=""),
+    Index("audit_entries_actor_user", "organization", "actor_user", "sequence"),
+    Index("audit_entries_action", "organization", "action", "sequence"),
+    Index("audit_entries_subject", "organization", "subject", "sequence"),
+    Index("audit_entries_request", "organization", "request", "sequence"),
+    Index("audit_entries_time", "organization", "at_ms", "sequence"),
 )
 
 # One row for each chain: locked by every change, so one organization's changes are serial.

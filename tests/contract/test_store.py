@@ -28,6 +28,7 @@ from control_plane.domain.versions import VersionState
 from control_plane.errors import Conflict, Unavailable
 from control_plane.store.codec import Json, from_plain, to_plain
 from control_plane.store.review_rows import ReviewFilter
+from control_plane.store.journal_rows import AuditFilter
 from control_plane.store.unit_of_work import Store
 from tests.unit.samples import a_part, a_release, a_review, a_value, a_version
 
@@ -240,7 +241,7 @@ def test_changes_of_one_organization_are_serial(store: Store) -> None:
         assert unit.audit.heads() == (("org_1", 40, entries[-1].hash),)
         assert unit.counters.value("events") == 40
         assert unit.counters.value("other") == 0
-        assert len(unit.audit.entries("org_1", 38, 1, subject="s")) == 1
+        assert len(unit.audit.search("org_1", AuditFilter(subject="s"), 38, 1)) == 1
 
 
 def test_a_read_sees_one_moment(store: Store) -> None:

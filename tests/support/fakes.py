@@ -137,6 +137,9 @@ class FakeSigner:
     def sign(self, message: bytes) -> str:
         return hashlib.sha256(self._key.encode() + message).hexdigest()
 
+    def public_key(self) -> str:
+        return "public key"
+
     def verify(self, message: bytes, signature: str) -> bool:
         return signature == self.sign(message)
 

@@ -23,6 +23,10 @@ class Ed25519Signer:
         """Return the signature as base64 text."""
         return base64.b64encode(self._private.sign(message)).decode()
 
+    def public_key(self) -> str:
+        """Return the public key as base64 text."""
+        return base64.b64encode(self._private.public_key().public_bytes_raw()).decode()
+
     def verify(self, message: bytes, signature: str) -> bool:
         """Say whether this key made the signature."""
         try:
