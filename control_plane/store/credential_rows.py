@@ -80,11 +80,18 @@ class CredentialRows:
         statement = self._keys.select(api_keys.c.organization == organization, api_keys.c.project == project)
         return self._keys.all(statement.order_by(api_keys.c.id.desc()))
 
+    def key_page(self, organization: str, project: str, after: str, limit: int) -> tuple[ApiKey, ...]:
+        """Return some of a project's API keys, newest first; `after` is the id before."""
+        statement = self._keys.select(api_keys.c.organization == organization, api_keys.c.project == project)
+        if after:
+            statement = statement.where(api_keys.c.id < after)
+        return self._keys.all(statement.order_by(api_keys.c.id.desc()).limit(limit))
+
     def unrevoked_keys(self, now_ms: int) -> tuple[ApiKey, ...]:
         """Return every usable key over all tenants, for the reconciler alone."""
         unexpired = or_(api_keys.c.expires_ms == 0, api_keys.c.expires_ms > now_ms)
         return self._keys.all(self._keys.select(api_keys.c.revoked_ms == 0, unexpired))
 
     def uncut_keys(self) -> tuple[ApiKey, ...]:
-        """Return revoked keys whose open sessions were not ended yet, for the reconciler alone."""
-        return self._keys.all(self._keys.select(api_keys.c.revoked_ms > 0, api_keys.c.cut_ms == 0))
+        """Return the keys whose open sessions are to be ended, for the reconciler alone."""
+        return self._keys.all(self._keys.select(api_keys.c.to_cut))

@@ -43,11 +43,13 @@ class ReleaseRows:
             releases.c.number == number,
         )
 
-    def list(self, organization: str, function: str, limit: int) -> tuple[Release, ...]:
-        """Return a function's releases, newest first."""
+    def list(self, organization: str, function: str, limit: int, before: int = 0) -> tuple[Release, ...]:
+        """Return a function's releases, newest first; `before` is the number behind which to begin."""
         statement = self._releases.select(
             releases.c.organization == organization, releases.c.function == function
         )
+        if before:
+            statement = statement.where(releases.c.number < before)
         return self._releases.all(statement.order_by(releases.c.number.desc()).limit(limit))
 
     def last_number(self, organization: str, function: str) -> int:
@@ -84,6 +86,12 @@ class ReleaseRows:
             releases.c.state.in_(_ACTIVE),
         )
         return self._releases.all(statement.order_by(releases.c.id))
+
+    def watched(self, now_ms: int) -> tuple[Release, ...]:
+        """Return every release that a guard watches now, over all tenants, for the guards alone."""
+        return self._releases.all(
+            self._releases.select(releases.c.watch_until_ms > now_ms).order_by(releases.c.id)
+        )
 
     def active(self) -> tuple[Release, ...]:
         """Return every live and pending release over all tenants, for the reconciler alone."""

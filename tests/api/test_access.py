@@ -10,8 +10,7 @@ import pytest
 from werkzeug.routing import Rule as UrlRule
 
 from control_plane.api.access import Place, Rule, rule_of
-from control_plane.domain.access import ROLES, Binding, Permission, Role
-from control_plane.domain.identity import Organization, Project, ReviewPolicy, User
+from control_plane.domain.access import ROLES, Permission, Role
 from tests.support.api import ApiWorld, Person
 from tests.support.api_fixtures import ApiPeople
 
@@ -66,6 +65,7 @@ class Things:
     function: str
     review: str
     api_key: str
+    department: str = "dep_none"
 
     def path(self, url: UrlRule) -> str:
         values = {
@@ -79,6 +79,11 @@ class Things:
             "run": "run_none",
             "preview": "pvw_none",
             "token": "tok_none",
+            "session": "ses_none",
+            "organization": "current",
+            "department": self.department,
+            "role": "viewer",
+            "tag": "canary",
             "user": "usr_none",
         }
         path = url.rule
@@ -88,18 +93,30 @@ class Things:
         return path
 
 
-def make_things(api: ApiWorld, people: ApiPeople, project: str, name: str) -> Things:
+def make_departments(api: ApiWorld, people: ApiPeople) -> tuple[Any, Any]:
+    """Return two departments, each with one project: `own` in `sales`, `sibling` in `legal`."""
+    world = api.world
+    sales = world.departments.create(people.owner, name="sales")
+    legal = world.departments.create(people.owner, name="legal")
+    world.projects.create(people.owner, name="own", department="sales")
+    world.projects.create(people.owner, name="sibling", department="legal")
+    return sales, legal
+
+
+def make_things(
+    api: ApiWorld, people: ApiPeople, project: str, name: str, department: str = "dep_none"
+) -> Things:
     world = api.world
     world.functions.create(people.owner, project=project, name=name)
     version = world.frozen(people.owner, name)
     review = world.reviews.submit(people.owner, name, version.number)
     key = world.api_keys.create(people.owner, project=project, name="key")
-    return Things(project, version.function, review.id, key.key.id)
+    return Things(project, version.function, review.id, key.key.id, department)
 
 
 def attempts(api: ApiWorld, person: Person, things: Things) -> Iterator[tuple[str, Rule, Any]]:
     for method, url, rule in routes(api):
-        if rule.permission is None or rule.place in {Place.ANYWHERE, Place.ORGANIZATION}:
+        if rule.permission is None or rule.place in {Place.ANYWHERE, Place.ORGANIZATION, Place.SYSTEM}:
             continue
         # A body that fits nothing: whoever is let in meets 4xx of the input, nothing changes.
         answer = person.send(method, "/" + things.path(url), json={"none": 1} if method in UNSAFE else None)
@@ -111,23 +128,37 @@ def is_refusal(answer: Any) -> bool:
     return answer.status_code == 403 and "needs the permission" in answer.json["detail"]
 
 
-@pytest.mark.parametrize("role", list(Role))
+def is_hidden(answer: Any) -> bool:
+    return (answer.status_code, answer.json["code"]) == (404, "not_found")
+
+
+PLACES = [(role, place) for role in Role for place in ("project", "department")]
+PLACES.remove((Role.GUEST, "department"))
+
+
+@pytest.mark.parametrize(("role", "place"), PLACES)
 def test_each_role_passes_exactly_the_routes_of_its_permissions(
-    api: ApiWorld, people: ApiPeople, role: Role
+    api: ApiWorld, people: ApiPeople, role: Role, place: str
 ) -> None:
-    own = api.world.projects.create(people.owner, name="own")
-    sibling = api.world.projects.create(people.owner, name="sibling")
-    mine = make_things(api, people, own.id, "mine")
-    other = make_things(api, people, sibling.id, "other")
-    person = api.person(api.world.member(people.owner, "pat", role, project=own.id))
+    sales, legal = make_departments(api, people)
+    mine = make_things(api, people, "own", "mine", sales.id)
+    other = make_things(api, people, "sibling", "other", legal.id)
+    bound = {"project": "own"} if place == "project" else {"department": "sales"}
+    person = api.person(api.world.member(people.owner, "pat", role, **bound))
     tried = 0
     for where, rule, answer in attempts(api, person, mine):
         tried += 1
         assert answer.status_code not in {401, 500}, (where, answer.text)
-        assert is_refusal(answer) == (rule.permission not in ROLES[role]), (role, where, answer.text)
+        if rule.place is Place.DEPARTMENT and place == "project":
+            assert is_hidden(answer), (role, where, answer.text)
+            continue
+        # Who may not even see a function does not learn what else is missing.
+        blind = Permission.FUNCTION_READ not in ROLES[role] and is_hidden(answer)
+        refused = is_refusal(answer) or blind
+        assert refused == (rule.permission not in ROLES[role]), (role, where, answer.text)
     assert tried > 35
     for where, _rule, answer in attempts(api, person, other):
-        assert (answer.status_code, answer.json["code"]) == (404, "not_found"), (role, where, answer.text)
+        assert is_hidden(answer), (role, where, answer.text)
 
 
 def test_another_organization_sees_nothing_that_is_there(api: ApiWorld, people: ApiPeople) -> None:
@@ -148,25 +179,37 @@ def test_another_organization_sees_nothing_that_is_there(api: ApiWorld, people: 
 
 
 def make_stranger(api: ApiWorld) -> Any:
-    """Return the owner of a second organization; the slice has no route that makes one."""
-    with api.world.changes.change(api.world.sign_in("owner@acme.example"), "organization.create") as change:
-        tenant = Organization("org_other", "other", "Other", change.now_ms)
-        change.unit.identity.add_organization(tenant)
-        project = Project("prj_other", tenant.id, "main", "Main", ReviewPolicy(), (tenant.id,), change.now_ms)
-        change.unit.identity.add_project(project)
-        user = User("usr_other", "eve@other.example", "Eve", "owner-link", False, change.now_ms)
-        change.unit.identity.add_user(user, "plain:a rather long sentence")
-        change.unit.identity.add_binding(tenant.id, user.id, Binding(Role.OWNER, tenant.scope))
-    return api.world.sign_in("eve@other.example")
+    """Return the owner of a second organization."""
+    founder = api.world.sign_in("owner@acme.example")
+    api.world.organizations.create(founder, name="other")
+    return api.world.member(api.world.sessions.act_in(founder, "other"), "eve", Role.OWNER)
 
 
-@pytest.mark.parametrize("role", list(Role))
+def test_routes_of_the_system_need_a_role_in_the_system(api: ApiWorld, people: ApiPeople) -> None:
+    second = api.person(api.world.member(people.owner, "otto", Role.OWNER))
+    stranger = api.person(make_stranger(api))
+    first = api.person(people.owner)
+    tried = 0
+    for method, url, rule in routes(api):
+        if rule.place is not Place.SYSTEM:
+            continue
+        tried += 1
+        path, body = "/" + Things("", "", "", "").path(url), {"none": 1} if method in UNSAFE else None
+        assert is_refusal(second.send(method, path, json=body)), path
+        assert is_refusal(stranger.send(method, path, json=body)), path
+        assert not is_refusal(first.send(method, path, json=body)), path
+    assert tried >= 3
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.GUEST])
 def test_organization_routes_need_the_role_in_the_organization(
     api: ApiWorld, people: ApiPeople, role: Role
 ) -> None:
     everywhere = api.person(api.world.member(people.owner, "pat", role))
     project = api.world.projects.create(people.owner, name="own")
     only_there = api.person(api.world.member(people.owner, "kim", role, project=project.id))
+    api.world.departments.create(people.owner, name="sales")
+    only_below = api.person(api.world.member(people.owner, "lea", role, department="sales"))
     for method, url, rule in routes(api):
         if rule.place is not Place.ORGANIZATION or rule.permission is None:
             continue
@@ -174,7 +217,8 @@ def test_organization_routes_need_the_role_in_the_organization(
         body = {"none": 1} if method in UNSAFE else None
         answer = everywhere.send(method, path, json=body)
         assert is_refusal(answer) == (rule.permission not in ROLES[role]), (role, path, answer.text)
-        assert is_refusal(only_there.send(method, path, json=body)), (role, path)
+        for person in (only_there, only_below):
+            assert is_refusal(person.send(method, path, json=body)), (role, path)
 
 
 def test_nobody_passes_a_route_that_is_not_public(api: ApiWorld) -> None:

@@ -34,7 +34,7 @@ def address_keys(key: str, network: str) -> Iterator[str]:
 
 
 def _beginnings(network: IPv4Network | IPv6Network) -> Iterator[str]:
-    """Yield the digits that every address of the network begins with; a digit that is half its own is spread."""
+    """Yield the digits that every address of the network begins with; half a digit is spread."""
     whole = -(-network.prefixlen // _DIGIT_BITS) * _DIGIT_BITS
     for part in network.subnets(new_prefix=whole):
         yield part.network_address.packed.hex().upper()[: whole // _DIGIT_BITS]
