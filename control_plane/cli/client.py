@@ -5,6 +5,7 @@ Every command goes through here; nothing else in the CLI imports httpx.
 
 from __future__ import annotations
 
+import json as json_module
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -93,6 +94,25 @@ class Client:
             cursor = answer.get("next_cursor")
             if cursor is None or (limit and left <= 0):
                 return
+
+    def listen(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (type, data) of a stream's events until it ends."""
+        import httpx
+
+        try:
+            with self._http.stream("GET", _API + path, timeout=httpx.Timeout(60.0, connect=5.0)) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _problem(answer)
+                kind = ""
+                for line in answer.iter_lines():
+                    field, _, value = line.partition(": ")
+                    if field == "event":
+                        kind = value
+                    elif field == "data" and kind != "end":
+                        yield kind, json_module.loads(value)
+        except httpx.TransportError as error:
+            raise Unreachable(self.profile.url, error) from error
 
     def send(
         self,

@@ -14,7 +14,7 @@ from control_plane.cli.output import note, progress, show_list, show_one
 from control_plane.cli.references import Link, find_function, read_link, write_link
 from control_plane.cli.state import CliState, confirm, pass_state
 
-__all__ = ["draft"]
+__all__ = ["draft", "expected_etag"]
 
 _FOLDER = click.option(
     "--folder",
@@ -41,7 +41,7 @@ def push(state: CliState, function: str | None, folder: Path, force: bool, lock:
         found = find_function(client, function, folder)
         path = f"/functions/{found['id']}/draft"
         current = client.send("GET", path)
-        etag = _expected_etag(folder, client.profile.url, found["id"], current, force)
+        etag = expected_etag(folder, client.profile.url, found["id"], current, force)
         with pack(folder) as archive, progress("Sending the draft"):
             answer = client.send(
                 "PUT",
@@ -96,7 +96,46 @@ def status(state: CliState, function: str | None, folder: Path) -> None:
     show_list(state, rows, ("state", "path"))
 
 
-def _expected_etag(folder: Path, url: str, function: str, current: Any, force: bool) -> str:
+@draft.command("files")
+@click.argument("function", required=False)
+@pass_state
+def files(state: CliState, function: str | None) -> None:
+    """List the draft's files with size and digest."""
+    with state.client() as client:
+        found = find_function(client, function)
+        rows = list(client.pages(f"/functions/{found['id']}/draft/files"))
+    show_list(state, rows, ("path", "size", "digest"))
+
+
+@draft.command("rename")
+@click.argument("function")
+@click.argument("path")
+@click.argument("to")
+@pass_state
+def rename(state: CliState, function: str, path: str, to: str) -> None:
+    """Give the file PATH of FUNCTION's draft the path TO."""
+    _edit(state, function, {"op": "rename", "path": path, "to": to})
+
+
+@draft.command("delete")
+@click.argument("function")
+@click.argument("path")
+@pass_state
+def delete(state: CliState, function: str, path: str) -> None:
+    """Remove the file PATH from FUNCTION's draft."""
+    _edit(state, function, {"op": "delete", "path": path})
+
+
+def _edit(state: CliState, function: str, change: dict[str, str]) -> None:
+    """Change the draft as it is now; the folder is not looked at."""
+    with state.client() as client:
+        path = f"/functions/{find_function(client, function)['id']}/draft"
+        etag = client.send("GET", path).headers["ETag"]
+        answer = client.send("PATCH", f"{path}/files", json={"changes": [change]}, headers={"If-Match": etag})
+    show_one(state, answer.json(), ("function", "revision", "locked", "updated_at"))
+
+
+def expected_etag(folder: Path, url: str, function: str, current: Any, force: bool) -> str:
     """Return the ETag that the push builds on: the one last seen here, not merely the newest."""
     newest: str = current.headers["ETag"]
     if force:

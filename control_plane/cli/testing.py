@@ -29,6 +29,7 @@ __all__ = ["test"]
 @click.option("--path", "target", default="/", show_default=True, help="Path below the function.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="File to write the result to.")
 @click.option("--profile", is_flag=True, help="Show what the import costs, slowest module first.")
+@click.option("--detach", is_flag=True, help="Do not wait; print the run, for `ingot test-run`.")
 @pass_state
 @click.pass_context
 def test(  # noqa: PLR0913, PLR0917  (each is one option)
@@ -42,6 +43,7 @@ def test(  # noqa: PLR0913, PLR0917  (each is one option)
     target: str,
     save: Path | None,
     profile: bool,
+    detach: bool,
 ) -> None:
     """Run the draft of FUNCTION once and show its logs, result and duration."""
     body, kind = read_body(f"@{input_file}" if input_file else data, content_type)
@@ -52,8 +54,12 @@ def test(  # noqa: PLR0913, PLR0917  (each is one option)
         "body": base64.b64encode(body).decode(),
     }
     with state.client(timeout_s=960) as client, progress("Running the draft"):
-        found = find_function(client, function)
-        run = client.post(f"/functions/{found['id']}/draft/test-runs", request)
+        path = f"/functions/{find_function(client, function)['id']}/draft/test-runs"
+        wish = {"Prefer": "respond-async"} if detach else {}
+        run = client.send("POST", path, json=request, headers=wish).json()
+    if detach:
+        show_one(state, run, ("id", "state", "revision"))
+        return
     if state.output == "json":
         show_one(state, run)
     else:

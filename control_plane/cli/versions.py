@@ -10,11 +10,11 @@ import click
 from control_plane.cli.bodies import write_body
 from control_plane.cli.output import progress, show_list, show_one
 from control_plane.cli.references import find_function
-from control_plane.cli.state import CliState, pass_state
+from control_plane.cli.state import CliState, confirm, pass_state
 
 __all__ = ["freeze", "version"]
 
-_FIELDS = ("function", "number", "digest", "state", "created_by", "created_at", "published_at")
+_FIELDS = ("function", "number", "digest", "state", "reason", "created_by", "created_at", "published_at")
 
 
 @click.command()
@@ -32,18 +32,60 @@ def freeze(state: CliState, function: str | None) -> None:
 
 @click.group()
 def version() -> None:
-    """List, show and compare versions."""
+    """List, show, compare, deprecate and retire versions."""
 
 
 @version.command("list")
 @click.argument("function", required=False)
+@click.option("--state", "wanted", help="Only versions in this state, e.g. deprecated.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many.")
 @pass_state
-def list_versions(state: CliState, function: str | None) -> None:
+def list_versions(state: CliState, function: str | None, wanted: str | None, limit: int) -> None:
     """List FUNCTION's versions, newest first."""
     with state.client() as client:
         found = find_function(client, function)
-        rows = list(client.pages(f"/functions/{found['id']}/versions"))
-    show_list(state, rows, ("number", "state", "digest", "created_at", "published_at"))
+        rows = list(client.pages(f"/functions/{found['id']}/versions", limit=limit, state=wanted))
+    show_list(state, rows, ("number", "state", "digest", "created_at", "published_at", "reason"))
+
+
+@version.command("with")
+@click.argument("package")
+@click.option("--version", "package_version", help="Only this version of the package.")
+@pass_state
+def versions_with(state: CliState, package: str, package_version: str | None) -> None:
+    """List the versions, of every function that you can see, that contain PACKAGE."""
+    with state.client() as client:
+        rows = list(client.pages(f"/packages/{package}/versions", version=package_version))
+    show_list(state, rows, ("function_name", "number", "state", "package_version", "published_at"))
+
+
+@version.command("deprecate")
+@click.argument("function")
+@click.argument("number", type=int)
+@click.option("--reason", default="", help="Why nobody should use it any more.")
+@pass_state
+def deprecate(state: CliState, function: str, number: int, reason: str) -> None:
+    """Mark version NUMBER as not to be used for anything new."""
+    _move(state, function, number, ("deprecate", reason))
+
+
+@version.command("retire")
+@click.argument("function")
+@click.argument("number", type=int)
+@click.option("--reason", default="", help="Why it must not be released again.")
+@pass_state
+def retire(state: CliState, function: str, number: int, reason: str) -> None:
+    """Forbid any further release of version NUMBER, rollbacks too. This is final."""
+    confirm(state, f"Version {number} of {function} can never be released again. Go on?")
+    _move(state, function, number, ("retire", reason))
+
+
+def _move(state: CliState, function: str, number: int, what: tuple[str, str]) -> None:
+    action, reason = what
+    with state.client() as client:
+        found = find_function(client, function)
+        path = f"/functions/{found['id']}/versions/{number}/{action}"
+        show_one(state, client.post(path, {"reason": reason}), _FIELDS)
 
 
 @version.command("get")

@@ -42,9 +42,7 @@ def make_function(change: Change, place: Project, name: str, title: str = "") ->
     check_name(name)
     check_title(title)
     if change.unit.functions.by_name(change.organization, name):
-        raise Conflict(
-            f"There is a function “{name}” already.", field="name", hint="Choose another name."
-        )
+        raise Conflict(f"There is a function “{name}” already.", field="name", hint="Choose another name.")
     function = Function(
         id=change.new_id("function"),
         organization=change.organization,

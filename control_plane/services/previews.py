@@ -64,9 +64,7 @@ class Previews:
             if before is None and len(running) >= MOST_OF_A_FUNCTION:
                 raise TooMany(f"{known.name} has {len(running)} previews.", hint="End one of them first.")
             preview = self._filled(change, known, code, before or _empty(change, known, code))
-            preview = replace(
-                preview, key_sha256=sha256_hex(text), expires_ms=change.now_ms + IDLE_MS
-            )
+            preview = replace(preview, key_sha256=sha256_hex(text), expires_ms=change.now_ms + IDLE_MS)
             if before is None:
                 change.unit.previews.add(preview)
             else:

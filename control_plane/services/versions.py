@@ -108,9 +108,7 @@ class Versions:
             if against:
                 before: Version | None = find_version(view, known, against)
             else:
-                before = view.unit.versions.last_published_before(
-                    actor.organization, known.id, after.number
-                )
+                before = view.unit.versions.last_published_before(actor.organization, known.id, after.number)
         return diff(self._content(before) if before else None, self._content(after))
 
     def diff_draft(self, actor: Actor, function: str) -> Diff:
@@ -131,9 +129,7 @@ class Versions:
         """Forbid any further release of a version, rollbacks too, and say why."""
         return self._move(actor, function, version, (VersionState.RETIRED, reason))
 
-    def _move(
-        self, actor: Actor, function: str, version: str | int, to: tuple[VersionState, str]
-    ) -> Version:
+    def _move(self, actor: Actor, function: str, version: str | int, to: tuple[VersionState, str]) -> Version:
         state, reason = to
         with self._changes.change(actor, f"version.{state}", f"function/{function}") as change:
             known, _ = change.function(function, Permission.VERSION_RETIRE)

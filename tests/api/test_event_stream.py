@@ -48,7 +48,8 @@ def listen(
     query: str = "",
     enough: Callable[[str], bool] = lambda text: "retry" in text,
 ) -> Connection:
-    app = StreamApp(StreamServices(api.world.sessions, api.world.events), ApiOptions(), poll_s=0.01)
+    parts = StreamServices(api.world.sessions, api.world.events, api.world.run_watch)
+    app = StreamApp(parts, ApiOptions(), poll_s=0.01)
     scope = {
         "type": "http",
         "method": "GET",

@@ -100,9 +100,7 @@ def edit_files(function: str, json_data: EditIn) -> Response:
     edits = [
         FileEdit(change.op, change.path, _decoded(change.content), change.to) for change in json_data.changes
     ]
-    return _shown(
-        services().drafts.edit(current_actor(), function, edits, if_match=required_if_match())
-    )
+    return _shown(services().drafts.edit(current_actor(), function, edits, if_match=required_if_match()))
 
 
 @blueprint.get("/functions/<function>/draft/archive")

@@ -134,9 +134,7 @@ def describe_function(function: str, json_data: FunctionPatch) -> Response:
     """Change title, description or labels; needs If-Match."""
     actor = current_actor()
     details = Details(json_data.title, json_data.description, json_data.labels)
-    return _one(
-        actor, services().functions.describe(actor, function, details, if_match=required_if_match())
-    )
+    return _one(actor, services().functions.describe(actor, function, details, if_match=required_if_match()))
 
 
 @blueprint.delete("/functions/<function>")

@@ -83,7 +83,7 @@ def run_draft(function: str, json_data: TestRunIn) -> Response:
         method=json_data.method,
         path=json_data.path,
         headers=json_data.headers,
-        body=_decoded(json_data.body),
+        body=decoded_body(json_data.body),
         timeout_ms=json_data.timeout_ms,
     )
     actor, runs = current_actor(), services().test_runs
@@ -124,7 +124,8 @@ def cancel_test_run(function: str, run: str) -> dict[str, Any]:
     return _shown(services().test_runs.cancel(current_actor(), function, run))
 
 
-def _decoded(body: str) -> bytes:
+def decoded_body(body: str) -> bytes:
+    """Return the bytes that base64 text stands for. Raises Invalid."""
     try:
         return base64.b64decode(body, validate=True)
     except binascii.Error as error:

@@ -1,0 +1,111 @@
+"""One session of `ingot dev`: sends what changed, reloads the preview, reads its logs.
+
+Nothing here prints or waits; `dev` does.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from control_plane.cli.folder_watch import FolderWatch
+from control_plane.cli.references import Link, write_link
+
+if TYPE_CHECKING:
+    from control_plane.cli.client import Client
+
+__all__ = ["DevSession", "Reload"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What became of an edit."""
+
+    changed: tuple[str, ...]
+    # From the newest file's time, or from when a deletion was seen, until the new code had loaded.
+    ms: float
+    preview: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class DevSession:
+    """A folder, its function's draft and its preview."""
+
+    client: Client
+    folder: Path
+    function: str
+    etag: str
+    watch: FolderWatch
+    preview: dict[str, Any] = field(default_factory=dict)
+    _after: str = ""
+
+    @property
+    def path(self) -> str:
+        """The function's path in the API."""
+        return f"/functions/{self.function}"
+
+    def start(self) -> Reload:
+        """Send what differs, start the preview and wait until its code has loaded or failed to."""
+        changes = self.watch.changes()
+        began = time.time()
+        if changes:
+            self._send(changes)
+        # Records from before are not this session's.
+        self._after = self.client.get(f"{self.path}/logs", limit=1)["after"]
+        self.preview = self.client.post(f"{self.path}/previews", {})
+        return self._reload(tuple(changes), began)
+
+    def turn(self) -> Reload | None:
+        """Send and reload what changed since the last turn; None when nothing did.
+
+        Raises ApiProblem when the server refuses it; the next turn tries what is there then.
+        """
+        changes = self.watch.changes()
+        if not changes:
+            return None
+        began = self.watch.changed_at or time.time()
+        self._send(changes)
+        return self._reload(tuple(sorted(changes)), began)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return what the preview has written since the last time."""
+        page = self.client.get(f"{self.path}/logs", limit=200, after=self._after or None)
+        self._after = page["after"] or self._after
+        return [record for record in page["items"] if record.get("version") == self.preview["id"]]
+
+    def renew(self) -> None:
+        """Say that somebody still works here."""
+        self.client.post(f"{self.path}/previews/{self.preview['id']}/renew")
+
+    def end(self) -> None:
+        """Take the preview's address and key back."""
+        self.client.delete(f"{self.path}/previews/{self.preview['id']}")
+
+    def _send(self, changes: Mapping[str, bytes | None]) -> None:
+        body = {"changes": [_edit(path, content) for path, content in sorted(changes.items())]}
+        answer = self.client.send(
+            "PATCH", f"{self.path}/draft/files", json=body, headers={"If-Match": self.etag}
+        )
+        self.watch.sent(changes)
+        self._remember(answer.headers["ETag"])
+
+    def _reload(self, changed: tuple[str, ...], began: float) -> Reload:
+        answer = self.client.post(f"{self.path}/previews/{self.preview['id']}/reload")
+        ms = (time.time() - began) * 1000
+        # Resolving the dependencies is an edit too.
+        self._remember(f'"d{answer["revision"]}"')
+        return Reload(changed, ms, answer)
+
+    def _remember(self, etag: str) -> None:
+        self.etag = etag
+        write_link(self.folder, Link(self.client.profile.url, self.function, etag))
+
+
+def _edit(path: str, content: bytes | None) -> dict[str, str]:
+    if content is None:
+        return {"op": "delete", "path": path}
+    return {"op": "put", "path": path, "content": base64.b64encode(content).decode()}
