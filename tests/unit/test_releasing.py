@@ -177,7 +177,14 @@ def test_a_canary_shares_traffic_and_a_rollback_ends_it(world: World, people: Pe
     ]
     world.settle()
     paths = {route.path: route.shares for route in world.gateway.states[-1].routes}
-    assert set(paths) == {"acme/orders", "acme/orders@1", "acme/orders@2", "acme/orders@canary"}
+    assert set(paths) == {
+        "acme/orders",
+        "acme/orders@live",
+        "acme/orders@1",
+        "acme/orders@2",
+        "acme/orders@canary",
+    }
+    assert paths["acme/orders@live"] == paths["acme/orders"]
     assert [share.percent for share in paths["acme/orders"]] == [90, 10]
     back = world.releases.rollback(people.operator, "orders")
     assert (back.rollback_of, [part.number for part in back.parts]) == (1, [1])
