@@ -33,14 +33,17 @@ from control_plane.services.files import Files
 from control_plane.services.functions import Functions
 from control_plane.services.health import Health
 from control_plane.services.idempotency import Idempotency
+from control_plane.services.invocations import Invocations
 from control_plane.services.logs import Logs
 from control_plane.services.market import Market
 from control_plane.services.members import Members
+from control_plane.services.monitor import Monitor
 from control_plane.services.organizations import Organizations
 from control_plane.services.packages import Packages
 from control_plane.services.previews import Previews
 from control_plane.services.projects import Projects
 from control_plane.services.releases import Releases
+from control_plane.services.reruns import Reruns
 from control_plane.services.review_lists import ReviewLists
 from control_plane.services.reviews import Reviews
 from control_plane.services.sessions import Sessions
@@ -52,6 +55,8 @@ from control_plane.services.tokens import Tokens
 from control_plane.services.usage import Usage
 from control_plane.services.versions import Versions
 from control_plane.store.engine import create_engine
+from control_plane.store.invocation_queries import InvocationReader
+from control_plane.store.series_queries import SeriesReader
 from control_plane.store.usage_queries import UsageReader
 from control_plane.store.usage_tables import USAGE_SCHEMA
 
@@ -75,6 +80,9 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
     sealer = AesSealer(key(keys, "master"))
     drafts = Drafts(changes, blobs, builder)
     builds, runtime = Builds(blobs, builder, drafts), make_runtime(settings)
+    counted = create_engine(settings.usage_url, schema=USAGE_SCHEMA)
+    calls, usage = InvocationReader(counted), UsageReader(counted)
+    logs = DayFileLogs(settings.data / "host" / "logs")
     return Services(
         access=Access(changes),
         accounts=Accounts(changes, passwords, breached),
@@ -91,16 +99,19 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
             file_quota(settings),
         ),
         functions=Functions(changes),
-        health=Health(changes),
+        health=Health(changes, {"usage database": usage.answers}),
         idempotency=Idempotency(changes, sealer),
-        logs=Logs(changes, DayFileLogs(settings.data / "host" / "logs")),
+        invocations=Invocations(changes, calls, logs),
+        logs=Logs(changes, logs),
         market=Market(changes, blobs, builder),
         members=Members(changes, passwords),
+        monitor=Monitor(changes, SeriesReader(counted)),
         organizations=Organizations(changes),
         packages=Packages(changes),
         previews=Previews(changes, builds, runtime),
         projects=Projects(changes),
         releases=Releases(changes, builder),
+        reruns=Reruns(changes, calls, runtime),
         review_lists=ReviewLists(changes),
         reviews=Reviews(changes, builder),
         sessions=Sessions(changes, passwords),
@@ -109,6 +120,6 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
         test_runs=TestRuns(changes, builds, runtime),
         takedowns=Takedowns(changes),
         tokens=Tokens(changes),
-        usage=Usage(UsageReader(create_engine(settings.usage_url, schema=USAGE_SCHEMA))),
+        usage=Usage(usage),
         versions=Versions(changes, blobs, builder, drafts),
     )

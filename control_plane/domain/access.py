@@ -62,6 +62,8 @@ class Permission(StrEnum):
     SHARE_WRITE = "share:write"
     LOG_READ = "log:read"
     USAGE_READ = "usage:read"
+    # Series and figures; in the system those of the machine too.
+    MONITOR_READ = "monitor:read"
     EVENT_READ = "event:read"
     AUDIT_READ = "audit:read"
 
@@ -93,6 +95,7 @@ _READ: Final = frozenset(
         _P.SETTING_READ,
         _P.SHARE_READ,
         _P.USAGE_READ,
+        _P.MONITOR_READ,
         _P.EVENT_READ,
     }
 )

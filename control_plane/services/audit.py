@@ -15,7 +15,7 @@ from control_plane.ports import Anchor, Signer
 from control_plane.services.changes import Changes, Page
 from control_plane.store.journal_rows import AuditFilter
 
-__all__ = ["Audit", "Verified"]
+__all__ = ["Audit", "AuditFilter", "Verified"]
 
 _EVERY_MS: Final = 3_600_000
 _EVERY_ENTRIES: Final = 1_000

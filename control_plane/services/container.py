@@ -16,14 +16,17 @@ from control_plane.services.files import Files
 from control_plane.services.functions import Functions
 from control_plane.services.health import Health
 from control_plane.services.idempotency import Idempotency
+from control_plane.services.invocations import Invocations
 from control_plane.services.logs import Logs
 from control_plane.services.market import Market
 from control_plane.services.members import Members
+from control_plane.services.monitor import Monitor
 from control_plane.services.organizations import Organizations
 from control_plane.services.packages import Packages
 from control_plane.services.previews import Previews
 from control_plane.services.projects import Projects
 from control_plane.services.releases import Releases
+from control_plane.services.reruns import Reruns
 from control_plane.services.review_lists import ReviewLists
 from control_plane.services.reviews import Reviews
 from control_plane.services.sessions import Sessions
@@ -54,14 +57,17 @@ class Services:
     functions: Functions
     health: Health
     idempotency: Idempotency
+    invocations: Invocations
     logs: Logs
     market: Market
     members: Members
+    monitor: Monitor
     organizations: Organizations
     packages: Packages
     previews: Previews
     projects: Projects
     releases: Releases
+    reruns: Reruns
     review_lists: ReviewLists
     reviews: Reviews
     sessions: Sessions

@@ -33,12 +33,12 @@ SYSTEM_READINGS: Final = (
     "disk_used_mb",
     "disk_total_mb",
     "connections",
+    "queued",
     "instances",
     "lag_lines",
     "lease_s",
 )
 API_READINGS: Final = ("api_requests", "api_refused", "api_failed", "api_ms")
-QUEUE_READINGS: Final = ("queued", "lag_lines")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +136,6 @@ class Monitor:
     def api(self, actor: Actor, span: Span) -> Sequence[Mapping[str, Any]]:
         """Return requests of the API as the gateway saw them; counts are of a sample's ten seconds."""
         return self._readings(actor, span, API_READINGS)
-
-    def backlog(self, actor: Actor, span: Span) -> Sequence[Mapping[str, Any]]:
-        """Return what waits on the whole machine: calls at the gateway, lines before the meter."""
-        return self._readings(actor, span, QUEUE_READINGS)
 
     def scrape(self, actor: Actor) -> tuple[list[Scraped], Sequence[Any], Mapping[str, float | None]]:
         """Return versions' counts, (function, version, instances), and the machine's newest sample.

@@ -1,8 +1,7 @@
-"""Usage: what was counted, the single calls behind it, and whether all records agree."""
+"""Usage: what was counted, as sums and as exports, and whether all records agree."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from flask import Response
@@ -12,12 +11,13 @@ from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
 from control_plane.api.paging import Page, PageQuery, list_position, page_response
 from control_plane.api.schemas import Input, Output, Time
+from control_plane.api.spans import SpanQuery, now_ms
 from control_plane.api.state import services
-from control_plane.api.v1.blueprints import make_blueprint
+from control_plane.api.usage_lines import moment, usage_lines
+from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.identity import Actor, Project
-from control_plane.errors import Invalid
-from control_plane.services.usage import Invocation, Total
+from control_plane.services.usage import Total
 
 blueprint = make_blueprint("usage")
 
@@ -25,19 +25,21 @@ _HOUR_MS = 3_600_000
 _Days = Annotated[int, Field(ge=1, le=366)]
 
 
-class UsageQuery(Input):
+class UsageQuery(PageQuery, SpanQuery):
     """What to sum."""
 
     project: Annotated[str | None, Field(max_length=80, description="Id or name; default: all.")] = None
-    group_by: Literal["function", "version", "key", "outcome", "day"] = "function"
-    days: _Days = 30
+    group_by: Literal["function", "version", "key", "outcome", "day", "hour"] = "function"
+    days: Annotated[_Days, Field(description="How far back, unless from= says it.")] = 30
 
 
-class InvocationQuery(PageQuery):
-    """Which calls to list."""
+class ExportQuery(SpanQuery):
+    """What to export."""
 
-    project: Annotated[str | None, Field(max_length=80, description="Id or name.")] = None
-    function: Annotated[str | None, Field(max_length=80, description="Id or name.")] = None
+    project: Annotated[str | None, Field(max_length=80, description="Id or name; default: all.")] = None
+    unit: Literal["day", "hour"] = "day"
+    days: Annotated[_Days, Field(description="How far back, unless from= says it.")] = 30
+    format: Literal["csv", "jsonl"] = "csv"
 
 
 class ReconciliationQuery(Input):
@@ -66,36 +68,6 @@ class UsageOut(Output):
     faults: dict[str, int]
 
 
-class UsageListOut(Output):
-    """Sums over the hours that the span touches."""
-
-    items: list[UsageOut]
-
-
-class InvocationOut(Output):
-    """One call."""
-
-    id: str
-    request_id: str
-    function: str
-    version: str
-    api_key: str
-    accepted_at: Annotated[Time, Field(validation_alias="accepted_ms")]
-    method: str
-    status: int
-    refusal: str
-    outcome: str
-    fault: str
-    exit_reason: str
-    cold: bool
-    duration_ms: int
-    billed_ms: int
-    memory_mb: int
-    bytes_in: int
-    bytes_out: int
-    stream: str
-
-
 class DifferenceOut(Output):
     """Two counts that should agree and do not."""
 
@@ -119,46 +91,59 @@ class ReconciliationOut(Output):
 @blueprint.get("/usage")
 @requires(Permission.USAGE_READ, Place.ANYWHERE)
 @blueprint.input(UsageQuery, location="query")
-@blueprint.output(UsageListOut)
-def sum_usage(query_data: UsageQuery) -> dict[str, Any]:
-    """Sum what was counted, by function, version, key, outcome or day."""
-    actor = current_actor()
-    end = _now_ms() + 1
-    start = max(0, end - query_data.days * 24 * _HOUR_MS)
-    rows = []
-    for project in _projects(actor, query_data.project):
+@blueprint.output(Page[UsageOut])
+def sum_usage(query_data: UsageQuery) -> Response:
+    """Sum what was counted, by function, version, key, outcome, day or hour."""
+    actor, after = current_actor(), tuple(list_position(query_data) or ())
+    start, end = query_data.bounds(query_data.days * 24)
+    rows: list[dict[str, Any]] = []
+    for project in sorted(_projects(actor, query_data.project), key=lambda one: one.id):
+        if after and project.id < after[0]:
+            continue
         totals = services().usage.totals(project.id, start, end, query_data.group_by)
         labels = _labels(actor, project, query_data.group_by)
-        rows += [_row(project, total, query_data.group_by, labels) for total in totals]
-    return {"items": rows}
+        rows += [
+            _row(project, total, query_data.group_by, labels)
+            for total in sorted(totals, key=lambda total: total.group)
+            if (project.id, total.group) > after
+        ]
+        if len(rows) > query_data.limit:
+            break
+    page = rows[: query_data.limit]
+    following = [page[-1]["project"], page[-1]["group"]] if len(rows) > query_data.limit else None
+    return page_response(UsageOut, page, query_data, following)
 
 
-@blueprint.get("/invocations")
+@blueprint.get("/usage/export")
 @requires(Permission.USAGE_READ, Place.ANYWHERE)
-@blueprint.input(InvocationQuery, location="query")
-@blueprint.output(Page[InvocationOut])
-def list_invocations(query_data: InvocationQuery) -> Response:
-    """List the newest calls of a project or function."""
+@blueprint.input(ExportQuery, location="query")
+@blueprint.doc(responses=download("CSV, or JSON lines.", "text/csv"))
+def export_usage(query_data: ExportQuery) -> Response:
+    """Download every sum: by day or hour, project, function, version, key and outcome."""
     actor = current_actor()
-    function = services().functions.get(actor, query_data.function) if query_data.function else None
-    project = _one_project(actor, function.project if function else query_data.project)
-    position = list_position(query_data)
-    before = (int(position[0]), int(position[1])) if position else None
-    rows: list[Invocation]
-    rows, following = services().usage.recent(
-        project.id, function.id if function else None, before, query_data.limit
-    )
-    return page_response(InvocationOut, rows, query_data, list(following) if following else None)
+    projects = _projects(actor, query_data.project)
+    labels: dict[str, str] = {}
+    for project in projects:
+        labels |= _labels(actor, project, "function")
+    start, end = query_data.bounds(query_data.days * 24)
+    unit_ms = _HOUR_MS if query_data.unit == "hour" else 24 * _HOUR_MS
+    ids = [project.id for project in projects]
+    rows = services().usage.export(ids, start, end, unit_ms)
+    lines = usage_lines(query_data.format, rows, labels)
+    kind = "text/csv; charset=utf-8" if query_data.format == "csv" else "application/jsonl"
+    response = Response(lines, content_type=kind)
+    response.headers["Content-Disposition"] = f'attachment; filename="usage.{query_data.format}"'
+    return response
 
 
-# The counts are the whole machine's, so this is for who may make organizations on it.
+# The counts are the whole machine's.
 @blueprint.get("/usage/reconciliation")
-@requires(Permission.ORGANIZATION_CREATE, Place.SYSTEM)
+@requires(Permission.MONITOR_READ, Place.SYSTEM)
 @blueprint.input(ReconciliationQuery, location="query")
 @blueprint.output(ReconciliationOut)
 def reconcile(query_data: ReconciliationQuery) -> ReconciliationOut:
     """Compare the gateway's records, the usage and the host's records."""
-    end = _now_ms() + 1
+    end = now_ms() + 1
     found = services().usage.reconcile(end - query_data.hours * _HOUR_MS, end)
     return ReconciliationOut.model_validate(found)
 
@@ -170,17 +155,6 @@ def _projects(actor: Actor, wanted: str | None) -> tuple[Project, ...]:
     if wanted:
         known.access.require(actor, Permission.USAGE_READ, named[0].id)
     return tuple(one for one in named if known.access.may(actor, Permission.USAGE_READ, one.scope))
-
-
-def _one_project(actor: Actor, wanted: str | None) -> Project:
-    projects = _projects(actor, wanted)
-    if len(projects) != 1:
-        raise Invalid(
-            f"Calls are listed for one project, and you can see {len(projects)}.",
-            field="/project",
-            hint="Add project= or function=.",
-        )
-    return projects[0]
 
 
 def _labels(actor: Actor, project: Project, group_by: str) -> dict[str, str]:
@@ -200,8 +174,8 @@ def _labels(actor: Actor, project: Project, group_by: str) -> dict[str, str]:
 
 def _row(project: Project, total: Total, group_by: str, labels: dict[str, str]) -> dict[str, Any]:
     label = labels.get(total.group, total.group)
-    if group_by == "day":
-        label = datetime.fromtimestamp(int(total.group) / 1000, UTC).date().isoformat()
+    if group_by in {"day", "hour"}:
+        label = moment(int(total.group), group_by)
     return {
         "project": project.id,
         "group": total.group,
@@ -218,7 +192,3 @@ def _row(project: Project, total: Total, group_by: str, labels: dict[str, str]) 
         "outcomes": total.outcomes,
         "faults": total.faults,
     }
-
-
-def _now_ms() -> int:
-    return int(datetime.now(UTC).timestamp() * 1000)
