@@ -81,7 +81,9 @@ class _Counted:
         errors = CounterMetricFamily(
             "ingot_function_errors", "Calls that did not go well, by who must act.", labels=[*labels, "fault"]
         )
-        cold = CounterMetricFamily("ingot_function_cold_starts", "Calls that waited for a start.", labels=labels)
+        cold = CounterMetricFamily(
+            "ingot_function_cold_starts", "Calls that waited for a start.", labels=labels
+        )
         durations = HistogramMetricFamily(
             "ingot_function_duration_seconds", "Time that instances worked on calls.", labels=labels
         )

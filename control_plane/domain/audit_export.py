@@ -37,7 +37,9 @@ class ExportCheck:
 
 def header_line(organization: str, key: str, entries: int) -> str:
     """Return the first line."""
-    return _line({"kind": "header", "format": FORMAT, "organization": organization, "key": key, "entries": entries})
+    return _line(
+        {"kind": "header", "format": FORMAT, "organization": organization, "key": key, "entries": entries}
+    )
 
 
 def entry_line(entry: AuditEntry) -> str:
@@ -103,7 +105,9 @@ def _proven(found: ExportCheck, checkpoint: Checkpoint, verifies: Verifies) -> b
 def _check_ends(found: ExportCheck, entries: Sequence[AuditEntry], seals: Sequence[Checkpoint]) -> None:
     last = entries[-1].sequence if entries else 0
     if len(seals) != 1:
-        found.findings.append(Finding("cut", last, "The export has no valid seal, so its end may be missing."))
+        found.findings.append(
+            Finding("cut", last, "The export has no valid seal, so its end may be missing.")
+        )
     elif seals[0].sequence != last:
         text = f"The seal is of entry {seals[0].sequence}, the export ends at {last}."
         found.findings.append(Finding("cut", last, text))

@@ -86,9 +86,7 @@ class SeriesReader:
         """Return (step, mean of each reading…) of the machine's samples."""
         at = monitor_system.c.at_ms
         step = (at - at % span.step_ms).label("step")
-        rows = (
-            select(step, *(monitor_system.c[name] for name in names)).where(*_within(at, span)).subquery()
-        )
+        rows = select(step, *(monitor_system.c[name] for name in names)).where(*_within(at, span)).subquery()
         means = [func.avg(rows.c[name]) for name in names]
         return self._all(select(rows.c.step, *means).group_by(rows.c.step).order_by(rows.c.step))
 

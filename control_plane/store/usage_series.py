@@ -114,9 +114,7 @@ class SeriesLedger:
         sums = [func.sum(column) for column in _columns()]
         # By position: with parameters in it, the minute written twice would be two different ones.
         places = [text(str(place)) for place in range(1, _KEY + 2)]
-        by_minute = (
-            select(*key, minute, *sums).where(event.accepted_ms >= since_ms).group_by(*places)
-        )
+        by_minute = select(*key, minute, *sums).where(event.accepted_ms >= since_ms).group_by(*places)
         last = func.max(event.accepted_ms - event.accepted_ms % MINUTE_MS)
         in_all = select(*key, *sums, last).group_by(*key)
         with self._engine.begin() as connection:

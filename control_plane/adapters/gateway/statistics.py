@@ -43,15 +43,13 @@ class GatewayStatistics:
         }
 
     def _since(self, console: Mapping[str, str]) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for name, column in _COUNTERS.items():
-            count = _number(console, column)
-            before = self._counted.get(name)
-            self._counted[name] = count
-            if before is not None:
-                # A smaller count is a new worker's: all of it is new.
-                found[name] = float(count - before if count >= before else count)
-        return found
+        counts = {name: _number(console, column) for name, column in _COUNTERS.items()}
+        before, self._counted = self._counted, counts
+        if not before:
+            return {}
+        # Fewer requests than before are a new worker's: all of its counts are new.
+        anew = counts["api_requests"] < before["api_requests"]
+        return {name: float(count - (0 if anew else before[name])) for name, count in counts.items()}
 
 
 def rows_of(answer: str) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
-from control_plane.api.schemas import Input, Output, Time
+from control_plane.api.schemas import Output, Time
 from control_plane.api.spans import SpanQuery
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
