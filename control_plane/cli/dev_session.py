@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from control_plane.cli.failures import ApiProblem
 from control_plane.cli.folder_watch import FolderWatch
 from control_plane.cli.references import Link, write_link
 
@@ -42,6 +43,8 @@ class DevSession:
     watch: FolderWatch
     preview: dict[str, Any] = field(default_factory=dict)
     _after: str = ""
+    # What the server did not take, so that it is not sent again unchanged.
+    _refused: dict[str, bytes | None] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -65,10 +68,19 @@ class DevSession:
         Raises ApiProblem when the server refuses it; the next turn tries what is there then.
         """
         changes = self.watch.changes()
-        if not changes:
+        if self._refused:
+            # They are still to be sent, together with whatever makes them acceptable.
+            self.watch.forget_looks()
+        if not changes or changes == self._refused:
             return None
         began = self.watch.changed_at or time.time()
-        self._send(changes)
+        try:
+            self._send(changes)
+        except ApiProblem:
+            self._refused = changes
+            self.watch.forget_looks()
+            raise
+        self._refused = {}
         return self._reload(tuple(sorted(changes)), began)
 
     def records(self) -> list[dict[str, Any]]:

@@ -205,7 +205,7 @@ def test_a_failed_test_run_says_why(world: World, people: People) -> None:
     world.runtime.fault = OSError("no host")
     with pytest.raises(OSError, match="no host"):
         world.test_runs.run(people.author, name, CALL)
-    newest = world.test_runs.list(people.author, name)[0]
+    newest = world.test_runs.list(people.author, name).items[0]
     assert (newest.state, newest.code) == ("failed", "unavailable")
     with pytest.raises(Invalid):
         world.test_runs.run(people.author, name, replace(CALL, timeout_ms=0))
