@@ -128,7 +128,9 @@ class Evidence:
             settings=names_changed(old.declaration.settings if old else (), new.declaration.settings),
             secrets=names_changed(old.declaration.secrets if old else (), new.declaration.secrets),
             limits=tuple(
-                one for one in changes.declaration if one.name.startswith("limits.") or one.name == "body_limit"
+                one
+                for one in changes.declaration
+                if one.name.startswith("limits.") or one.name == "body_limit"
             ),
             cost_before=estimate_cost(before.declaration.limits, _durations(read.runs_before))
             if before
@@ -153,9 +155,7 @@ class Evidence:
                 counted=len(valid_approvals(known, measure(view, known, project, epoch))),
                 values=epoch,
                 runs=runs(actor.organization, known.function, after.digest, _RUNS),
-                runs_before=runs(actor.organization, known.function, before.digest, _RUNS)
-                if before
-                else (),
+                runs_before=runs(actor.organization, known.function, before.digest, _RUNS) if before else (),
             )
 
     def _content(self, version: Version) -> VersionContent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from control_plane.domain.access import Permission, Scope
 from control_plane.domain.identity import Actor, Project, ReviewPolicy
@@ -51,7 +51,7 @@ class Projects:
                 created_ms=change.now_ms,
             )
             change.unit.identity.add_project(project)
-            change.happened("project.created", project.id, {"name": name}, approvals=project.policy.approvals)
+            change.happened("project.created", project.id, {"name": name}, policy=asdict(project.policy))
         return project
 
     def list(self, actor: Actor, *, department: str = "") -> tuple[Project, ...]:
@@ -103,15 +103,22 @@ class Projects:
         return changed
 
     def set_policy(self, actor: Actor, project: str, policy: ReviewPolicy, *, if_match: str) -> Project:
-        """Change what the project asks for; releases check it again when they are made."""
+        """Change what the project asks for; releases check it again when they are made.
+
+        Open reviews keep the policy that they were submitted under: the
+        stricter of both decides.
+        """
         with self._changes.change(actor, "project.set_policy", f"project/{project}") as change:
+            change.refresh_rights()
             known = change.project(project, Permission.PROJECT_MANAGE)
             check_match(known.etag, if_match, "project")
             changed = replace(known, policy=policy, revision=known.revision + 1)
             change.unit.identity.update_project(changed)
             data = {"approvals": policy.approvals, "approval_days": policy.approval_days}
-            before = {"approvals": known.policy.approvals, "approval_days": known.policy.approval_days}
-            change.happened("project.changed", known.id, data, before=before)
+            # The whole of both, so that the audit shows what was weakened.
+            change.happened(
+                "project.changed", known.id, data, before=asdict(known.policy), after=asdict(policy)
+            )
         return changed
 
 

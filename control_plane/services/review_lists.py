@@ -108,9 +108,7 @@ def _filter(view: View, query: ReviewQuery) -> ReviewFilter:
     return ReviewFilter(function, submitter, query.kind, states)
 
 
-def _scan(
-    view: View, projects: dict[str, Project], wanted: ReviewFilter, after: str
-) -> Iterator[Review]:
+def _scan(view: View, projects: dict[str, Project], wanted: ReviewFilter, after: str) -> Iterator[Review]:
     """Yield reviews newest first, a page at a time."""
     while True:
         rows = view.unit.reviews.list(view.organization, projects, wanted, after=after, limit=_PAGE)

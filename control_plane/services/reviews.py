@@ -212,9 +212,7 @@ class Reviews:
             change.happened(_EVENTS[decided.state], known.id, data, reason=decided.reason)
         return decided
 
-    def _made(
-        self, change: Change, project: Project, found: Version, what: tuple[ReviewKind, str]
-    ) -> Review:
+    def _made(self, change: Change, project: Project, found: Version, what: tuple[ReviewKind, str]) -> Review:
         kind, note = what
         base = change.unit.versions.last_reviewed_before(found.organization, found.function, found.number)
         paths: tuple[str, ...] = ()
@@ -332,7 +330,9 @@ def _authors_by_now(view: View, review: Review) -> tuple[tuple[str, str], ...]:
 
 
 def _check_path(view: View, review: Review, path: str) -> None:
-    versions = (view.unit.versions.get(review.organization, one) for one in (review.version, review.base) if one)
+    versions = (
+        view.unit.versions.get(review.organization, one) for one in (review.version, review.base) if one
+    )
     if not any(path == file.path for version in versions if version for file in version.files):
         raise Invalid(f"Neither side has a file “{path[:200]}”.", field="path")
 

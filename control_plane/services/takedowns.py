@@ -25,9 +25,7 @@ class Takedowns:
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
 
-    def now(
-        self, actor: Actor, function: str, *, reason: str, version: str | int = ""
-    ) -> tuple[str, ...]:
+    def now(self, actor: Actor, function: str, *, reason: str, version: str | int = "") -> tuple[str, ...]:
         """Take down every version of a function that may run, or one; return their ids.
 
         Releases that hold one of them end in the same transaction.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from control_plane.domain.review_comments import Comment
 from tests.support.api import ORIGIN, ApiWorld
 from tests.support.api_fixtures import ApiPeople
 
@@ -41,6 +42,9 @@ class Prepared:
     submitted: str
     submitted_digest: str
     approved: str
+    # A review whose submitter is asked for changes, and a remark there.
+    returned: str
+    comment: str
     api_key: str
     member: str
 
@@ -60,6 +64,11 @@ def prepare(api: ApiWorld, people: ApiPeople) -> Prepared:
     version = world.frozen(people.author, "parked", "y = 1\n")
     submitted = world.reviews.submit(people.author, "parked", version.number)
     world.drafted(people.author, "parked", "y = 2\n")
+    world.functions.create(people.author, project="main", name="returned")
+    version = world.frozen(people.author, "returned", "z = 1\n")
+    returned = world.reviews.submit(people.author, "returned", version.number)
+    world.reviews.comment(people.reviewer, returned.id, Comment("", 0, "Why?"))
+    returned = world.reviews.request_changes(people.reviewer, returned.id, reason="Why?")
     key = world.api_keys.create(people.operator, project="main", name="shop")
     made = {
         name: world.tokens.create(getattr(people, name), name="test")
@@ -77,6 +86,8 @@ def prepare(api: ApiWorld, people: ApiPeople) -> Prepared:
         submitted=submitted.id,
         submitted_digest=submitted.digest,
         approved=approved.id,
+        returned=returned.id,
+        comment=returned.comments[0].id,
         api_key=key.key.id,
         member=people.author.user,
     )
@@ -146,6 +157,21 @@ CASES: Final[dict[str, Callable[[Prepared], Sent]]] = {
     ),
     "POST /reviews/<review>/reject": lambda it: Sent(
         f"/reviews/{it.submitted}/reject", "reviewer", {"reason": "No."}
+    ),
+    "POST /reviews/<review>/request-changes": lambda it: Sent(
+        f"/reviews/{it.submitted}/request-changes", "reviewer", {"reason": "Why?"}
+    ),
+    "POST /reviews/<review>/resubmit": lambda it: Sent(
+        f"/reviews/{it.returned}/resubmit", "author", {"note": "Because."}
+    ),
+    "POST /reviews/<review>/comments/<comment>/resolve": lambda it: Sent(
+        f"/reviews/{it.returned}/comments/{it.comment}/resolve", "author"
+    ),
+    "POST /reviews/<review>/comments/<comment>/reopen": lambda it: Sent(
+        f"/reviews/{it.returned}/comments/{it.comment}/reopen", "reviewer"
+    ),
+    "POST /functions/<function>/takedown": lambda _: Sent(
+        "/functions/orders/takedown", "operator", {"reason": "It leaks."}
     ),
     "POST /reviews/<review>/withdraw": lambda it: Sent(f"/reviews/{it.submitted}/withdraw", "author"),
     "POST /reviews/<review>/comments": lambda it: Sent(

@@ -74,6 +74,7 @@ class Things:
             "function": self.function,
             "review": self.review,
             "api_key": self.api_key,
+            "comment": "cmt_none",
             "number": "1",
             "name": "API_URL",
             "path": "function.py",

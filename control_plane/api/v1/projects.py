@@ -15,24 +15,11 @@ from control_plane.api.paging import Page, PageQuery, slice_response
 from control_plane.api.schemas import Input, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
+from control_plane.api.v1.policies import PolicyIn, PolicyOut, to_policy
 from control_plane.domain.access import Permission
-from control_plane.domain.identity import Project, ReviewPolicy
+from control_plane.domain.identity import Project
 
 blueprint = make_blueprint("projects")
-
-
-class PolicyOut(Output):
-    """What a project asks before a version may be released."""
-
-    approvals: int
-    approval_days: int
-
-
-class PolicyIn(Input):
-    """What a project shall ask before a version may be released."""
-
-    approvals: Annotated[int, Field(ge=0, le=6)]
-    approval_days: Annotated[int, Field(ge=1, le=90)] = 7
 
 
 class ProjectIn(Input):
@@ -89,7 +76,7 @@ def list_projects(query_data: ProjectQuery) -> Response:
 @blueprint.output(ProjectOut, 201)
 def create_project(json_data: ProjectIn) -> Project:
     """Make a project, in the organization or in a department."""
-    policy = ReviewPolicy(**json_data.policy.model_dump()) if json_data.policy else None
+    policy = to_policy(json_data.policy) if json_data.policy else None
     return services().projects.create(
         current_actor(),
         name=json_data.name,
@@ -122,17 +109,6 @@ def change_project(project: str, json_data: ProjectPatch) -> Response:
         if_match=if_match,
     )
     return _shown(changed)
-
-
-@blueprint.put("/projects/<project>/policy")
-@requires(Permission.PROJECT_MANAGE, Place.PROJECT)
-@blueprint.input(PolicyIn)
-@blueprint.output(ProjectOut)
-def set_policy(project: str, json_data: PolicyIn) -> Response:
-    """Change what a project asks before a release; needs If-Match."""
-    if_match = required_if_match()
-    policy = ReviewPolicy(approvals=json_data.approvals, approval_days=json_data.approval_days)
-    return _shown(services().projects.set_policy(current_actor(), project, policy, if_match=if_match))
 
 
 def _shown(project: Project) -> Response:
