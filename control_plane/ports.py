@@ -6,13 +6,14 @@ contract-tested fake count as two). Nothing here may import an adapter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
 from control_plane.domain.desired import GatewayState, HostState, HostTarget
 from control_plane.domain.functions import Declaration
+from control_plane.domain.retention import Content
 
 __all__ = [
     "Anchor",
@@ -21,6 +22,7 @@ __all__ = [
     "Builder",
     "Built",
     "Clock",
+    "Contents",
     "Entropy",
     "FileBytes",
     "FunctionLogs",
@@ -101,6 +103,22 @@ class FileBytes(Protocol):
 
     def delete(self, file: str) -> None:
         """Delete the bytes and what is left of attempts to send them; repeating it is no error."""
+        ...
+
+
+class Contents(Protocol):
+    """Blobs and unpacked layers as a clean-up sees them: how long nobody has relied on them."""
+
+    def untouched_since(self, before_ms: int) -> Iterator[Content]:
+        """Yield what nobody has written or relied on since then."""
+        ...
+
+    def parts(self, image: str) -> frozenset[str]:
+        """Return the digests that an image's manifest names; none when it is no image."""
+        ...
+
+    def remove(self, content: Content, before_ms: int) -> bool:
+        """Remove one, unless somebody has relied on it since `before_ms` or does now."""
         ...
 
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
+
 from control_plane.adapters.embedded.clock import SystemClock
 from control_plane.adapters.embedded.machine_readings import MachineReadings
 from control_plane.adapters.embedded.runtime import EmbeddedRuntime
 from control_plane.adapters.gateway.lease import renew_lease
 from control_plane.adapters.gateway.statistics import GatewayStatistics
 from control_plane.bootstrap.gateway import make_gateway_settings
+from control_plane.domain.retention import DAY_MS
 from control_plane.meter.cycle import Cycle
 from control_plane.meter.follower import LogFollower
 from control_plane.meter.lease import LeaseKeeper, LeaseLimits
@@ -25,6 +28,7 @@ from control_plane.store.engine import create_engine
 from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS
 from control_plane.store.usage_ledger import UsageLedger
 from control_plane.store.usage_migrations import migrate_usage
+from control_plane.store.usage_retention import UsageRetention
 from control_plane.store.usage_series import SeriesLedger
 from control_plane.store.usage_tables import USAGE_SCHEMA
 
@@ -47,6 +51,8 @@ class Meter:
     clock: Clock
     # Folders whose disks must have room.
     folders: tuple[Path, ...]
+    # Removes a batch of the calls that are over at that time; returns how many.
+    remove_old: Callable[[int], int]
 
 
 @contextlib.contextmanager
@@ -73,6 +79,7 @@ def build_meter(document: Mapping[str, Any], report: Callable[[str, list[str]], 
             settings.metering.series_days * 86_400_000,
             clock,
             _folders(settings),
+            _remover(settings, engine),
         )
 
 
@@ -91,6 +98,15 @@ def _sampler(settings: Settings, clock: Clock, report: Callable[[str, list[str]]
         "gateway": GatewayStatistics(make_gateway_settings(settings, {})),
     }
     return Sampler(clock, numbers, runtime.status, lambda what, why: report(what, [why] if why else []))
+
+
+def _remover(settings: Settings, engine: Engine) -> Callable[[int], int]:
+    usage, kept = UsageRetention(engine), settings.retention
+
+    def remove(now_ms: int) -> int:
+        return usage.remove(now_ms - kept.usage_days * DAY_MS, kept.batch) if kept.usage_days else 0
+
+    return remove
 
 
 def _folders(settings: Settings) -> tuple[Path, ...]:

@@ -17,7 +17,9 @@ from typing import Any, Final
 
 from control_plane.bootstrap.worker import Worker as Parts
 from control_plane.bootstrap.worker import build_worker
+from control_plane.domain.release_guards import Action
 from control_plane.process import inherited_keys, log_to_stderr, say_ready, stop_event
+from control_plane.services.guarding import GuardAction
 from control_plane.services.reconciler import Step
 
 __all__ = ["Turns", "run"]
@@ -26,6 +28,8 @@ _IDLE_S: Final = 1.0
 # While something waits for the host or the gateway.
 _WAITING_S: Final = 0.1
 _CHECKPOINT_S: Final = 60.0
+# A failing release is seen this soon after its calls were counted.
+_GUARDS_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -35,6 +39,7 @@ class Turns:
     parts: Parts
     clock: Callable[[], float]
     checked_at: float = float("-inf")
+    guarded_at: float = float("-inf")
     trouble: str = ""
 
     def turn(self) -> float:
@@ -44,6 +49,9 @@ class Turns:
         step = self.parts.reconciler.step()
         self._note(step)
         now = self.clock()
+        if now - self.guarded_at >= _GUARDS_S:
+            self.guarded_at = now
+            self._note_guards(self.parts.look_after_guards())
         if now - self.checked_at >= _CHECKPOINT_S:
             self.checked_at = now
             self.parts.checkpoint()
@@ -51,6 +59,12 @@ class Turns:
             while self.parts.delete_files():
                 pass
         return _IDLE_S if step.settled else _WAITING_S
+
+    def _note_guards(self, actions: tuple[GuardAction, ...]) -> None:
+        for action in actions:
+            level = "info" if action.action is Action.PROMOTE else "warning"
+            said = f"a guard acted: {action.action}"
+            log_to_stderr("worker", level, said, release=action.release, why=action.message)
 
     def _note(self, step: Step) -> None:
         for release in step.live:
@@ -69,6 +83,7 @@ def run(document: Mapping[str, Any]) -> None:
     pokes = _open_pokes(Path(document["run"]) / "worker.sock")
     with build_worker(document, inherited_keys()) as parts:
         turns = Turns(parts, time.monotonic)
+        parts.cleaning.start(stop)
         ready = False
         while not stop.is_set():
             try:

@@ -57,6 +57,7 @@ class _Loop:
         self._sampler, self._series, self._series_ms = parts.sampler, parts.series, parts.series_ms
         self._clock = parts.clock
         self._folders = parts.folders
+        self._remove_old = parts.remove_old
         self._failure = "nothing was read yet"
         self._tidied_at = -_HOUSEKEEPING_S
         self._behind = 0
@@ -138,6 +139,9 @@ class _Loop:
         closed = self._ledger.close_lost_streams(self._clock.now_ms() - _LONGEST_STREAM_MS)
         if closed:
             _log("warning", "streams without an end record were closed", count=closed)
+        removed = self._remove_old(self._clock.now_ms())
+        if removed:
+            _log("info", "removed calls that were over", count=removed)
         self._series.prune(self._clock.now_ms() - self._series_ms)
 
 

@@ -96,9 +96,15 @@ class Usage:
     ) -> Iterator[tuple[int, Sequence[Any]]]:
         """Yield (hour or day, (project, function, version, key, outcome, sums…)), oldest first.
 
-        Read day by day, so that a year of it takes the memory of a day.
+        Read day by day, so that a year of it takes the memory of a day. Raises
+        Invalid before anything is read, as a download that began cannot say so.
         """
-        start, end = _hours(start_ms, end_ms)
+        return self._export(projects, _hours(start_ms, end_ms), unit_ms)
+
+    def _export(
+        self, projects: Collection[str], hours: tuple[int, int], unit_ms: int
+    ) -> Iterator[tuple[int, Sequence[Any]]]:
+        start, end = hours
         for day in range(start // DAY_MS * DAY_MS, end, DAY_MS):
             span = (max(day, start), min(day + DAY_MS, end))
             for row in self._reader.finest(projects, span, unit_ms):

@@ -33,6 +33,16 @@ class _Kind:
     heavy: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NeededPage:
+    """What some rows name; `after` is the key behind them, empty at the end."""
+
+    digests: set[str]
+    # Those among them that are images, which consist of more.
+    images: set[str]
+    after: str
+
+
 def _made_before(table: Table, noun: str) -> Callable[[int], tuple[ColumnElement[bool], ...]]:
     # Ids begin with the time at which they were made, so the primary key finds the old ones.
     return lambda before: (table.c.id < make_id(noun, max(before, 0), 0),)
@@ -87,17 +97,20 @@ class RetentionRows:
         which = key[0].in_(doomed) if len(key) == 1 else tuple_(*key).in_(doomed)
         return int(self._connection.execute(delete(table).where(which)).rowcount)
 
-    def needed(self, table: str, after: str) -> tuple[set[str], str]:
-        """Return the digests that a page of a table's rows name, and the key behind it; empty at the end."""
+    def needed(self, table: str, after: str) -> NeededPage:
+        """Return what a page of a table's rows names."""
         rows = metadata.tables[table]
         (key,) = rows.primary_key.columns
+        names = sorted(REFERENCING & set(rows.c.keys()))
         # Read as they are stored: what a value means today need not be known to keep what it names.
-        texts = [cast(rows.c[name], String) for name in sorted(REFERENCING & set(rows.c.keys()))]
-        page = self._connection.execute(
-            select(key, *texts).where(key > after).order_by(key).limit(_PAGE)
-        ).all()
-        found = {digest for row in page for text in row[1:] if text for digest in _DIGEST.findall(text)}
-        return found, page[-1][0] if len(page) == _PAGE else ""
+        texts = [cast(rows.c[name], String).label(name) for name in names]
+        statement = select(key.label("key"), *texts).where(key > after).order_by(key).limit(_PAGE)
+        page = self._connection.execute(statement).mappings().all()
+        return NeededPage(
+            digests={digest for row in page for name in names for digest in _DIGEST.findall(row[name] or "")},
+            images={row["image"] for row in page if row.get("image")},
+            after=page[-1]["key"] if len(page) == _PAGE else "",
+        )
 
     def unneeded(self) -> dict[tuple[str, str], int]:
         """Return since when each content was seen to be unneeded."""

@@ -23,6 +23,7 @@ __all__ = [
     "usage_ends",
     "usage_events",
     "usage_hourly",
+    "usage_kept",
 ]
 
 USAGE_SCHEMA: Final = "usage"
@@ -168,6 +169,14 @@ host_exits = Table(
     Column("at_ms", BigInteger, nullable=False),
     Index("host_exits_target", "target", "at_ms"),
     Index("host_exits_at", "at_ms"),
+)
+
+# One row: before this hour, events may be gone while their sums stay.
+usage_kept = Table(
+    "usage_kept",
+    metadata,
+    Column("what", String, primary_key=True),
+    Column("from_ms", BigInteger, nullable=False),
 )
 
 # How far each log is counted. `tail_digest` is of what stands just before `position`, so

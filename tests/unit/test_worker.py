@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from control_plane.bootstrap.worker import Worker
+from control_plane.events.cleaning import Cleaning
 from control_plane.events.worker import Turns
 from control_plane.services.reconciler import Reconciler, Step
 
@@ -43,7 +44,13 @@ class Parts:
 
     def worker(self) -> Worker:
         return Worker(
-            cast(Reconciler, self), self.sequence, self.checkpoint, self.sweep, self.delete_files
+            cast(Reconciler, self),
+            self.sequence,
+            self.checkpoint,
+            self.sweep,
+            self.delete_files,
+            cast(Cleaning, None),
+            lambda: (),
         )
 
 
