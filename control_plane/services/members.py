@@ -114,7 +114,12 @@ class Members:
             place.unit.identity.remove_binding(tenant, user, binding)
             place.happened("member.changed", user, {"role": role}, scope=str(scope), taken=True)
             change.wakes = True
-            return change.unit.identity.member(actor.organization, user)
+            left = change.unit.identity.member(actor.organization, user)
+            if left is None and scope != SYSTEM:
+                # Nothing of this membership comes to life again with a later one.
+                change.unit.identity.enable(actor.organization, user)
+                _end_credentials(change, user)
+            return left
 
     def disable(self, actor: Actor, user: str) -> Member:
         """Let a member do nothing here any more; roles stay for the day they are enabled again."""
