@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from inspect import unwrap
 from typing import Any, Final
 
 from apiflask import APIFlask
 from flask import current_app
 
 from control_plane.api.access import rule_of
+from control_plane.api.idempotency import takes_key
+from control_plane.api.openapi_links import add_links
 from control_plane.api.problems import PROBLEM_TYPE
+from control_plane.api.uploads import uploaded_types
 
 __all__ = ["describe", "document"]
 
@@ -72,6 +76,21 @@ _STREAM: Final[dict[str, Any]] = {
 }
 
 
+_IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "A repeat with the same key gets the first answer; a random UUID is right.",
+    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+}
+_IF_MATCH: Final[dict[str, Any]] = {
+    "in": "header",
+    "name": "If-Match",
+    "required": True,
+    "description": "The strong ETag that was seen.",
+    "schema": {"type": "string", "pattern": '^"[\\x21\\x23-\\x7e]+"$'},
+}
+
+
 def describe(app: APIFlask) -> None:
     """Set what the document says about the API as a whole."""
     app.config["INFO"] = {
@@ -118,6 +137,8 @@ def _complete(app: APIFlask) -> Any:
                 if method in operations:
                     endpoint = _endpoint(app, path, method)
                     _finish(app, operations[method], endpoint, problem)
+        add_links(spec["paths"])
+        _mend_tuples(spec)
         stream = deepcopy(_STREAM)
         stream["get"]["responses"]["default"] = problem
         spec["paths"]["/api/v1/stream"] = stream
@@ -128,6 +149,7 @@ def _complete(app: APIFlask) -> Any:
 
 def _finish(app: APIFlask, operation: dict[str, Any], endpoint: str, problem: dict[str, Any]) -> None:
     operation["responses"]["default"] = problem
+    _describe_request(app, operation, endpoint)
     rule = rule_of(app, endpoint)
     if rule is None or rule.public:
         operation["security"] = []
@@ -135,6 +157,34 @@ def _finish(app: APIFlask, operation: dict[str, Any], endpoint: str, problem: di
     operation["security"] = [{"token": []}, {"session": []}]
     if rule.permission is not None:
         operation["x-permission"] = str(rule.permission)
+
+
+def _describe_request(app: APIFlask, operation: dict[str, Any], endpoint: str) -> None:
+    """Add what the views take apart from their models: two headers, and bodies that they stream."""
+    parameters = operation.setdefault("parameters", [])
+    if takes_key(app, endpoint):
+        parameters.append(_IDEMPOTENCY_KEY)
+    # A view that asks for the header says so by calling for it, and nowhere else.
+    called: tuple[str, ...] = unwrap(app.view_functions[endpoint]).__code__.co_names
+    if "required_if_match" in called:
+        parameters.append(_IF_MATCH)
+    if media_types := uploaded_types(app, endpoint):
+        bytes_ = {"schema": {"type": "string", "format": "binary"}}
+        operation["requestBody"] = {"content": dict.fromkeys(sorted(media_types), bytes_)}
+    if "requestBody" in operation:
+        operation["requestBody"]["required"] = True
+
+
+def _mend_tuples(schema: Any) -> None:
+    """Write tuples as JSON Schema 2020-12 does: the framework writes them as OpenAPI 3.0 did."""
+    if isinstance(schema, list):
+        for one in schema:
+            _mend_tuples(one)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("items"), list):
+            schema["prefixItems"] = schema.pop("items")
+        for one in schema.values():
+            _mend_tuples(one)
 
 
 def _endpoint(app: APIFlask, path: str, method: str) -> str:

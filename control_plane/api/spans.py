@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from control_plane.api.schemas import Input
 
 __all__ = ["SpanQuery", "now_ms", "unix_ms"]
 
-_Moment = Annotated[AwareDatetime | None, Field(description="RFC 3339 with its zone.")]
+
+def _written_out(value: object) -> object:
+    """Refuse numbers: they would be read as seconds or milliseconds, whichever fits."""
+    if isinstance(value, str) and not _DATE.match(value):
+        raise ValueError("a moment is RFC 3339 with its zone")
+    return value
+
+
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
+_Moment = Annotated[
+    AwareDatetime | None, BeforeValidator(_written_out), Field(description="RFC 3339 with its zone.")
+]
 
 
 class SpanQuery(Input):
@@ -23,8 +35,9 @@ class SpanQuery(Input):
     def bounds(self, default_hours: int) -> tuple[int, int]:
         """Return the span in Unix milliseconds; what is not said is now, and so many hours before the end."""
         end = unix_ms(self.end) or now_ms() + 1
-        start = unix_ms(self.start) if self.start else max(0, end - default_hours * 3_600_000)
-        return start, end
+        start = unix_ms(self.start) if self.start else end - default_hours * 3_600_000
+        # 0 means never everywhere else.
+        return max(1, start), max(1, end)
 
 
 def unix_ms(moment: datetime | None) -> int:

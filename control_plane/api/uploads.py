@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, ClassVar
+from typing import IO, Any, ClassVar, Final, TypeVar
 
-from flask import request
+from flask import Flask, request
 
 from control_plane.errors import IngotError, Invalid, TooLarge
 
 __all__ = ["UnsupportedMediaType", "body_chunks", "streamed_body"]
 
 _CHUNK = 1 << 18
+_MARK: Final = "ingot_uploads"
+_View = TypeVar("_View", bound=Callable[..., Any])
 _UNCAPPED = 1 << 60
 
 
@@ -22,6 +24,21 @@ class UnsupportedMediaType(IngotError):
 
     code: ClassVar[str] = "unsupported_media_type"
     status: ClassVar[int] = 415
+
+
+def uploads(media_types: frozenset[str]) -> Callable[[_View], _View]:
+    """Say in the API's description which bodies a view streams."""
+
+    def mark(view: _View) -> _View:
+        setattr(view, _MARK, media_types)
+        return view
+
+    return mark
+
+
+def uploaded_types(app: Flask, endpoint: str) -> frozenset[str]:
+    """Return the media types that a route streams; none for most."""
+    return getattr(app.view_functions[endpoint], _MARK, frozenset())
 
 
 @contextmanager

@@ -76,9 +76,11 @@ def _errors(settings: GatewaySettings) -> list[str]:
 
 
 def _console_errors() -> list[str]:
+    # Fixed texts, as what is refused while it is read has nothing to fill in yet.
     return [
-        f"http-error status {status} content-type application/problem+json lf-string"
-        f' \'{{"type":"about:blank","title":"{title}","status":{status},"code":"{code}"}}\''
+        f"http-error status {status} content-type application/problem+json string"
+        f' \'{{"type":"/docs/errors#{code}","title":"{title}","status":{status},"detail":"{title}.",'
+        f'"instance":"","code":"{code}","request_id":"","errors":[]}}\''
         for status, code, title in _CONSOLE_ERRORS
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from flask import Response, jsonify, request
 from pydantic import ConfigDict, Field
@@ -16,7 +16,7 @@ from control_plane.api.etags import required_if_match, with_etag
 from control_plane.api.paging import Page, PageQuery, slice_response
 from control_plane.api.schemas import Input, Output, Time
 from control_plane.api.state import api_options, services
-from control_plane.api.uploads import streamed_body
+from control_plane.api.uploads import streamed_body, uploads
 from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.functions import MAX_FILE_BYTES, Draft
@@ -24,6 +24,8 @@ from control_plane.errors import Invalid
 from control_plane.services.drafts import FileEdit
 
 blueprint = make_blueprint("drafts")
+
+_ONE_FILE: Final = frozenset({"application/octet-stream"})
 
 
 class FileOut(Output):
@@ -115,6 +117,7 @@ def get_archive(function: str) -> Response:
 
 @blueprint.put("/functions/<function>/draft/archive")
 @requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
+@uploads(ARCHIVE_TYPES)
 @blueprint.output(DraftOut)
 def put_archive(function: str) -> Response:
     """Replace all files by those of a tar, gzipped tar or zip; needs If-Match."""
@@ -139,11 +142,12 @@ def get_file(function: str, path: str) -> Response:
 
 @blueprint.put("/functions/<function>/draft/files/<path:path>")
 @requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
+@uploads(_ONE_FILE)
 @blueprint.output(DraftOut)
 def put_file(function: str, path: str) -> Response:
     """Add or replace one file; needs If-Match."""
     if_match = required_if_match()
-    with streamed_body(MAX_FILE_BYTES, frozenset({"application/octet-stream"})) as file:
+    with streamed_body(MAX_FILE_BYTES, _ONE_FILE) as file:
         content = file.read()
     return _shown(services().drafts.put_file(current_actor(), function, path, content, if_match=if_match))
 
