@@ -36,7 +36,7 @@ def file() -> None:
 @click.option("--content-type", help="Its kind; default: told by its name.")
 @click.option("--days", type=int, default=30, show_default=True, help="After these it is deleted.")
 @pass_state
-def put(  # noqa: PLR0913, PLR0917  (each is one option)
+def put(
     state: CliState, path: Path, project: str | None, name: str | None, content_type: str | None, days: int
 ) -> None:
     """Send the file at PATH; prints its id."""

@@ -64,7 +64,9 @@ def install(state: CliState, share: str, project: str | None, name: str, digest:
         place = find_project(client, project)
         offer = find_offer(client, share)
         if not offer["reviewed"]:
-            confirm(state, f"Nobody approved {offer['organization']}/{offer['name']}. Install it all the same?")
+            confirm(
+                state, f"Nobody approved {offer['organization']}/{offer['name']}. Install it all the same?"
+            )
         body = {"project": place["id"], "name": name, "digest": digest or offer["digest"]}
         row = client.create(f"/market/{offer['id']}/installations", body)
     show_one(state, row)

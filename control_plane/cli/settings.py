@@ -55,7 +55,7 @@ def secret() -> None:
 @click.option("--file", type=click.File("rb"), help="Read the value from this file.")
 @_placed
 @pass_state
-def set_setting(state: CliState, name: str, value: str | None, file: Any, **place: str) -> None:
+def set_setting(state: CliState, /, name: str, value: str | None, file: Any, **place: str) -> None:
     """Set NAME to VALUE; without VALUE it is read from --file or standard input."""
     _set(state, "settings", name, _read(file, hidden=False) if value is None else value, place)
 
@@ -65,7 +65,7 @@ def set_setting(state: CliState, name: str, value: str | None, file: Any, **plac
 @click.option("--file", type=click.File("rb"), help="Read the value from this file.")
 @_placed
 @pass_state
-def set_secret(state: CliState, name: str, file: Any, **place: str) -> None:
+def set_secret(state: CliState, /, name: str, file: Any, **place: str) -> None:
     """Set NAME, or rotate it; the value is read from --file or standard input, never an argument."""
     _set(state, "secrets", name, _read(file, hidden=True), place)
 
@@ -93,7 +93,7 @@ def list_secrets(state: CliState, project: str | None, function: str) -> None:
 @click.argument("name")
 @_placed
 @pass_state
-def get_setting(state: CliState, name: str, **place: str) -> None:
+def get_setting(state: CliState, /, name: str, **place: str) -> None:
     """Show a setting and the releases that hold it."""
     _get(state, "settings", name, place)
 
@@ -102,7 +102,7 @@ def get_setting(state: CliState, name: str, **place: str) -> None:
 @click.argument("name")
 @_placed
 @pass_state
-def get_secret(state: CliState, name: str, **place: str) -> None:
+def get_secret(state: CliState, /, name: str, **place: str) -> None:
     """Show which releases hold which version of a secret, never its value."""
     _get(state, "secrets", name, place)
 
@@ -111,7 +111,7 @@ def get_secret(state: CliState, name: str, **place: str) -> None:
 @click.argument("name")
 @_placed
 @pass_state
-def list_setting_versions(state: CliState, name: str, **place: str) -> None:
+def list_setting_versions(state: CliState, /, name: str, **place: str) -> None:
     """List a setting's versions, newest first."""
     _versions(state, "settings", name, place, ("number", "value", "created_by", "created_at"))
 
@@ -120,7 +120,7 @@ def list_setting_versions(state: CliState, name: str, **place: str) -> None:
 @click.argument("name")
 @_placed
 @pass_state
-def list_secret_versions(state: CliState, name: str, **place: str) -> None:
+def list_secret_versions(state: CliState, /, name: str, **place: str) -> None:
     """List a secret's versions, newest first, without values."""
     _versions(state, "secrets", name, place, ("number", "created_by", "created_at"))
 
@@ -129,7 +129,7 @@ def list_secret_versions(state: CliState, name: str, **place: str) -> None:
 @click.argument("name")
 @_placed
 @pass_state
-def remove_setting(state: CliState, name: str, **place: str) -> None:
+def remove_setting(state: CliState, /, name: str, **place: str) -> None:
     """Let no further release use a setting; refused while one holds it."""
     _remove(state, "settings", name, place)
 
@@ -138,7 +138,7 @@ def remove_setting(state: CliState, name: str, **place: str) -> None:
 @click.argument("name")
 @_placed
 @pass_state
-def remove_secret(state: CliState, name: str, **place: str) -> None:
+def remove_secret(state: CliState, /, name: str, **place: str) -> None:
     """Let no further release use a secret; refused while one holds it."""
     _remove(state, "secrets", name, place)
 
@@ -182,12 +182,10 @@ def _get(state: CliState, kind: str, name: str, place: dict[str, str]) -> None:
     show_one(state, row, (*_COLUMNS, "used_by"))
 
 
-def _versions(
-    state: CliState, kind: str, name: str, place: dict[str, str], columns: tuple[str, ...]
-) -> None:
+def _versions(state: CliState, kind: str, name: str, place: dict[str, str], columns: tuple[str, ...]) -> None:
     with state.client() as client:
         path = _path(client, kind, name, place["project"])
-        rows = list(client.pages(f"{path}/versions", **_which(place)))
+        rows = list(client.pages(f"{path}/versions", 0, **_which(place)))
     show_list(state, rows, columns)
 
 

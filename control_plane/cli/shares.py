@@ -39,6 +39,7 @@ def share() -> None:
 @pass_state
 def create(
     state: CliState,
+    /,
     function: str | None,
     version: int | None,
     audience: str,
@@ -68,7 +69,7 @@ def create(
 @click.option("--tag", "tags", multiple=True, help="A word that it is found by; default: those it has.")
 @click.option("--unreviewed", is_flag=True, help="Share it although nobody approved it; it is marked so.")
 @pass_state
-def update(state: CliState, share: str, version: int | None, **described: Any) -> None:
+def update(state: CliState, /, share: str, version: int | None, **described: Any) -> None:
     """Offer another version; whoever installed SHARE sees what is newer."""
     with state.client() as client:
         seen = client.send("GET", f"/shares/{share}")

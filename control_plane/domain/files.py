@@ -113,7 +113,8 @@ class FileWish:
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 200 or not self.name.isprintable() or set(self.name) & set('/\\"'):
             raise Invalid(
-                "A file's name has 1 to 200 printable characters, no slash and no quotation mark.", field="name"
+                "A file's name has 1 to 200 printable characters, no slash and no quotation mark.",
+                field="name",
             )
         if self.size < 0:
             raise Invalid("A size is not negative.", field="size")
@@ -158,11 +159,15 @@ class File:
         """Refuse bytes that are not those that were announced."""
         if size != self.size:
             raise UploadRefused(
-                f"{size:,} bytes came; {self.size:,} were announced.", field="size", hint="Send the whole file."
+                f"{size:,} bytes came; {self.size:,} were announced.",
+                field="size",
+                hint="Send the whole file.",
             )
         if self.digest and digest != self.digest:
             raise UploadRefused(
-                f"The bytes are {digest}, announced were {self.digest}.", field="sha256", hint="Send it again."
+                f"The bytes are {digest}, announced were {self.digest}.",
+                field="sha256",
+                hint="Send it again.",
             )
 
 

@@ -1,4 +1,4 @@
-"""Sharing: what an organization lets others install, who can see it, and where an installed function came from.
+"""Sharing: what an organization lets others install, who sees it, and where an installed function is from.
 
 A share names one version by its digest. Installing copies the source; it never
 gives anybody a way into the owner's organization.

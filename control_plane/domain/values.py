@@ -13,7 +13,17 @@ from control_plane.domain.canonical import digest_of
 from control_plane.domain.functions import Declaration
 from control_plane.errors import Conflict, Invalid, PreconditionFailed, PreconditionRequired
 
-__all__ = ["Bound", "MissingValues", "Stage", "Value", "ValueInUse", "ValueKey", "ValueKind", "ValueUse", "bind"]
+__all__ = [
+    "Bound",
+    "MissingValues",
+    "Stage",
+    "Value",
+    "ValueInUse",
+    "ValueKey",
+    "ValueKind",
+    "ValueUse",
+    "bind",
+]
 
 
 class ValueKind(StrEnum):

@@ -1,4 +1,4 @@
-"""Settings and secrets of a project and its functions: versioned, bound by name; a secret is never read back."""
+"""Settings and secrets of projects and functions: versioned, bound by name; a secret is never read back."""
 
 from __future__ import annotations
 

@@ -46,7 +46,9 @@ class Sharing:
             present = _own(change, share, Permission.SHARE_WRITE)
             present.expect(if_match)
             if wish.kind is not present.kind:
-                raise Invalid("A share stays of its kind.", field="kind", hint="Share the function once more.")
+                raise Invalid(
+                    "A share stays of its kind.", field="kind", hint="Share the function once more."
+                )
             known, place = change.function(present.function, Permission.SHARE_WRITE)
             _require_reach(change, present.audience)
             changed = present.changed(_offer(change, known, place, wish, present.reach))

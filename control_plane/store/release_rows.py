@@ -149,7 +149,9 @@ class ValueRows:
             columns.number == newest.c.number,
             *(column == newest.c[column.name] for column in same),
         )
-        return self._values.all(statement.order_by(columns.kind, columns.name, columns.stage, columns.function))
+        return self._values.all(
+            statement.order_by(columns.kind, columns.name, columns.stage, columns.function)
+        )
 
 
 def _of(organization: str, project: str, key: ValueKey) -> tuple[ColumnElement[bool], ...]:

@@ -52,9 +52,7 @@ class ShareRows:
             shares.c.reach == reach,
         )
 
-    def own(
-        self, organization: str, projects: Collection[str], after: str, limit: int
-    ) -> tuple[Share, ...]:
+    def own(self, organization: str, projects: Collection[str], after: str, limit: int) -> tuple[Share, ...]:
         """Return the organization's own shares of these projects behind an id, oldest first."""
         statement = self._shares.select(
             shares.c.organization == organization, shares.c.project.in_(projects), shares.c.id > after
@@ -73,7 +71,7 @@ class ShareRows:
         )
         return {share.id: share for part in parts for share in part}
 
-    def search(  # noqa: PLR0913  (each narrows the list)
+    def search(
         self,
         reaches: Collection[str],
         terms: Sequence[str],

@@ -11,6 +11,8 @@ from werkzeug.routing import Rule as UrlRule
 
 from control_plane.api.access import Place, Rule, rule_of
 from control_plane.domain.access import ROLES, Permission, Role
+from control_plane.domain.files import FileWish
+from control_plane.domain.sharing import Audience, ShareWish
 from tests.support.api import ApiWorld, Person
 from tests.support.api_fixtures import ApiPeople
 
@@ -46,6 +48,8 @@ def test_public_routes_are_exactly_these(api: ApiWorld) -> None:
         "GET /api/v1/openapi.json",
         "GET /api/v1/starters",
         "GET /api/v1/starters/<name>/archive",
+        "PUT /api/v1/files/<file>/content",
+        "GET /api/v1/files/<file>/content",
         "POST /api/v1/setup",
         "POST /api/v1/sessions",
     }
@@ -67,6 +71,8 @@ class Things:
     api_key: str
     department: str = "dep_none"
     organization: str = "org_none"
+    file: str = "file_none"
+    share: str = "shr_none"
 
     def path(self, url: UrlRule) -> str:
         values = {
@@ -74,6 +80,8 @@ class Things:
             "function": self.function,
             "review": self.review,
             "api_key": self.api_key,
+            "file": self.file,
+            "share": self.share,
             "comment": "cmt_none",
             "number": "1",
             "name": "API_URL",
@@ -115,7 +123,10 @@ def make_things(
     version = world.frozen(people.owner, name)
     review = world.reviews.submit(people.owner, name, version.number)
     key = world.api_keys.create(people.owner, project=project, name="key")
-    return Things(project, version.function, review.id, key.key.id, department)
+    file, _ = world.files.announce(people.owner, project=project, wish=FileWish("a.csv", 1))
+    wish = ShareWish(version.number, unreviewed=True)
+    share = world.sharing.create(people.owner, name, wish, audience=Audience.PROJECT)
+    return Things(project, version.function, review.id, key.key.id, department, file=file.id, share=share.id)
 
 
 def attempts(api: ApiWorld, person: Person, things: Things) -> Iterator[tuple[str, Rule, Any]]:

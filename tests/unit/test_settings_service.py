@@ -89,8 +89,8 @@ def test_a_functions_own_value_counts_before_the_projects(world: World, people: 
 def test_a_function_of_another_project_has_no_value_here(world: World, people: People) -> None:
     world.projects.create(people.owner, name="sibling")
     world.functions.create(people.owner, project="sibling", name="elsewhere")
+    key = ValueKey(ValueKind.SETTING, "API_URL", function="elsewhere")
     with pytest.raises(NotFound):
-        key = ValueKey(ValueKind.SETTING, "API_URL", function="elsewhere")
         world.settings.put(people.owner, "main", key, "x")
 
 

@@ -94,4 +94,6 @@ def _space() -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise Unavailable("There is no room for the file.", hint="Tell the operator, then try again.") from error
+        raise Unavailable(
+            "There is no room for the file.", hint="Tell the operator, then try again."
+        ) from error

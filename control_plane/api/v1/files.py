@@ -102,9 +102,7 @@ class UseOut(Output):
 @blueprint.output(AnnouncedOut, 201)
 def announce_file(json_data: FileIn) -> dict[str, Any]:
     """Announce a file; the signed address in the answer takes its bytes once."""
-    wish = FileWish(
-        json_data.name, json_data.size, json_data.content_type, json_data.sha256, json_data.days
-    )
+    wish = FileWish(json_data.name, json_data.size, json_data.content_type, json_data.sha256, json_data.days)
     file, link = services().files.announce(current_actor(), project=json_data.project, wish=wish)
     return {**_row(file), "upload": _link(link)}
 

@@ -28,9 +28,9 @@ _DIGEST = Field(max_length=80, description="The digest that was seen; another on
 class MarketQuery(PageQuery):
     """What to look for."""
 
-    q: Annotated[str, Field(max_length=200, description="Beginnings of words, all of which must be there.")] = (
-        ""
-    )
+    q: Annotated[
+        str, Field(max_length=200, description="Beginnings of words, all of which must be there.")
+    ] = ""
     tags: Annotated[str, Field(max_length=400, description="Comma-separated; all must be there.")] = ""
     kind: ShareKind | None = None
 

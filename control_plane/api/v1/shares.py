@@ -27,7 +27,7 @@ class ShareChangeIn(Input):
     version: Annotated[int, Field(ge=1, description="The version's number.")]
     kind: ShareKind = ShareKind.FUNCTION
     summary: Annotated[str, Field(max_length=200, description="Default: the version's description.")] = ""
-    tags: Annotated[list[str], Field(max_length=10)] = []
+    tags: Annotated[tuple[str, ...], Field(max_length=10)] = ()
     unreviewed: Annotated[
         bool, Field(description="Share it although nobody approved it; it is marked so everywhere.")
     ] = False
@@ -118,7 +118,7 @@ def remove_share(share: str) -> Response:
 
 
 def _wish(asked: ShareChangeIn) -> ShareWish:
-    return ShareWish(asked.version, asked.kind, asked.summary, tuple(asked.tags), asked.unreviewed)
+    return ShareWish(asked.version, asked.kind, asked.summary, asked.tags, asked.unreviewed)
 
 
 def _shown(share: Share) -> Response:
