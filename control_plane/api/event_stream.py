@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 from control_plane.api.feeds import EventFeed, Feed, News, RunFeed
 from control_plane.api.headers import SECURITY_HEADERS
+from control_plane.api.release_feed import ReleaseFeed
 from control_plane.api.request_ids import accepted_request_id
 from control_plane.api.state import ApiOptions
 from control_plane.api.stream_credentials import credential_of
@@ -33,6 +34,7 @@ Look = Callable[[int], Awaitable[News]]
 _POLL_S: Final = 0.5
 # Proxies cut connections on which nothing moves.
 _HEARTBEAT_S: Final = 15.0
+_RELEASES: Final = re.compile(r"/api/v1/stream/functions/([a-z0-9_-]{1,80})/releases")
 _RUN: Final = re.compile(r"/api/v1/stream/functions/([a-z0-9_-]{1,80})/test-runs/([a-z0-9_]{1,80})")
 
 
@@ -75,6 +77,9 @@ class StreamApp:
             return EventFeed(self._services.events)
         if method == "GET" and run is not None:
             return RunFeed(self._services.runs, run[1], run[2])
+        releases = _RELEASES.fullmatch(path)
+        if method == "GET" and releases is not None:
+            return ReleaseFeed(self._services.releases, releases[1])
         raise NotFound("There is no such stream.", hint="GET /api/v1/stream.")
 
     async def _stream(self, receive: Receive, send: Send, look: Look, cursor: int, pause_s: float) -> None:

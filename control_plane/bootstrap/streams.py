@@ -9,6 +9,7 @@ from typing import Any
 from control_plane.adapters.embedded.passwords import ArgonPasswords
 from control_plane.bootstrap.parts import make_changes, make_runtime, read_settings
 from control_plane.services.events import Events
+from control_plane.services.release_reads import ReleaseReads
 from control_plane.services.run_watch import RunWatch
 from control_plane.services.sessions import Sessions
 
@@ -22,6 +23,7 @@ class StreamServices:
     sessions: Sessions
     events: Events
     runs: RunWatch
+    releases: ReleaseReads
 
 
 def build_stream_services(document: Mapping[str, Any]) -> StreamServices:
@@ -32,4 +34,5 @@ def build_stream_services(document: Mapping[str, Any]) -> StreamServices:
         sessions=Sessions(changes, ArgonPasswords()),
         events=Events(changes),
         runs=RunWatch(changes, make_runtime(settings)),
+        releases=ReleaseReads(changes),
     )

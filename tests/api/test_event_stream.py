@@ -12,6 +12,7 @@ import pytest
 from control_plane.api.event_stream import StreamApp
 from control_plane.api.state import ApiOptions
 from control_plane.bootstrap.streams import StreamServices
+from control_plane.services.releases import Wish
 from tests.support.api import ApiWorld
 from tests.support.api_fixtures import ApiPeople
 
@@ -48,7 +49,7 @@ def listen(
     query: str = "",
     enough: Callable[[str], bool] = lambda text: "retry" in text,
 ) -> Connection:
-    parts = StreamServices(api.world.sessions, api.world.events, api.world.run_watch)
+    parts = StreamServices(api.world.sessions, api.world.events, api.world.run_watch, api.world.releases)
     app = StreamApp(parts, ApiOptions(), poll_s=0.01)
     scope = {
         "type": "http",
@@ -143,3 +144,32 @@ def test_another_organization_s_events_never_come(api: ApiWorld, people: ApiPeop
         pass
     heard = listen(api, bearer(api, stranger), query="after=0", enough=lambda text: "retry" in text)
     assert "private" not in heard.text
+
+
+def test_the_status_of_a_functions_releases_is_sent_whenever_it_changes(
+    api: ApiWorld, people: ApiPeople
+) -> None:
+    world = api.world
+    version = world.frozen(people.author)
+    world.approved(people.author, people.reviewer, version)
+    path = "/api/v1/stream/functions/orders/releases"
+    begun: list[str] = []
+
+    def enough(text: str) -> bool:
+        shown = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+        if shown and not begun:
+            begun.append("released")
+            world.releases.apply(people.operator, "orders", [Wish(1, 100)])
+        elif shown and shown[-1]["pending"]:
+            world.settle()
+        return bool(shown and shown[-1]["live"])
+
+    heard = listen(api, bearer(api, people.operator), path=path, enough=enough)
+    shown = [json.loads(line[6:]) for line in heard.text.splitlines() if line.startswith("data: ")]
+    assert [(one["newest"] or {}).get("state") for one in shown] == [None, "pending", "live"]
+    assert heard.text.count("event: status") == 3
+    last = [line[4:] for line in heard.text.splitlines() if line.startswith("id: ")][-1]
+    resumed = listen(api, {**bearer(api, people.operator), "Last-Event-ID": last}, path=path)
+    assert "event: status" not in resumed.text
+    refused = listen(api, bearer(api, people.operator), path=path.replace("orders", "none"), enough=len)
+    assert refused.status == 404

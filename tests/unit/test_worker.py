@@ -9,8 +9,10 @@ from typing import cast
 import pytest
 
 from control_plane.bootstrap.worker import Worker
+from control_plane.domain.release_guards import Action
 from control_plane.events.cleaning import Cleaning
 from control_plane.events.worker import Turns
+from control_plane.services.guarding import GuardAction
 from control_plane.services.reconciler import Reconciler, Step
 
 
@@ -21,6 +23,7 @@ class Parts:
     steps: list[Step] = field(default_factory=list)
     unsequenced: list[int] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    acted: tuple[GuardAction, ...] = ()
 
     def step(self) -> Step:
         self.done.append("step")
@@ -42,6 +45,10 @@ class Parts:
         self.done.append("sweep")
         return 0
 
+    def look_after_guards(self) -> tuple[GuardAction, ...]:
+        self.done.append("guards")
+        return self.acted
+
     def worker(self) -> Worker:
         return Worker(
             cast(Reconciler, self),
@@ -50,7 +57,7 @@ class Parts:
             self.sweep,
             self.delete_files,
             cast(Cleaning, None),
-            lambda: (),
+            self.look_after_guards,
         )
 
 
@@ -65,7 +72,32 @@ class HandClock:
 def test_events_get_their_places_until_none_is_left_and_before_anything_runs() -> None:
     parts = Parts(unsequenced=[100, 3])
     Turns(parts.worker(), HandClock()).turn()
-    assert parts.done == ["sequence", "sequence", "sequence", "step", "checkpoint", "sweep", "files"]
+    assert parts.done == [
+        "sequence",
+        "sequence",
+        "sequence",
+        "step",
+        "guards",
+        "checkpoint",
+        "sweep",
+        "files",
+    ]
+
+
+def test_guards_look_every_two_seconds_and_what_they_do_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    parts, clock = Parts(), HandClock()
+    turns = Turns(parts.worker(), clock)
+    for now in (1000.0, 1001.9, 1002.0, 1003.0, 1004.0):
+        clock.now = now
+        turns.turn()
+    assert parts.done.count("guards") == 3
+    parts.acted = (GuardAction("rel_1", Action.ROLL_BACK, "10 % failed."),)
+    clock.now = 1006.0
+    turns.turn()
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(one["level"], one["release"], one["why"]) for one in said] == [
+        ("warning", "rel_1", "10 % failed.")
+    ]
 
 
 @pytest.mark.parametrize(

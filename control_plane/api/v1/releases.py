@@ -12,9 +12,7 @@ from control_plane.api.auth import current_actor
 from control_plane.api.etags import required_if_match, with_etag
 from control_plane.api.idempotency import idempotent
 from control_plane.api.paging import Page, PageQuery, list_position, page_response, slice_response
-from control_plane.api.state import services
-from control_plane.api.v1.blueprints import make_blueprint
-from control_plane.api.v1.release_models import (
+from control_plane.api.release_models import (
     GuardIn,
     PlanOut,
     ReleaseIn,
@@ -24,6 +22,8 @@ from control_plane.api.v1.release_models import (
     TagIn,
     TagOut,
 )
+from control_plane.api.state import services
+from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.release_plans import ReleasePlan
 from control_plane.domain.releases import Release
