@@ -44,5 +44,8 @@ def _origins(settings: Settings) -> frozenset[str]:
     """Return the console's origin; on loopback, people also type its other names."""
     origins = {settings.console_url}
     if settings.listen.address in {"127.0.0.1", "::1"} and not settings.listen.console_url:
-        origins |= {f"http://{name}:{settings.listen.console_port}" for name in ("127.0.0.1", "localhost")}
+        origins |= {
+            f"{settings.scheme}://{name}:{settings.listen.console_port}"
+            for name in ("127.0.0.1", "localhost")
+        }
     return frozenset(origins)

@@ -68,6 +68,7 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "status": _at("system", "status", "Show the processes of the Ingot on this machine."),
     "backup": _at("backup", "backup", "Back the data folder up, and bring it back."),
     "cleanup": _at("cleanup", "cleanup", "Remove what is over, or show it."),
+    "tls": _at("tls", "tls", "Make, look at and replace the certificate."),
     "settings": _at("machine_settings", "settings", "Show how this machine's Ingot is set up."),
     "doctor": _at("system", "doctor", "Say what this machine can isolate and run."),
     "_run": _at("system", "run_role", "Run one process of Ingot."),

@@ -122,13 +122,13 @@ def _console(settings: GatewaySettings) -> str:
     front = _section(
         "frontend console from control",
         [
-            'bind "fd@${INGOT_FD_CONSOLE}" proto h1',
+            f'bind "fd@${{INGOT_FD_CONSOLE}}" {settings.bind_options}',
             "no log",
             "http-request del-header X-Ingot- -m beg",
             "http-request del-header Forwarded",
             "http-request del-header X-Forwarded- -m beg",
             "http-request set-header X-Forwarded-For %[src]",
-            "http-request set-header X-Forwarded-Proto http",
+            f"http-request set-header X-Forwarded-Proto {settings.console_scheme}",
             "use_backend streams if { path /api/v1/stream } || { path -m beg /api/v1/stream/ }",
             "default_backend api",
         ],
@@ -157,7 +157,7 @@ def _functions(settings: GatewaySettings) -> str:
     return _section(
         "frontend functions from base",
         [
-            'bind "fd@${INGOT_FD_FUNCTIONS}" proto h1',
+            f'bind "fd@${{INGOT_FD_FUNCTIONS}}" {settings.bind_options}',
             "log global",
             "option log-separate-errors",
             "http-request set-log-level err",

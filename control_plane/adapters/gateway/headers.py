@@ -22,7 +22,7 @@ def waited_out(settings: GatewaySettings) -> str:
     return f"date(0,ms),sub(txn.waits),div({settings.queue_timeout_ms})"
 
 
-def inward_rules() -> list[str]:
+def inward_rules(scheme: str) -> list[str]:
     """Give the function only headers that the caller may set or that the gateway vouches for."""
     trace = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
     parent = "unique-id,xxh64(1),hex,lower"
@@ -51,7 +51,7 @@ def inward_rules() -> list[str]:
         "http-request del-header X-Real-Ip",
         "http-request set-header X-Forwarded-For %[src]",
         "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
-        "http-request set-header X-Forwarded-Proto http",
+        f"http-request set-header X-Forwarded-Proto {scheme}",
         "http-request set-header X-Forwarded-Prefix /%[path,field(2,/,2)]",
         "http-request set-header X-Ingot-Usage-Id %[unique-id]",
         "http-request set-header X-Ingot-Key-Id %[var(txn.kid)] if { var(txn.kid) -m found }",

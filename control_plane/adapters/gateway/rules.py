@@ -284,7 +284,7 @@ def function_rules(settings: GatewaySettings) -> list[str]:
         *_body(),
         *_limits(),
         *_arrived(settings),
-        *inward_rules(),
+        *inward_rules(settings.functions_scheme),
         *outward_rules(settings),
         *_dispatch(),
     ]
