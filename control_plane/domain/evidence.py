@@ -1,4 +1,4 @@
-"""What speaks for or against a change, computed from two versions: risks with reasons, limits, cost, licences.
+"""What speaks for or against a change, from two versions: risks with reasons, limits, cost, licences.
 
 Nothing is read here; the service gives both versions' facts.
 """

@@ -1,4 +1,4 @@
-"""Review policies: what a project asks before a version may be released, and what that comes to for one change.
+"""Review policies: what a project asks before a release, and what that comes to for one change.
 
 Only rules live here: nothing knows of reviews, versions or the database.
 """
@@ -256,7 +256,8 @@ def _skipping(signs: Sequence[str], places: set[int]) -> set[int]:
     """Add the places that are reached without a character: stars match nothing too."""
     reached = set(places)
     for place in sorted(places):
-        while place < len(signs) and signs[place] in {"*", "**", "**/"}:
-            place += 1
-            reached.add(place)
+        following = place
+        while following < len(signs) and signs[following] in {"*", "**", "**/"}:
+            following += 1
+            reached.add(following)
     return reached

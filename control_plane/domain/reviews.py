@@ -9,7 +9,7 @@ remarks are in `review_comments`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -162,7 +162,7 @@ class Review:
     reason: str = ""
     kind: ReviewKind = ReviewKind.PUBLISH
     # The project's policy when it was submitted; the stricter of it and the present one decides.
-    policy: ReviewPolicy = ReviewPolicy()
+    policy: ReviewPolicy = field(default_factory=ReviewPolicy)
     # Id of the version that it is compared with; empty when everything is new.
     base: str = ""
     # What changes against the base.

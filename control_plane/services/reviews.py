@@ -86,7 +86,7 @@ class Reviews:
             return live_epoch(view, version) if version else ""
 
     def comment(self, actor: Actor, review: str, remark: Comment) -> Review:
-        """Add a remark, on the whole, on a line of a file, or to a thread. Its author and time are set here."""
+        """Add a remark: on the whole, on a line of a file, or to a thread. Author and time are set here."""
         _check_text(remark.text, "text", empty=False)
         with self._changes.change(actor, "review.comment", f"review/{review}") as change:
             known, _ = find_review(change, review, Permission.REVIEW_READ)
@@ -154,7 +154,7 @@ class Reviews:
         """Answer a request for changes without another version; every approval is asked for anew."""
         _check_text(note, "note", empty=False)
         with self._changes.change(actor, "review.resubmit", f"review/{review}") as change:
-            known, project = find_review(change, review, Permission.REVIEW_SUBMIT)
+            known, _ = find_review(change, review, Permission.REVIEW_SUBMIT)
             again = move(known, ReviewAction.RESUBMIT)
             found = _submitted(change, known)
             # Whoever submits it again is involved too, and so is who did before.

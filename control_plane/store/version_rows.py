@@ -91,7 +91,7 @@ class VersionRows:
         return found[0] if found else None
 
     def last_reviewed_revision(self, organization: str, function: str) -> int:
-        """Return the draft's revision that the newest reviewed and published version was frozen from, or 0."""
+        """Return the revision that the newest reviewed and published version was frozen from, or 0."""
         statement = select(func.max(versions.c.revision)).where(
             versions.c.organization == organization, versions.c.function == function, _reviewed()
         )

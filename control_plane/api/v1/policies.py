@@ -41,10 +41,10 @@ class RoleNeedIn(Input):
 class RuleIn(Input):
     """What is asked beyond the usual when a change touches a path or carries a risk."""
 
-    paths: Annotated[
-        list[_Path], Field(max_length=50, description="`*` stays within a folder, `**` does not.")
-    ] = []
-    risks: Annotated[list[Risk], Field(max_length=20)] = []
+    paths: list[_Path] = Field(
+        default_factory=list, max_length=50, description="`*` stays within a folder, `**` does not."
+    )
+    risks: list[Risk] = Field(default_factory=list, max_length=20)
     approvals: Annotated[int, Field(ge=0, le=6, description="So many more.")] = 0
     role: Annotated[Role | None, Field(description="One approval of this role.")] = None
 
@@ -54,14 +54,17 @@ class PolicyIn(Input):
 
     approvals: Annotated[int, Field(ge=0, le=6, description="0: everything is marked unreviewed.")]
     approval_days: Annotated[int, Field(ge=1, le=90)] = 7
-    roles: Annotated[list[RoleNeedIn], Field(max_length=10)] = []
-    rules: Annotated[list[RuleIn], Field(max_length=50)] = []
+    roles: list[RoleNeedIn] = Field(default_factory=list, max_length=10)
+    rules: list[RuleIn] = Field(default_factory=list, max_length=50)
     values: Annotated[
         ValuesRule, Field(description="`approved`: other values than the approver saw need a new approval.")
     ] = ValuesRule.FREE
-    approvers: Annotated[
-        list[Role], Field(min_length=1, max_length=10, description="Whose approvals count.")
-    ] = list(APPROVERS)
+    approvers: list[Role] = Field(
+        default_factory=lambda: list(APPROVERS),
+        min_length=1,
+        max_length=10,
+        description="Whose approvals count.",
+    )
 
 
 class RoleNeedOut(Output):
