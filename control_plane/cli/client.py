@@ -127,10 +127,16 @@ class Client:
         """Send one request to the API and return a successful answer, or raise a Failure."""
         import httpx
 
+        # An empty query would take the place of the one that a signed address has.
         wanted = {name: value for name, value in (params or {}).items() if value is not None}
         try:
             answer = self._http.request(
-                method, _API + path, params=wanted, json=json, content=content, headers=dict(headers or {})
+                method,
+                _API + path,
+                params=wanted or None,
+                json=json,
+                content=content,
+                headers=dict(headers or {}),
             )
         except httpx.TimeoutException as error:
             raise Failure(
