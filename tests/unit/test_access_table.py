@@ -31,6 +31,7 @@ EXPECTED: dict[str, str] = {
     "setting:read": "ODARPVT",
     "usage:read": "ODARPVTB",
     "event:read": "ODARPVT",
+    "monitor:read": "ODARPVT",
     "share:read": "ODARPVTG",
     # Making tenants and places.
     "organization:create": "O",
