@@ -50,24 +50,37 @@ class Dev:
             [*command, "--folder", str(folder)], cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True
         )
         self._lines: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
     def next(self, what: str, seconds: float = 60) -> dict[str, Any]:
         """Return the next event of a kind."""
         deadline = time.monotonic() + seconds
-        while True:
-            event = self._lines.get(timeout=max(0.1, deadline - time.monotonic()))
+        while time.monotonic() < deadline:
+            try:
+                event = self._lines.get(timeout=0.2)
+            except queue.Empty:
+                assert self.process.poll() is None, f"it ended with {self.process.returncode}"
+                continue
             if event["event"] == what:
                 return event
+        raise AssertionError(f"no {what} within {seconds} s")
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(30)
 
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        self._reader.join(10)
+
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(json.loads(line))
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.put(json.loads(line))
 
 
 def source(answer: int) -> str:
@@ -83,7 +96,8 @@ def test_an_edit_answers_with_new_code(
 ) -> None:
     folder = tmp_path / "hello"
     folder.mkdir()
-    (folder / "function.py").write_text(source(0))
+    (folder / "ingot.toml").write_text("")
+    (folder / "main.py").write_text(source(0))
     system.people["author"].call("POST", "/functions", json={"name": "hello", "project": "main"})
     dev = Dev(system, folder)
     try:
@@ -96,16 +110,16 @@ def test_an_edit_answers_with_new_code(
             reloads, calls = [], []
             for number in range(1, _EDITS + 1):
                 began = time.monotonic()
-                (folder / "function.py").write_text(source(number))
+                (folder / "main.py").write_text(source(number))
                 wait_for(lambda n=number: caller.post(preview["url"], json={}).json().get("answer") == n)
                 calls.append((time.monotonic() - began) * 1000)
                 reloads.append(dev.next("reloaded")["ms"])
             assert dev.next("log")["message"].startswith("answering")
-            (folder / "function.py").write_text("1/0\n")
+            (folder / "main.py").write_text("1/0\n" + source(98))
             failed = dev.next("reloaded")
             assert (failed["ok"], failed["code"]) == (False, "import_failed")
             assert "ZeroDivisionError" in failed["message"]
-            (folder / "function.py").write_text(source(99))
+            (folder / "main.py").write_text(source(99))
             assert dev.next("reloaded")["ok"]
             assert caller.post(preview["url"], json={}).json()["answer"] == 99
             stranger = caller.post(preview["url"], json={}, headers={"X-Api-Key": ""})
@@ -114,9 +128,7 @@ def test_an_edit_answers_with_new_code(
             assert dev.stop() == 0
             wait_for(lambda: caller.post(preview["url"], json={}).status_code == 404)
     finally:
-        if dev.process.poll() is None:
-            dev.process.kill()
-            dev.process.wait(10)
+        dev.close()
     figures = {"reload_ms": _figures(reloads), "edit_to_answer_ms": _figures(calls)}
     record_property("figures", json.dumps(figures))
     with capsys.disabled():
