@@ -93,7 +93,7 @@ def _lease(settings: Settings, clock: Clock, report: Callable[[str, list[str]], 
 
 def _sampler(settings: Settings, clock: Clock, report: Callable[[str, list[str]], None]) -> Sampler:
     runtime = EmbeddedRuntime(settings.data / "host", settings.run)
-    numbers = {
+    numbers: dict[str, Callable[[], Mapping[str, float]]] = {
         "machine": MachineReadings(settings.data),
         "gateway": GatewayStatistics(make_gateway_settings(settings, {})),
     }

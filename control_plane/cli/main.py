@@ -47,6 +47,13 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "release": _at("releases", "release", "Put versions into traffic, and take them out."),
     "key": _at("keys", "key", "Manage callers' API keys."),
     "invoke": _at("invoke", "invoke", "Call a released function."),
+    "invocation": _at("invocations", "invocation", "Look at single calls."),
+    "why": _at(
+        "why",
+        "why",
+        "Explain the call with REQUEST_ID (X-Request-Id or X-Ingot-Usage-Id of its answer).",
+    ),
+    "monitor": _at("monitor", "monitor", "Show numbers over time."),
     "usage": _at("usage", "usage", "Show what was counted, and check it."),
     "logs": _at("logs", "logs", "Show a function's log records."),
     "setting": _at("settings", "setting", "Set values that functions read."),

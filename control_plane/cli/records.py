@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["record_lines"]
+__all__ = ["plain", "record_lines"]
 
 
 def record_lines(record: Mapping[str, Any]) -> Iterator[str]:
@@ -18,10 +18,11 @@ def record_lines(record: Mapping[str, Any]) -> Iterator[str]:
     pairs = " ".join(f"{name}={value}" for name, value in shown.items())
     parts = [str(record.get("ts", "")), f"{level:<7}", str(record.get("request_id", ""))]
     parts += [str(record.get("message", "")), pairs]
-    yield "  ".join(_plain(part) for part in parts if part.strip())
+    yield "  ".join(plain(part) for part in parts if part.strip())
     for line in traceback.splitlines():
-        yield f"    {_plain(line)}"
+        yield f"    {plain(line)}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return the text without anything that a terminal would obey."""
     return "".join(char if char.isprintable() else " " for char in text)

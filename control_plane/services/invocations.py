@@ -64,6 +64,8 @@ class Invocations:
         """Return the newest calls of one project that fit."""
         with self._changes.read(actor) as view:
             project, chosen = _resolved(view, wanted)
+        if (wanted.outcome or wanted.fault) and not chosen.outcomes:
+            return InvocationPage((), None)
         rows = self._reader.calls(project.id, chosen, before, limit + 1)
         shown = tuple(invocation_of(row) for row in rows[:limit])
         following = (rows[limit - 1].dispatched_ms, rows[limit - 1].seq) if len(rows) > limit else None
@@ -160,7 +162,7 @@ def _version(view: View, function: str, named: str) -> str:
 
 
 def _outcomes(wanted: Wanted) -> tuple[Outcome, ...]:
-    """Return the outcomes that fit both filters; all of them are written as none."""
+    """Return the outcomes that fit both filters; none without a filter."""
     if not (wanted.outcome or wanted.fault):
         return ()
     return tuple(

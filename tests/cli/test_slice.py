@@ -104,7 +104,7 @@ def test_a_function_goes_from_its_folder_to_a_canary_and_back(
     assert "review.approve" in owner.ok("audit", "list")
     assert owner.json("usage") == []
     assert owner.json("usage", "reconcile")["agrees"] is True
-    assert owner.json("usage", "calls") == []
+    assert owner.json("invocation", "list") == []
     assert owner.json("openapi")["openapi"].startswith("3.1")
 
 

@@ -41,11 +41,11 @@ _READINGS = (
 )
 
 
-def _key():
+def _key() -> list[sa.Column[str]]:
     return [sa.Column(name, sa.String(), nullable=False) for name in _KEY]
 
 
-def _sums():
+def _sums() -> list[sa.Column[int]]:
     return [sa.Column(name, sa.BigInteger(), nullable=False) for name in _SUMS]
 
 
