@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, String, delete, insert, literal, select
 
 from control_plane.domain.sharing import Installation, Share, ShareKind
 from control_plane.store.rows import Rows, chunks
@@ -87,7 +87,7 @@ class ShareRows:
             statement = statement.where(shares.c.kind == kind)
         for term in terms:
             # Words hold no character above this one, so this is every word that begins so.
-            begins = share_words.c.word.between(term, term + "\U0010ffff")
+            begins = share_words.c.word.between(_text(term), _text(term + "\U0010ffff"))
             statement = statement.where(shares.c.id.in_(select(share_words.c.share).where(begins)))
         for tag in tags:
             tagged = select(share_words.c.share).where(share_words.c.word == f"#{tag}")
@@ -118,3 +118,8 @@ class ShareRows:
             installations.c.function > after,
         )
         return self._installations.all(statement.order_by(installations.c.function).limit(limit))
+
+
+def _text(word: str) -> ColumnElement[str]:
+    # As the column's own type, PostgreSQL would be sent the collation where it cannot stand.
+    return literal(word, String())

@@ -16,12 +16,14 @@ from sqlalchemy import Engine
 from control_plane.domain.access import Binding, Role, Scope
 from control_plane.domain.audit import GENESIS, AuditEntry, link
 from control_plane.domain.events import Event
+from control_plane.domain.files import File, FileState
 from control_plane.domain.function_search import FunctionSearch
 from control_plane.domain.functions import Draft, DraftFile, Edit, Function
 from control_plane.domain.identity import Organization, Project, ReviewPolicy, User
 from control_plane.domain.releases import ReleaseState
 from control_plane.domain.review_comments import Comment
 from control_plane.domain.reviews import Approval, ReviewState
+from control_plane.domain.sharing import EVERYONE, Installation, Share, ShareKind
 from control_plane.domain.test_runs import TestRun
 from control_plane.domain.values import ValueKey, ValueKind
 from control_plane.domain.versions import VersionState
@@ -312,3 +314,113 @@ def test_any_dataclass_comes_back_from_json(value: _Outer) -> None:
 def test_a_shape_that_json_cannot_hold_is_refused() -> None:
     with pytest.raises(TypeError):
         from_plain(set[int], [1])
+
+
+def test_files_are_counted_listed_and_found_when_they_are_due(store: Store) -> None:
+    kept = File(
+        "file_1", "org_1", "prj_1", "ü.csv", "text/csv", 3, "", FileState.WAITING, "usr_1", 1, 10**13, 500
+    )
+    other = replace(kept, id="file_2", organization="org_2", project="prj_2", due_ms=400)
+    with store.begin() as unit:
+        assert unit.files.used("org_1", "prj_1") == (0, 0)
+        unit.files.add(kept)
+        unit.files.add(other)
+        unit.files.add(replace(kept, id="file_3", size=4))
+    with store.begin() as unit:
+        unit.files.update(replace(kept, id="file_3", size=4).removed(300))
+    with store.read() as unit:
+        assert unit.files.get("org_1", "file_1") == kept
+        assert unit.files.get("org_2", "file_1") is None
+        assert unit.files.anywhere("file_2") == other
+        assert unit.files.list("org_1", "prj_1", "", 10) == (kept,)
+        assert unit.files.list("org_1", "prj_1", "file_1", 10) == ()
+        assert unit.files.used("org_1", "prj_1") == (3, 1)
+        assert [one.id for one in unit.files.due(400, 10)] == ["file_3", "file_2"]
+    with store.begin() as unit:
+        unit.files.delete("org_1", "file_2")
+        unit.files.delete("org_1", "file_1")
+    with store.read() as unit:
+        assert unit.files.anywhere("file_1") is None
+        assert unit.files.anywhere("file_2") == other
+
+
+def a_share(identifier: str = "shr_1", reach: str = EVERYONE, function: str = "fn_1") -> Share:
+    return Share(
+        identifier, "org_1", "prj_1", function, "ver_1", 1, "sha256:x", ShareKind.FUNCTION, "orders", "Über",
+        ("money",), reach, True, "usr_1", 1, 2,
+    )  # fmt: skip
+
+
+def test_shares_are_found_by_reach_words_and_tags(store: Store) -> None:
+    with store.begin() as unit:
+        unit.shares.put(a_share(), {"orders", "über", "#money", "a_"}, new=True)
+        unit.shares.put(a_share("shr_2", "org_1"), {"orders", "oz"}, new=True)
+
+    def ids(reaches: tuple[str, ...], *terms: str, tags: tuple[str, ...] = ()) -> list[str]:
+        with store.read() as unit:
+            found = unit.shares.search(reaches, terms, tags, kind=None, after="", limit=10)
+        return [share.id for share in found]
+
+    assert ids((EVERYONE,)) == ["shr_1"]
+    assert ids((EVERYONE, "org_1")) == ["shr_1", "shr_2"]
+    assert ids(("org_2",)) == []
+    assert ids((EVERYONE, "org_1"), "o") == ["shr_1", "shr_2"]
+    assert ids((EVERYONE, "org_1"), "ord", "üb") == ["shr_1"]
+    assert ids((EVERYONE, "org_1"), "p") == []
+    assert ids((EVERYONE, "org_1"), tags=("money",)) == ["shr_1"]
+    with store.read() as unit:
+        assert unit.shares.get("org_1", "shr_1") == a_share()
+        assert unit.shares.get("org_2", "shr_1") is None
+        assert unit.shares.visible(("org_2", EVERYONE), "shr_2") is None
+        assert unit.shares.offered((EVERYONE,), {"shr_1", "shr_2"}) == {"shr_1": a_share()}
+        assert unit.shares.same("org_1", "fn_1", ShareKind.STARTER, EVERYONE) is None
+        assert [one.id for one in unit.shares.own("org_1", ["prj_1"], "shr_1", 10)] == ["shr_2"]
+    with store.begin() as unit:
+        unit.shares.put(replace(a_share(), revision=2), {"new"}, new=False)
+        unit.shares.delete("org_1", "shr_2")
+    assert ids((EVERYONE, "org_1"), "ord") == []
+    assert ids((EVERYONE, "org_1"), "new") == ["shr_1"]
+    with pytest.raises(Conflict), store.begin() as unit:
+        unit.shares.put(a_share("shr_3"), (), new=True)
+
+
+def test_installations_come_back(store: Store) -> None:
+    made = Installation("fn_9", "org_2", "prj_9", "shr_1", "acme", "orders", 1, "sha256:x", "usr_9", 5)
+    with store.begin() as unit:
+        unit.shares.add_installation(made)
+        unit.shares.update_installation(replace(made, number=2))
+    with store.read() as unit:
+        assert unit.shares.installation("org_2", "fn_9") == replace(made, number=2)
+        assert unit.shares.installation("org_1", "fn_9") is None
+        assert unit.shares.installations("org_2", ["prj_9"], "", 10) == (replace(made, number=2),)
+        assert unit.shares.installations("org_2", ["prj_9"], "fn_9", 10) == ()
+
+
+def test_a_functions_values_stand_beside_the_projects(store: Store) -> None:
+    own = replace(a_value(content="mine"), id="set_own", function="fn_1")
+    with store.begin() as unit:
+        unit.values.add(a_value())
+        unit.values.add(own)
+        unit.values.add(replace(own, id="set_other", function="fn_2"))
+    with store.read() as unit:
+        assert len(unit.values.newest("org_1", "prj_1")) == 3
+        assert {one.function for one in unit.values.usable("org_1", "prj_1", "fn_1")} == {"", "fn_1"}
+        assert unit.values.latest("org_1", "prj_1", own.key) == own
+        assert unit.values.history("org_1", "prj_1", a_value().key) == (a_value(),)
+
+
+def test_the_market_and_quotas_are_read_by_index(engine: Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("the plan of an empty PostgreSQL table says nothing")
+    asked = {
+        "SELECT sum(size) FROM files WHERE organization='o' AND project='p'": "files_project",
+        "SELECT * FROM files WHERE due_ms <= 5 ORDER BY due_ms LIMIT 9": "files_due",
+        "SELECT * FROM shares WHERE reach IN ('a','b') AND id > '' ORDER BY id LIMIT 9": "shares_reach",
+        "SELECT * FROM releases WHERE organization='o' AND project='p' AND state IN ('a')": "releases_project",
+        "SELECT share FROM share_words WHERE word BETWEEN 'a' AND 'b'": "share_words",
+    }
+    with engine.connect() as connection:
+        for statement, index in asked.items():
+            plan = " ".join(str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}"))
+            assert index in plan, plan
+            assert "SCAN" not in plan, plan
