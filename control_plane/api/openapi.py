@@ -85,7 +85,6 @@ _IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
 _IF_MATCH: Final[dict[str, Any]] = {
     "in": "header",
     "name": "If-Match",
-    "required": True,
     "description": "The strong ETag that was seen.",
     "schema": {"type": "string", "pattern": '^"[\\x21\\x23-\\x7e]+"$'},
 }
@@ -149,6 +148,10 @@ def _complete(app: APIFlask) -> Any:
 
 def _finish(app: APIFlask, operation: dict[str, Any], endpoint: str, problem: dict[str, Any]) -> None:
     operation["responses"]["default"] = problem
+    operation["responses"]["400"] = {
+        "description": "Not well-formed; what cannot even be read as HTTP is answered in HTML.",
+        "content": {**problem["content"], "text/html": {}},
+    }
     _describe_request(app, operation, endpoint)
     rule = rule_of(app, endpoint)
     if rule is None or rule.public:
@@ -164,15 +167,26 @@ def _describe_request(app: APIFlask, operation: dict[str, Any], endpoint: str) -
     parameters = operation.setdefault("parameters", [])
     if takes_key(app, endpoint):
         parameters.append(_IDEMPOTENCY_KEY)
-    # A view that asks for the header says so by calling for it, and nowhere else.
-    called: tuple[str, ...] = unwrap(app.view_functions[endpoint]).__code__.co_names
-    if "required_if_match" in called:
-        parameters.append(_IF_MATCH)
+    if (required := _asks_for_etag(unwrap(app.view_functions[endpoint]))) is not None:
+        parameters.append(_IF_MATCH | {"required": required})
     if media_types := uploaded_types(app, endpoint):
         bytes_ = {"schema": {"type": "string", "format": "binary"}}
         operation["requestBody"] = {"content": dict.fromkeys(sorted(media_types), bytes_)}
     if "requestBody" in operation:
         operation["requestBody"]["required"] = True
+
+
+def _asks_for_etag(view: Any) -> bool | None:
+    """Say whether a view must have If-Match, or only takes it; None when it does not look.
+
+    It calls for the header by itself or through a helper of its module, and
+    looks first whether it was sent where it can do without.
+    """
+    for one in (view, *(view.__globals__.get(name) for name in view.__code__.co_names)):
+        names = getattr(getattr(one, "__code__", None), "co_names", ())
+        if "required_if_match" in names:
+            return "headers" not in names
+    return None
 
 
 def _mend_tuples(schema: Any) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from openapi_spec_validator import validate
 
 from control_plane.api.headers import SECURITY_HEADERS
+from control_plane.api.schemas import Input, Output
 from control_plane.errors import Unavailable
 from tests.support.api import ApiWorld
 from tests.support.api_fixtures import ApiPeople
@@ -126,6 +129,18 @@ def test_the_document_is_valid_and_complete(api: ApiWorld) -> None:
                 "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
             }
     assert "updated_at" in document["components"]["schemas"]["DraftOut"]["properties"]
+
+
+def test_no_two_models_share_a_name(api: ApiWorld) -> None:
+    # The document knows models by their names alone, so one of the two would be described as the other.
+    def below(kind: type) -> Iterator[type]:
+        for child in kind.__subclasses__():
+            yield child
+            yield from below(child)
+
+    models = {one for kind in (Input, Output) for one in below(kind) if "[" not in one.__name__}
+    names = Counter(one.__name__ for one in models)
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_metrics_show_routes_and_no_names(api: ApiWorld, people: ApiPeople) -> None:

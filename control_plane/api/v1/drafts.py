@@ -28,7 +28,7 @@ blueprint = make_blueprint("drafts")
 _ONE_FILE: Final = frozenset({"application/octet-stream"})
 
 
-class FileOut(Output):
+class SourceFileOut(Output):
     """One file of a draft or version."""
 
     path: str
@@ -69,7 +69,7 @@ class DraftOut(Output):
 
     function: str
     revision: int
-    files: list[FileOut]
+    files: list[SourceFileOut]
     locked: bool
     updated_by: str
     updated_at: Annotated[Time, Field(validation_alias="updated_ms")]
@@ -86,11 +86,11 @@ def get_draft(function: str) -> Response:
 @blueprint.get("/functions/<function>/draft/files")
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
 @blueprint.input(PageQuery, location="query")
-@blueprint.output(Page[FileOut])
+@blueprint.output(Page[SourceFileOut])
 def list_files(function: str, query_data: PageQuery) -> Response:
     """List the files with size and digest; the ETag is the draft's."""
     draft = services().drafts.get(current_actor(), function)
-    return with_etag(slice_response(FileOut, draft.files, query_data), draft.etag)
+    return with_etag(slice_response(SourceFileOut, draft.files, query_data), draft.etag)
 
 
 @blueprint.patch("/functions/<function>/draft/files")

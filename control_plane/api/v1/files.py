@@ -85,7 +85,7 @@ class AnnouncedOut(FileOut):
     upload: LinkOut
 
 
-class UseOut(Output):
+class FileUseOut(Output):
     """What a project's files take."""
 
     used_bytes: int
@@ -124,7 +124,7 @@ def list_files(query_data: FilesQuery) -> Response:
 
 @blueprint.get("/projects/<project>/file-quota")
 @requires(Permission.FILE_READ, Place.PROJECT)
-@blueprint.output(UseOut)
+@blueprint.output(FileUseOut)
 def get_file_quota(project: str) -> dict[str, Any]:
     """Show what a project's files take of what they may take."""
     use = services().files.use(current_actor(), project)

@@ -71,7 +71,7 @@ class InvocationOut(Output):
     stream: str
 
 
-class PartOut(Output):
+class ServedPartOut(Output):
     """A stretch of a call's time, counted from when the gateway took the request."""
 
     name: str
@@ -80,7 +80,7 @@ class PartOut(Output):
     note: str
 
 
-class ApprovalOut(Output):
+class ServedApprovalOut(Output):
     """Who approved exactly the digest that ran."""
 
     review: str
@@ -99,7 +99,7 @@ class StoryOut(Output):
     """One call with all that is known of it."""
 
     call: InvocationOut
-    waterfall: Annotated[list[PartOut], Field(validation_alias="parts")]
+    waterfall: Annotated[list[ServedPartOut], Field(validation_alias="parts")]
     route: str
     # Address below the functions' origin that reaches the same version with a key of one's own.
     pinned_url: str
@@ -111,7 +111,7 @@ class StoryOut(Output):
     target: str
     instance: str
     level: int
-    approvals: list[ApprovalOut]
+    approvals: list[ServedApprovalOut]
     explained: ExplainedOut | None
     logs: list[dict[str, Any]]
     # Permissions that would show more.

@@ -16,7 +16,7 @@ from control_plane.api.paging import Page, PageQuery, list_position, page_respon
 from control_plane.api.schemas import Input, OptionalTime, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import download, make_blueprint
-from control_plane.api.v1.drafts import FileOut
+from control_plane.api.v1.drafts import SourceFileOut
 from control_plane.domain.access import Permission
 from control_plane.domain.versions import Diff, Version, VersionState
 
@@ -46,7 +46,7 @@ class VersionQuery(PageQuery):
     state: VersionState | None = None
 
 
-class ReasonIn(Input):
+class VersionReasonIn(Input):
     """Why nobody should use the version any more."""
 
     reason: Annotated[str, Field(max_length=500)] = ""
@@ -76,7 +76,7 @@ class VersionDetailOut(VersionOut):
     """A version with what it is made of."""
 
     manifest: dict[str, Any]
-    files: list[FileOut]
+    files: list[SourceFileOut]
     layers: dict[str, str]
     image: str
 
@@ -207,18 +207,18 @@ def get_manifest(function: str, number: int) -> Response:
 
 @blueprint.post("/functions/<function>/versions/<int:number>/deprecate")
 @requires(Permission.VERSION_RETIRE, Place.FUNCTION)
-@blueprint.input(ReasonIn)
+@blueprint.input(VersionReasonIn)
 @blueprint.output(VersionOut)
-def deprecate_version(function: str, number: int, json_data: ReasonIn) -> Version:
+def deprecate_version(function: str, number: int, json_data: VersionReasonIn) -> Version:
     """Mark a version as not to be used for anything new, and say why."""
     return services().versions.deprecate(current_actor(), function, number, reason=json_data.reason)
 
 
 @blueprint.post("/functions/<function>/versions/<int:number>/retire")
 @requires(Permission.VERSION_RETIRE, Place.FUNCTION)
-@blueprint.input(ReasonIn)
+@blueprint.input(VersionReasonIn)
 @blueprint.output(VersionOut)
-def retire_version(function: str, number: int, json_data: ReasonIn) -> Version:
+def retire_version(function: str, number: int, json_data: VersionReasonIn) -> Version:
     """Forbid any further release of a version, and say why."""
     return services().versions.retire(current_actor(), function, number, reason=json_data.reason)
 
