@@ -29,7 +29,11 @@ def create_engine(url: str, *, schema: str, cache_mb: int = 16) -> Engine:
     if backend == "postgresql":
         options = f"-csearch_path={schema} -clock_timeout=5000"
         return sqlalchemy.create_engine(
-            url, connect_args={"options": options, "connect_timeout": 5}, pool_pre_ping=True
+            url,
+            connect_args={"options": options, "connect_timeout": 5},
+            pool_pre_ping=True,
+            # An error says which statement failed, never with whose values.
+            hide_parameters=True,
         )
     raise Invalid(
         f"The database {backend!r} is not supported.",
@@ -39,7 +43,7 @@ def create_engine(url: str, *, schema: str, cache_mb: int = 16) -> Engine:
 
 
 def _sqlite(url: str, cache_mb: int) -> Engine:
-    engine = sqlalchemy.create_engine(url, connect_args={"timeout": 5.0})
+    engine = sqlalchemy.create_engine(url, connect_args={"timeout": 5.0}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(raw: Any, _record: Any) -> None:
