@@ -24,14 +24,25 @@ _FUNCTIONS = (
     "cold_starts",
     "instances",
 )
-_SYSTEM = ("at", "cpu_percent", "memory_used_mb", "disk_used_mb", "connections", "queued", "lag_lines", "lease_s")
+_SYSTEM = (
+    "at",
+    "cpu_percent",
+    "memory_used_mb",
+    "disk_used_mb",
+    "connections",
+    "queued",
+    "lag_lines",
+    "lease_s",
+)
 _API = ("at", "requests_per_s", "refused_per_s", "failed_per_s", "mean_ms")
 
 
 @click.group()
 @click.option("--from", "start", help="From this time on, RFC 3339; default: an hour ago.")
 @click.option("--to", "end", help="Before this time, RFC 3339; default: now.")
-@click.option("--step", type=click.IntRange(0, 86_400), default=0, help="Seconds from point to point; 0 picks.")
+@click.option(
+    "--step", type=click.IntRange(0, 86_400), default=0, help="Seconds from point to point; 0 picks."
+)
 @click.pass_context
 def monitor(context: click.Context, start: str | None, end: str | None, step: int) -> None:
     """Show numbers over time."""

@@ -37,7 +37,12 @@ def usage(context: click.Context, by: str, days: int) -> None:
 
 @usage.command("export")
 @click.option(
-    "--format", "kind", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True, help="Kind of lines."
+    "--format",
+    "kind",
+    type=click.Choice(["csv", "jsonl"]),
+    default="csv",
+    show_default=True,
+    help="Kind of lines.",
 )
 @click.option(
     "--unit", type=click.Choice(["day", "hour"]), default="day", show_default=True, help="What a line sums."

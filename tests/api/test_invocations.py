@@ -72,7 +72,11 @@ def test_a_refused_call_names_the_rule_and_what_to_do(
 
 @pytest.mark.parametrize(
     ("reason", "fault", "word"),
-    [("crashed", "author", "by itself"), ("out_of_memory", "author", "memory"), ("evicted", "platform", "host")],
+    [
+        ("crashed", "author", "by itself"),
+        ("out_of_memory", "author", "memory"),
+        ("evicted", "platform", "host"),
+    ],
 )
 def test_a_broken_call_says_whose_fault_by_the_exit(
     api: ApiWorld, people: ApiPeople, counted: Counted, reason: str, fault: str, word: str
@@ -179,7 +183,13 @@ def test_lists_are_filtered_and_paged(api: ApiWorld, people: ApiPeople, counted:
 def test_lists_refuse_what_no_call_can_be(api: ApiWorld, people: ApiPeople, counted: Counted) -> None:
     person = api.person(people.author)
     counted.call()
-    for query in ("?status=999", "?outcome=lost", "?version=1", "?from=yesterday", "?function=orders&version=9"):
+    for query in (
+        "?status=999",
+        "?outcome=lost",
+        "?version=1",
+        "?from=yesterday",
+        "?function=orders&version=9",
+    ):
         assert person.get(f"/invocations{query}").status_code == 422, query
     backwards = person.get("/invocations?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z")
     assert backwards.json["errors"][0]["pointer"] == "/from"
