@@ -12,6 +12,7 @@ import pytest
 from control_plane.api.event_stream import StreamApp
 from control_plane.api.state import ApiOptions
 from control_plane.bootstrap.streams import StreamServices
+from control_plane.ports import TestCall, TestOutcome
 from control_plane.services.releases import Wish
 from tests.support.api import ApiWorld
 from tests.support.api_fixtures import ApiPeople
@@ -173,3 +174,36 @@ def test_the_status_of_a_functions_releases_is_sent_whenever_it_changes(
     assert "event: status" not in resumed.text
     refused = listen(api, bearer(api, people.operator), path=path.replace("orders", "none"), enough=len)
     assert refused.status == 404
+
+
+def test_a_run_s_logs_come_as_they_are_written_and_then_its_end(api: ApiWorld, people: ApiPeople) -> None:
+    world = api.world
+    name = world.drafted(people.author)
+    world.run_executor.held = True
+    run = world.test_runs.start(people.author, name, TestCall("POST", "/", (), b"", 1_000))
+    world.runtime.logs[run.id] = ({"message": "one"},)
+    world.runtime.outcome = TestOutcome(status=201, logs=({"message": "one"}, {"message": "two"}))
+
+    def enough(text: str) -> bool:
+        if '"one"' in text:
+            world.run_executor.release()
+        return False
+
+    path = f"/api/v1/stream/functions/{name}/test-runs/{run.id}"
+    heard = listen(api, bearer(api, people.reviewer), path=path, enough=enough)
+    kinds = [line.partition(": ")[2] for line in heard.text.splitlines() if line.startswith("event: ")]
+    assert kinds == ["log", "log", "finished"]
+    assert '"status": 201' in heard.text
+    again = listen(api, {**bearer(api, people.reviewer), "Last-Event-ID": "1"}, path=path, enough=bool)
+    assert '"one"' not in again.text
+    assert '"two"' in again.text
+
+
+def test_a_run_of_another_organization_is_not_there(api: ApiWorld, people: ApiPeople) -> None:
+    from tests.api.test_access import make_stranger
+
+    name = api.world.drafted(people.author)
+    run = api.world.test_runs.run(people.author, name, TestCall("POST", "/", (), b"", 1_000))
+    stranger = bearer(api, make_stranger(api))
+    path = f"/api/v1/stream/functions/{name}/test-runs/{run.id}"
+    assert listen(api, stranger, path=path, enough=bool).status == 404
