@@ -8,11 +8,12 @@ Services decide again inside their transactions: this is the outer of two walls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 
 from control_plane.api.auth import current_actor, refuse_foreign_origin
 from control_plane.api.state import services
@@ -24,6 +25,7 @@ __all__ = ["Place", "Rule", "install_access", "own", "public", "requires", "rule
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _MARK: Final = "ingot_access"
+_READS: Final = frozenset({"GET", "HEAD"})
 
 
 class Place(StrEnum):
@@ -78,6 +80,7 @@ def rule_of(app: Flask, endpoint: str) -> Rule | None:
 def install_access(app: Flask) -> None:
     """Check every request against its route's rule before the view runs."""
     app.before_request(_check)
+    app.teardown_request(_let_go)
 
 
 def _mark(rule: Rule) -> Callable[[_View], _View]:
@@ -97,9 +100,19 @@ def _check() -> None:
         raise Forbidden("This route names no permission, so nobody may call it.")
     if rule.public:
         return
+    if request.method in _READS:
+        # Who sends it, whether they may and what they see: one moment, one transaction.
+        g.moment = ExitStack()
+        g.moment.enter_context(services().access.one_moment())
     actor = current_actor()
     if rule.permission is not None:
         _require(actor, rule.permission, rule.place, request.view_args or {})
+
+
+def _let_go(_error: BaseException | None) -> None:
+    moment: ExitStack | None = g.pop("moment", None)
+    if moment is not None:
+        moment.close()
 
 
 def _require(actor: Actor, permission: Permission, place: Place, path: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from control_plane.domain.access import SYSTEM, Permission, Scope
@@ -33,6 +34,10 @@ class Access:
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Let every read of a request see one moment, whichever service does it."""
+        return self._changes.one_moment()
 
     def may(self, actor: Actor, permission: Permission, scope: Scope) -> bool:
         """Say whether the actor holds the right at this place."""

@@ -7,7 +7,7 @@ want of rights is recorded after the rollback, in a transaction of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -243,6 +243,8 @@ class Changes:
         self._poke = poke
         # The transaction that this thread's changes and reads join, if one is open.
         self._joint: ContextVar[_Joint | None] = ContextVar("joint", default=None)
+        # The moment that this thread's reads see, if one was chosen for all of them.
+        self._moment: ContextVar[UnitOfWork | None] = ContextVar("moment", default=None)
 
     @property
     def now_ms(self) -> int:
@@ -261,8 +263,9 @@ class Changes:
             with joint.refusals(actor, "read", ""):
                 yield View(actor, joint.change.unit, self.now_ms)
             return
+        moment = self._moment.get()
         try:
-            with self._store.read() as unit:
+            with nullcontext(moment) if moment is not None else self._store.read() as unit:
                 yield View(actor, unit, self.now_ms)
         except Forbidden as refusal:
             self._record_denial(actor, "read", "", refusal)
@@ -286,6 +289,16 @@ class Changes:
             raise
         if change.wakes:
             self._poke()
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Let all reads of this block see one moment, in one transaction instead of one for each."""
+        with self._store.read() as unit:
+            mark = self._moment.set(unit)
+            try:
+                yield
+            finally:
+                self._moment.reset(mark)
 
     @contextmanager
     def together(self, actor: Actor, action: str) -> Iterator[Change]:

@@ -153,13 +153,15 @@ class Mix:
     def warm(self, port: int) -> None:
         """Read the drafts that will be written, as an editor does when it opens."""
         connection = Connection(port)
-        for number in range(_WRITERS + _LANES):
+        there = sum(len(tenant.functions) for tenant in self.tenants)
+        lanes = min(_LANES, there // 4)
+        for number in range(min(_WRITERS + _LANES, there)):
             tenant = self.tenants[number % len(self.tenants)]
             functions = tenant.functions
             # From the end: lanes and writers never share a function.
             lane = _Lane(tenant, functions[-1 - number // len(self.tenants) % len(functions)])
             lane.etag = connection.send("GET", _path(lane, "/draft"), _as(tenant, "author")).etag
-            (self._lanes if number < _LANES else self._writers).put(lane)
+            (self._lanes if number < lanes else self._writers).put(lane)
 
     def plan(self, number: int) -> Work:
         """Return the next request."""
