@@ -12,6 +12,7 @@ from control_plane.api.access import install_access
 from control_plane.api.auth import install_planted_cookie_removal
 from control_plane.api.headers import install_security_headers
 from control_plane.api.media import install_media_types
+from control_plane.api.methods import install_methods
 from control_plane.api.metrics import Metrics, install_metrics
 from control_plane.api.openapi import describe
 from control_plane.api.paging import Cursors
@@ -63,6 +64,7 @@ def create_app(services: Services, options: ApiOptions | None = None) -> APIFlas
     install_problems(app)
     install_access(app)
     install_media_types(app)
+    install_methods(app)
     for blueprint in (page.blueprint, guides.blueprint, system.blueprint, *BLUEPRINTS):
         app.register_blueprint(blueprint)
     describe(app)

@@ -41,9 +41,15 @@ def try_it(system: System, *options: str) -> None:
         *(f"--exclude-name={name}" for name in _ENDS_THE_TOKEN),
         *options,
     ]
+    environment = {
+        **os.environ,
+        "COLUMNS": "120",
+        "PYTHONPATH": str(_CONFIG.parents[2]),
+        "SCHEMATHESIS_HOOKS": "tests.e2e.schemathesis_hooks",
+    }
     # It leaves its database of examples where it runs.
     done = subprocess.run(
-        command, cwd=system.folder, env={**os.environ, "COLUMNS": "120"},
+        command, cwd=system.folder, env=environment,
         capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     report = done.stdout[done.stdout.find("= FAILURES =") :][:6000] + done.stdout[-3000:]

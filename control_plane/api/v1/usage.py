@@ -14,7 +14,7 @@ from control_plane.api.schemas import Input, Output, Time
 from control_plane.api.spans import SpanQuery, now_ms
 from control_plane.api.state import services
 from control_plane.api.usage_lines import moment, usage_lines
-from control_plane.api.v1.blueprints import download, make_blueprint
+from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.identity import Actor, Project
 from control_plane.services.usage import Total
@@ -117,7 +117,11 @@ def sum_usage(query_data: UsageQuery) -> Response:
 @blueprint.get("/usage/export")
 @requires(Permission.USAGE_READ, Place.ANYWHERE)
 @blueprint.input(ExportQuery, location="query")
-@blueprint.doc(responses=download("CSV, or JSON lines.", "text/csv"))
+@blueprint.doc(
+    responses={
+        200: {"description": "CSV, or JSON lines.", "content": {"text/csv": {}, "application/jsonl": {}}}
+    }
+)
 def export_usage(query_data: ExportQuery) -> Response:
     """Download every sum: by day or hour, project, function, version, key and outcome."""
     actor = current_actor()
