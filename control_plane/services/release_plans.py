@@ -31,7 +31,7 @@ from control_plane.services.changes import Change, View
 from control_plane.services.release_reads import ReleaseStatus, status_of
 from control_plane.services.versions import find_version
 
-__all__ = ["Planner", "ReleaseMoved", "ReleaseRefused", "Terms", "Wanted", "record_release"]
+__all__ = ["Planner", "ReleaseMoved", "ReleaseRefused", "Terms", "Wanted", "record_release", "require_seen"]
 
 
 class ReleaseRefused(Conflict):
@@ -186,9 +186,7 @@ def _newest_part(parts: Sequence[ReleasePart], live: Release | None) -> str:
 
 
 def record_release(change: Change, function: Function, plan: ReleasePlan, terms: Terms) -> Release:
-    """Record the wanted state; the reconciler makes it so. Raises ReleaseRefused or ReleaseMoved."""
-    if terms.if_match and terms.if_match != plan.etag:
-        raise _moved(status_of(change, function))
+    """Record the wanted state; the reconciler makes it so. Raises ReleaseRefused."""
     if plan.refusals:
         first = plan.refusals[0][1]
         raise ReleaseRefused(f"The release is refused: {first}", errors=plan.refusals)
@@ -222,6 +220,13 @@ def record_release(change: Change, function: Function, plan: ReleasePlan, terms:
     )
     change.bump()
     return release
+
+
+def require_seen(view: View, function: Function, terms: Terms) -> None:
+    """Refuse, before anything else is asked, who has not seen the newest release. Raises ReleaseMoved."""
+    status = status_of(view, function)
+    if terms.if_match and terms.if_match != status.etag:
+        raise _moved(status)
 
 
 def _moved(status: ReleaseStatus) -> ReleaseMoved:

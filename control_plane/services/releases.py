@@ -24,6 +24,7 @@ from control_plane.services.release_plans import (
     Terms,
     Wanted,
     record_release,
+    require_seen,
 )
 from control_plane.services.release_reads import ReleaseReads, ReleaseStatus, release_by_number, status_of
 from control_plane.services.versions import find_version
@@ -71,8 +72,10 @@ class Releases(ReleaseReads):
         """
         with self._changes.change(actor, "release.create", f"function/{function}") as change:
             known, project = change.function(function, Permission.RELEASE_WRITE)
+            terms = Terms(note, expect, if_match)
+            require_seen(change, known, terms)
             plan = self._planner.plan(change, known, project, Wanted(wishes, throttle or Throttle(), guard))
-            return record_release(change, known, plan, Terms(note, expect, if_match))
+            return record_release(change, known, plan, terms)
 
     def split(  # noqa: PLR0913  (each is one part of what is wanted)
         self,
@@ -88,9 +91,10 @@ class Releases(ReleaseReads):
         """Give a version a part of the traffic; the others share the rest as before, with their values."""
         with self._changes.change(actor, "release.create", f"function/{function}") as change:
             known, project = change.function(function, Permission.RELEASE_WRITE)
+            given = terms or Terms()
+            require_seen(change, known, given)
             wanted = _split(change, known, version, percent, tag)
             plan = self._planner.plan(change, known, project, replace(wanted, guard=guard))
-            given = terms or Terms()
             named = given if given.note else replace(given, note=f"{percent} % to version {version}")
             return record_release(change, known, plan, named)
 
@@ -116,6 +120,8 @@ class Releases(ReleaseReads):
         """Let function@tag lead to a version, or nowhere without one; the traffic stays as it is."""
         with self._changes.change(actor, "release.tag", f"function/{function}") as change:
             known, project = change.function(function, Permission.RELEASE_WRITE)
+            given = terms or Terms()
+            require_seen(change, known, given)
             live = _live(change, known)
             if version is None:
                 wishes, words = without_tag(live.parts, tag), f"@{tag} removed"
@@ -123,7 +129,6 @@ class Releases(ReleaseReads):
                 wanted = find_version(change, known, version)
                 wishes, words = with_tag(live.parts, wanted.id, tag), f"@{tag} is version {wanted.number}"
             plan = self._planner.plan(change, known, project, _as_live(live, wishes))
-            given = terms or Terms()
             return record_release(change, known, plan, given if given.note else replace(given, note=words))
 
     def rollback(
@@ -142,8 +147,9 @@ class Releases(ReleaseReads):
         """
         with self._changes.change(actor, "release.rollback", f"function/{function}") as change:
             known, project = change.function(function, Permission.RELEASE_WRITE)
-            plan, old = self._rollback(change, known, project, to, newest_values=newest_values)
             given = terms or Terms()
+            require_seen(change, known, given)
+            plan, old = self._rollback(change, known, project, to, newest_values=newest_values)
             values = "newest values" if newest_values else f"values of release {old.number}"
             words = f"Rollback, {values}" + (f": {given.note}" if given.note else "")
             return record_release(change, known, plan, replace(given, note=words, rollback_of=old.number))
