@@ -10,7 +10,7 @@ from pydantic import Field
 
 from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
-from control_plane.api.idempotency import idempotent
+from control_plane.api.idempotency import idempotent_long
 from control_plane.api.paging import Page, PageQuery, list_position, page_response
 from control_plane.api.schemas import Output, Time
 from control_plane.api.spans import SpanQuery, unix_ms
@@ -197,7 +197,7 @@ def why(request_id: str) -> dict[str, Any]:
 
 @blueprint.post("/invocations/<invocation>/rerun")
 @requires(Permission.FUNCTION_WRITE, Place.ANYWHERE)
-@idempotent
+@idempotent_long
 @blueprint.input(TestRunIn)
 @blueprint.output(RerunOut, 201)
 def rerun_invocation(invocation: str, json_data: TestRunIn) -> dict[str, Any]:

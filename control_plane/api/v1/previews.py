@@ -9,7 +9,7 @@ from pydantic import Field
 
 from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
-from control_plane.api.idempotency import idempotent
+from control_plane.api.idempotency import idempotent_long
 from control_plane.api.paging import Page, PageQuery, slice_response
 from control_plane.api.schemas import Input, Output, Time
 from control_plane.api.state import api_options, services
@@ -74,7 +74,7 @@ class PreviewReloadedOut(PreviewOut):
 
 @blueprint.post("/functions/<function>/previews")
 @requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
-@idempotent
+@idempotent_long
 @blueprint.input(PreviewIn)
 @blueprint.output(PreviewMadeOut, 201)
 def start_preview(function: str, json_data: PreviewIn) -> dict[str, Any]:
