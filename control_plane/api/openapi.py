@@ -76,6 +76,25 @@ _STREAM: Final[dict[str, Any]] = {
 }
 
 
+_STREAM_PATH: Final = "/api/v1/stream"
+_RUN_STREAM_PATH: Final = "/api/v1/stream/functions/{function}/test-runs/{run}"
+_RUN_STREAM: Final[dict[str, Any]] = {
+    "get": {
+        **_STREAM["get"],
+        "operationId": "get_test_run_stream",
+        "summary": "Follow a test run's log records until it ends.",
+        "tags": ["test runs"],
+        "parameters": [
+            *(
+                {"in": "path", "name": name, "required": True, "schema": {"type": "string"}}
+                for name in ("function", "run")
+            ),
+            *_STREAM["get"]["parameters"],
+        ],
+        "x-permission": "function:read",
+    }
+}
+
 _IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
     "in": "header",
     "name": "Idempotency-Key",
@@ -138,9 +157,10 @@ def _complete(app: APIFlask) -> Any:
                     _finish(app, operations[method], endpoint, problem)
         add_links(spec["paths"])
         _mend_tuples(spec)
-        stream = deepcopy(_STREAM)
-        stream["get"]["responses"]["default"] = problem
-        spec["paths"]["/api/v1/stream"] = stream
+        for path, stream in ((_STREAM_PATH, _STREAM), (_RUN_STREAM_PATH, _RUN_STREAM)):
+            described = deepcopy(stream)
+            described["get"]["responses"]["default"] = problem
+            spec["paths"][path] = described
         return spec
 
     return complete

@@ -116,7 +116,9 @@ def test_an_archive_goes_down_the_same_each_time_with_the_etag(author: Person) -
     first, second = (author.get("/functions/orders/draft/archive") for _ in range(2))
     assert first.data == second.data
     file = author.get("/functions/orders/draft/files/function.py")
-    assert file.headers["ETag"] == first.headers["ETag"] == author.get("/functions/orders/draft").headers["ETag"]
+    assert (
+        file.headers["ETag"] == first.headers["ETag"] == author.get("/functions/orders/draft").headers["ETag"]
+    )
 
 
 def test_a_run_that_nobody_waits_for_says_where_it_is(api: ApiWorld, author: Person) -> None:

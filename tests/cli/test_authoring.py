@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.cli import dev as dev_module
 from tests.support.api_fixtures import ApiPeople
 from tests.support.live_api import CommandLine, LiveApi
 
@@ -97,8 +96,8 @@ def turns(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None
             raise KeyboardInterrupt
         left.pop(0)()
 
-    monkeypatch.setattr(dev_module.time, "sleep", sleep)
-    monkeypatch.setattr(dev_module.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("control_plane.cli.dev.time.sleep", sleep)
+    monkeypatch.setattr("control_plane.cli.dev.signal.signal", lambda *_: None)
 
 
 def events(output: str, kind: str) -> list[dict[str, object]]:

@@ -185,18 +185,24 @@ def test_the_migration_fills_in_what_is_known_already(empty: Engine) -> None:
             "functions_name",
         ),
         (
-            "SELECT * FROM functions WHERE organization = 'o' AND project IN ('a', 'b') AND id > 'f' "
-            "ORDER BY id LIMIT 50",
+            (
+                "SELECT * FROM functions WHERE organization = 'o' AND project IN ('a', 'b') AND id > 'f' "
+                "ORDER BY id LIMIT 50"
+            ),
             "functions_",
         ),
         (
-            "SELECT * FROM functions WHERE organization = 'o' AND updated_ms < 9 "
-            "ORDER BY updated_ms DESC, id DESC LIMIT 50",
+            (
+                "SELECT * FROM functions WHERE organization = 'o' AND updated_ms < 9 "
+                "ORDER BY updated_ms DESC, id DESC LIMIT 50"
+            ),
             "functions_updated",
         ),
         (
-            "SELECT * FROM version_packages WHERE organization = 'o' AND package = 'numpy' "
-            "AND package_version = '1' AND version < 'v' ORDER BY version DESC LIMIT 50",
+            (
+                "SELECT * FROM version_packages WHERE organization = 'o' AND package = 'numpy' "
+                "AND package_version = '1' AND version < 'v' ORDER BY version DESC LIMIT 50"
+            ),
             "version_packages_exact",
         ),
         (

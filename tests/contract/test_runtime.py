@@ -188,8 +188,8 @@ def test_a_test_run_is_watched_and_cancelled_while_it_runs() -> None:
 def test_new_code_of_the_same_target_is_loaded_at_once_and_the_old_finishes() -> None:
     with FunctionHost() as host, ThreadPoolExecutor(2) as pool:
         runtime = EmbeddedRuntime(host.folder / "host", host.folder / "run")
-        old = host.target("import time\ndef execute(input, context):\n    time.sleep(0.5)\n    return 'old'\n")
-        old = replace(old, warm=False)
+        code = "import time\ndef execute(input, context):\n    time.sleep(0.5)\n    return 'old'\n"
+        old = replace(host.target(code), warm=False)
         runtime.apply(HostState(1, (old,)))
         slow = pool.submit(host.call, old, {})
         until(lambda: any(one["busy"] for one in runtime.status()["targets"][old.id]["instances"]))

@@ -127,7 +127,8 @@ def test_a_restored_function_is_idle_until_it_is_released_again(world: World, pe
     assert world.gateway.states[-1].routes == ()
     assert world.releases.status(people.operator, "orders").live is None
     world.released(people.operator, version)
-    assert "acme/orders" in {route.path for route in world.gateway.states[-1].routes}
+    state = world.gateway.states[-1]
+    assert "acme/orders" in {route.path for route in state.routes}
 
 
 def test_only_operators_take_down_and_restore(world: World, people: People) -> None:

@@ -185,4 +185,3 @@ def test_a_released_tag_goes_before_a_preview_of_the_same_name(world: World, peo
     state = GatewayState(1, (), (taken,), (), ())
     previewed = Previewed(preview, function, "acme", {})
     assert gateway_with_previews(state, [previewed], lambda target: target) == state
-

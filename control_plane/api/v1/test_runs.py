@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated, Any
 
 from flask import Response, jsonify, request, url_for
@@ -23,6 +22,9 @@ from control_plane.ports import TestCall
 
 blueprint = make_blueprint("test_runs")
 
+# As HTTP allows them: nothing that could end a header and begin another one.
+_HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$")]
+_HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e]{0,8000}$")]
 _Base64 = Annotated[str, Field(max_length=8_000_000, description="Base64.")]
 
 
@@ -33,7 +35,7 @@ class TestRunIn(Input):
 
     method: Annotated[str, Field(pattern=r"^[A-Z]{1,20}$")] = "POST"
     path: Annotated[str, Field(pattern=r"^/[\x21-\x7e]*$", max_length=4_000)] = "/"
-    headers: Annotated[tuple[tuple[str, str], ...], Field(max_length=100)] = ()
+    headers: Annotated[tuple[tuple[_HeaderName, _HeaderValue], ...], Field(max_length=100)] = ()
     body: _Base64 = ""
     timeout_ms: Annotated[int, Field(ge=1, le=120_000)] = 30_000
 
@@ -75,7 +77,7 @@ blueprint.before_request(_raise_body_limit)
 @requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
 @idempotent
 @blueprint.input(TestRunIn)
-@blueprint.doc(responses={202: {"description": "It runs; with `Prefer: respond-async`."}})
+@blueprint.doc(responses={202: "It runs; with `Prefer: respond-async`."})
 @blueprint.output(TestRunOut, 201)
 def run_draft(function: str, json_data: TestRunIn) -> Response:
     """Run the draft once and wait for what it does, or with `Prefer: respond-async` do not wait."""
@@ -128,7 +130,7 @@ def decoded_body(body: str) -> bytes:
     """Return the bytes that base64 text stands for. Raises Invalid."""
     try:
         return base64.b64decode(body, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Invalid(f"The body is not base64: {error}.", field="/body") from error
 
 
