@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,19 +40,11 @@ def invocation() -> None:
 @click.option("--to", "end", help="Before this time, RFC 3339.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many.")
 @pass_state
-def list_invocations(
-    state: CliState,
-    function: str | None,
-    start: str | None,
-    end: str | None,
-    limit: int,
-    cold: bool,
-    **wanted: str | None,
-) -> None:
+def list_invocations(state: CliState, /, function: str | None, limit: int, cold: bool, **wanted: Any) -> None:
     """List the newest calls that fit, of FUNCTION or of a project."""
+    times = {"from": wanted.pop("start"), "to": wanted.pop("end"), "cold": "true" if cold else None}
     with state.client() as client:
         found = find_function(client, function)["id"] if function else None
-        times = {"from": start, "to": end, "cold": "true" if cold else None}
         rows = list(client.pages("/invocations", limit=limit, function=found, **wanted, **times))
     show_list(state, rows, _COLUMNS)
 

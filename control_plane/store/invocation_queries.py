@@ -6,11 +6,11 @@ one index; what to show of a call is decided elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, and_, literal_column, or_, select
 
 from control_plane.domain.metering import HOUR_MS, Outcome
 from control_plane.store.usage_tables import host_starts, usage_events, usage_hourly
@@ -19,6 +19,8 @@ __all__ = ["CallFilter", "InvocationReader"]
 
 # Longer than any queue: a call is dispatched at most this much after the hour that it is summed in.
 _LATEST_DISPATCH_MS: Final = HOUR_MS
+# So many hours of sums are looked at together; a day's worth answers most questions.
+_HOURS_AT_ONCE: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,11 @@ class InvocationReader:
     ) -> list[Any]:
         """Return a project's newest calls; `before` is (dispatched_ms, seq) of the last one seen."""
         query = self._query(project, wanted, before)
-        if not (wanted.version or wanted.api_key):
+        if not (wanted.version or wanted.api_key or wanted.cold):
             return list(self._all(query.limit(limit)))
+        dispatched = usage_events.c.dispatched_ms
         found: list[Any] = []
-        for start, end in self._runs(project, wanted, before, limit):
-            dispatched = usage_events.c.dispatched_ms
+        for start, end in self._spans(project, wanted, before):
             part = query.where(dispatched >= start).where(dispatched < end)
             found += self._all(part.limit(limit - len(found)))
             if len(found) >= limit:
@@ -97,27 +99,46 @@ class InvocationReader:
         index = self._index(wanted)
         if index == "usage_events_trouble":
             # In the words of the index, so that it is seen to hold all that is asked for.
-            query = query.where(event.outcome != Outcome.ANSWERED.value)
+            query = query.where(event.outcome != literal_column("'answered'"))
+        if index == "usage_events_streaming":
+            query = query.where(event.streaming)
         if self._sqlite:
             # It has no statistics of the columns and would take any that fits.
             query = query.with_hint(usage_events, f"INDEXED BY {index}", "sqlite")
         return query.order_by(event.dispatched_ms.desc(), event.seq.desc())
 
     def _index(self, wanted: CallFilter) -> str:
-        if wanted.outcomes and Outcome.ANSWERED not in wanted.outcomes:
+        good = not wanted.outcomes or Outcome.ANSWERED in wanted.outcomes
+        # What was answered has a status below 400.
+        if not good or (wanted.status and wanted.status[0] >= 400):
             return "usage_events_trouble"
+        if wanted.streaming:
+            return "usage_events_streaming"
         return "usage_events_function" if wanted.function else "usage_events_project"
 
-    def _runs(
-        self, project: str, wanted: CallFilter, before: tuple[int, int] | None, limit: int
-    ) -> list[tuple[int, int]]:
-        """Return the spans of time in which the sums know such calls, newest first.
+    def _spans(
+        self, project: str, wanted: CallFilter, before: tuple[int, int] | None
+    ) -> Iterator[tuple[int, int]]:
+        """Yield the spans of time in which the sums know such calls, newest first, without overlap.
 
         Without an index of its own, a rare version or key would otherwise be
         looked for in every call between two of its own.
         """
+        query = self._hours(project, wanted)
+        newest = min(before[0] if before else wanted.end_ms, wanted.end_ms or 1 << 62) or 1 << 62
+        lowest = 1 << 62
+        while True:
+            rows = self._all(query.where(usage_hourly.c.hour_ms <= newest).limit(_HOURS_AT_ONCE))
+            for start, end in _joined([int(row[0]) for row in rows]):
+                yield start, min(end, lowest)
+                lowest = start
+            if len(rows) < _HOURS_AT_ONCE:
+                return
+            newest = int(rows[-1][0]) - 1
+
+    def _hours(self, project: str, wanted: CallFilter) -> Select[Any]:
         sums = usage_hourly.c
-        query = select(sums.hour_ms, func.sum(sums.calls)).where(sums.project == project)
+        query = select(sums.hour_ms).where(sums.project == project)
         for column, value in (
             (sums.function, wanted.function),
             (sums.version, wanted.version),
@@ -127,31 +148,26 @@ class InvocationReader:
                 query = query.where(column == value)
         if wanted.outcomes:
             query = query.where(sums.outcome.in_([outcome.value for outcome in wanted.outcomes]))
-        newest = min(before[0] if before else wanted.end_ms, wanted.end_ms or 1 << 62)
-        if newest:
-            query = query.where(sums.hour_ms <= newest)
+        if wanted.cold:
+            query = query.where(sums.cold_calls > 0)
         if wanted.start_ms:
-            query = query.where(sums.hour_ms >= wanted.start_ms - 2 * HOUR_MS)
-        rows = self._all(query.group_by(sums.hour_ms).order_by(sums.hour_ms.desc()))
-        return _joined([(int(row[0]), int(row[1])) for row in rows], limit)
+            query = query.where(sums.hour_ms >= wanted.start_ms - HOUR_MS - _LATEST_DISPATCH_MS)
+        return query.group_by(sums.hour_ms).order_by(sums.hour_ms.desc())
 
     def _all(self, query: Select[Any]) -> Sequence[Any]:
         with self._engine.begin() as connection:
             return connection.execute(query).all()
 
 
-def _joined(hours: list[tuple[int, int]], limit: int) -> list[tuple[int, int]]:
-    """Join hours that follow each other into spans that do not overlap, of at least `limit` calls each."""
+def _joined(hours: list[int]) -> list[tuple[int, int]]:
+    """Join hours that follow each other into spans, newest first."""
     spans: list[tuple[int, int]] = []
-    held = 0
-    for hour, calls in hours:
+    for hour in hours:
         end = hour + HOUR_MS + _LATEST_DISPATCH_MS
-        if spans and end >= spans[-1][0] and held < limit:
+        if spans and end >= spans[-1][0]:
             spans[-1] = (hour, spans[-1][1])
-            held += calls
         else:
-            spans.append((hour, min(end, spans[-1][0]) if spans else end))
-            held = calls
+            spans.append((hour, end))
     return spans
 
 
@@ -170,7 +186,7 @@ def _conditions(wanted: CallFilter) -> list[ColumnElement[bool]]:
     if wanted.status:
         found.append(event.status.between(*wanted.status))
     if wanted.streaming is not None:
-        found.append(event.streaming.is_(wanted.streaming))
+        found.append(event.streaming if wanted.streaming else ~event.streaming)
     if wanted.cold is not None:
         found.append(event.ready_ms > 0 if wanted.cold else event.ready_ms == 0)
     return found

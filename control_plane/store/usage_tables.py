@@ -83,6 +83,14 @@ usage_events = Table(
         sqlite_where=text("outcome <> 'answered'"),
         postgresql_where=text("outcome <> 'answered'"),
     ),
+    # Only streams.
+    Index(
+        "usage_events_streaming",
+        "project",
+        "dispatched_ms",
+        sqlite_where=text("streaming"),
+        postgresql_where=text("streaming"),
+    ),
     # Only request ids that callers chose; the others are the usage id.
     Index(
         "usage_events_request",

@@ -15,7 +15,7 @@ from tests.support.system import System, running_system, wait_for
 
 pytestmark = pytest.mark.slow
 
-_MAIN = '''
+_MAIN = """
 import logging, os
 
 log = logging.getLogger("till")
@@ -28,12 +28,12 @@ def execute(input, context):
     if input["name"] == "fail":
         raise ValueError("no such name")
     return {"hello": input["name"]}
-'''
-_STREAM = '''
+"""
+_STREAM = """
 def execute(input, context):
     for number in range(3):
         yield {"number": number}
-'''
+"""
 
 
 class Watched:
@@ -60,7 +60,9 @@ class Watched:
             "INGOT_CONFIG_HOME": str(self.system.folder / "home"),
         }
         command = [sys.executable, "-m", "control_plane.cli.main", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
         assert (done.returncode == 0) is good, done.stdout + done.stderr
         return done.stdout if good else done.stderr
 

@@ -181,5 +181,7 @@ def test_the_start_that_a_call_waited_for_is_found(engine: Engine) -> None:
     UsageLedger(engine).write(Intake(AT, calls=[a_call(1)], starts=[start]))
     reader = InvocationReader(engine)
     (row,) = reader.calls("prj", CallFilter(cold=True), None, 5)
-    assert tuple(reader.start(row.target, row.ready_ms)) == tuple(start)
+    found = reader.start(row.target, row.ready_ms)
+    assert found is not None
+    assert tuple(found) == tuple(start)
     assert reader.start("t2", row.ready_ms) is None

@@ -97,7 +97,7 @@ def test_the_sums_are_those_of_a_rebuild_in_any_order(engine: Engine, seed: int)
             InstanceExit: intake.exits,
         }
         for record in records[first : first + 11]:
-            places[type(record)].append(record)
+            places[type(record)].append(record)  # type: ignore[attr-defined]
         ledger.write(intake)
     ledger.close_lost_streams(AT + MINUTE_MS)
     before = sums(engine)

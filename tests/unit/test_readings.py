@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from control_plane.adapters.embedded.machine_readings import MachineReadings
-from control_plane.adapters.gateway import statistics
 from control_plane.adapters.gateway.model import GatewaySettings
+from control_plane.adapters.gateway.runtime_socket import RuntimeSocket
 from control_plane.adapters.gateway.statistics import GatewayStatistics
 
 HEAD = "# pxname,svname,qcur,scur,req_tot,hrsp_4xx,hrsp_5xx,ttime,\n"
@@ -59,7 +59,7 @@ def test_the_gateways_counters_are_taken_as_differences(
     def ask(_socket: Any, _text: str) -> str:
         return HEAD + answers.pop(0)
 
-    monkeypatch.setattr(statistics.RuntimeSocket, "ask", ask)
+    monkeypatch.setattr(RuntimeSocket, "ask", ask)
     read = GatewayStatistics(GatewaySettings(tmp_path, tmp_path))
     assert read() == {"connections": 7.0, "queued": 3.0, "api_ms": 12.0}
     second = read()

@@ -22,6 +22,9 @@ from control_plane.services.usage import Total
 blueprint = make_blueprint("usage")
 
 _HOUR_MS = 3_600_000
+_LINES: dict[int | str, Any] = {
+    200: {"description": "CSV, or JSON lines.", "content": {"text/csv": {}, "application/jsonl": {}}}
+}
 _Days = Annotated[int, Field(ge=1, le=366)]
 
 
@@ -117,11 +120,7 @@ def sum_usage(query_data: UsageQuery) -> Response:
 @blueprint.get("/usage/export")
 @requires(Permission.USAGE_READ, Place.ANYWHERE)
 @blueprint.input(ExportQuery, location="query")
-@blueprint.doc(
-    responses={
-        200: {"description": "CSV, or JSON lines.", "content": {"text/csv": {}, "application/jsonl": {}}}
-    }
-)
+@blueprint.doc(responses=_LINES)
 def export_usage(query_data: ExportQuery) -> Response:
     """Download every sum: by day or hour, project, function, version, key and outcome."""
     actor = current_actor()

@@ -54,6 +54,7 @@ def upgrade() -> None:
     op.create_index("usage_events_project", "usage_events", ["project", "dispatched_ms"])
     for name, columns, condition in (
         ("usage_events_trouble", ["project", "dispatched_ms"], "outcome <> 'answered'"),
+        ("usage_events_streaming", ["project", "dispatched_ms"], "streaming"),
         ("usage_events_request", ["request_id"], "request_id <> ''"),
     ):
         op.create_index(
@@ -100,7 +101,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("monitor_instances", "monitor_system", "usage_totals", "usage_minutes"):
         op.drop_table(table)
-    for name in ("usage_events_request", "usage_events_trouble", "usage_events_project"):
-        op.drop_index(name, "usage_events")
+    for name in ("request", "streaming", "trouble", "project"):
+        op.drop_index(f"usage_events_{name}", "usage_events")
     with op.batch_alter_table("usage_events") as batch_op:
         batch_op.drop_column("trace")
