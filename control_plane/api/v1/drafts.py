@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated, Any, Final
 
 from flask import Response, jsonify, request
@@ -172,7 +171,7 @@ def lock_draft(function: str) -> Response:
 def _decoded(content: str) -> bytes:
     try:
         return base64.b64decode(content, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Invalid(f"The content is not base64: {error}.", field="/changes") from error
 
 
