@@ -29,8 +29,8 @@ from control_plane.domain.values import ValueKey, ValueKind
 from control_plane.domain.versions import VersionState
 from control_plane.errors import Conflict, Unavailable
 from control_plane.store.codec import Json, from_plain, to_plain
-from control_plane.store.review_rows import ReviewFilter
 from control_plane.store.journal_rows import AuditFilter
+from control_plane.store.review_rows import ReviewFilter
 from control_plane.store.unit_of_work import Store
 from tests.unit.samples import a_part, a_release, a_review, a_value, a_version
 
