@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from control_plane.cli.state import CliState, pass_state
 
 __all__ = ["init"]
 
+# What somebody shares: organization/name, or a share's id.
+_SHARED = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*|shr_[0-9a-z]+")
 # The checkout's starters; an installed CLI without them asks the server.
 _LOCAL = Path(__file__).resolve().parents[2] / "templates" / "starters"
 
@@ -36,7 +39,7 @@ def init(state: CliState, name: str, starter: str | None, folder: Path | None) -
         check_name(name)
     except Invalid as error:
         raise Failure(error.message, hint=error.hint or "", exit_code=ExitCode.USAGE) from error
-    shared = starter is not None and ("/" in starter or starter.startswith("shr_"))
+    shared = starter is not None and _SHARED.fullmatch(starter) is not None
     local = sorted(path.name for path in _LOCAL.iterdir() if path.is_dir()) if _LOCAL.is_dir() else []
     if starter is None or (local and not shared and starter not in local):
         known = ", ".join(local) or "see `ingot init NAME --starter` on the server's /docs"

@@ -96,7 +96,7 @@ def test_no_guessed_address_opens(signature: str, expires: str) -> None:
 )
 def test_a_wish_has_rules(wrong: dict[str, Any]) -> None:
     with pytest.raises(Invalid):
-        FileWish(**({"name": "a", "size": 1} | wrong))
+        FileWish(**{"name": "a", "size": 1, **wrong})
 
 
 @pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript"])
