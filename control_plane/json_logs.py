@@ -18,8 +18,8 @@ __all__ = ["JsonLines", "json_line", "log_as_json", "redact"]
 
 _GONE: Final = "***"
 # Fields and parameters whose values are secret, whatever they look like.
-_SECRET_NAMES: Final = (  # noqa: S105 - names of secrets, not one
-    r"passwords?|passwd|passphrase|secrets?|tokens?|cookies?|set-cookie|authorization|credentials?"
+_SECRET_NAMES: Final = (
+    r"passwords?|passwd|passphrase|secrets?|tokens?|cookies?|set-cookie|authorization|credentials?"  # noqa: S105
     r"|api[_-]?keys?|x-api-key|private[_-]?key|csrf[_-]?token|x-csrf-token|signature"
 )
 _SECRET_FIELD: Final = re.compile(

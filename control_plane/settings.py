@@ -30,7 +30,6 @@ from control_plane.settings_groups import (
     Listen,
     Metering,
     Retention,
-    Telemetry,
     Tls,
 )
 
@@ -44,7 +43,6 @@ __all__ = [
     "Metering",
     "Retention",
     "Settings",
-    "Telemetry",
     "Tls",
     "load_settings",
     "nearest",
@@ -70,7 +68,6 @@ class Settings:
     metering: Metering = field(default_factory=Metering)
     tls: Tls = field(default_factory=Tls)
     retention: Retention = field(default_factory=Retention)
-    telemetry: Telemetry = field(default_factory=Telemetry)
     files: Files = field(default_factory=Files)
 
     @property

@@ -27,7 +27,6 @@ _UNITS = {
     "_hours": "hours",
     "_lines": "lines",
     "_url": "URL",
-    "_endpoint": "URL",
 }
 # A URL of a database may hold a password.
 _SECRET = ("database.control_url", "database.usage_url")

@@ -21,7 +21,6 @@ __all__ = [
     "Listen",
     "Metering",
     "Retention",
-    "Telemetry",
     "Tls",
 ]
 
@@ -199,17 +198,6 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class Telemetry:
-    """What leaves this machine for those who watch it."""
-
-    otlp_endpoint: str = _option(
-        "",
-        "Base URL of an OTLP/HTTP collector, such as http://127.0.0.1:4318; traces go to /v1/traces "
-        "below it. Empty: no traces, which cost nothing then.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Files:
     """Large inputs and outputs of functions."""
 
@@ -231,6 +219,5 @@ GROUPS = {
     "metering": Metering,
     "tls": Tls,
     "retention": Retention,
-    "telemetry": Telemetry,
     "files": Files,
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from control_plane.cli.machine import data_option, load_machine, settings_option
+from control_plane.cli.machine import data_option, load_machine, output_option, settings_option
 from control_plane.errors import IngotError, Unavailable
 
 __all__ = ["COMMANDS"]
@@ -108,12 +108,21 @@ def status(data: Path, output: str) -> None:
 
 @click.command()
 @data_option
-def doctor(data: Path) -> None:
-    """Say what this machine offers: isolation levels, gateway, interpreters, ports."""
+@settings_option
+@output_option
+def doctor(data: Path, settings_file: Path | None, output: str) -> None:
+    """Say what this machine offers and lacks, and what to do about it."""
+    from dataclasses import asdict
+
     from control_plane.supervisor.doctor import examine
 
-    for line in examine(load_machine(data, None)):
-        click.echo(line)
+    facts = list(examine(load_machine(data, settings_file)))
+    if output == "json":
+        click.echo(json.dumps([asdict(fact) for fact in facts], indent=2, ensure_ascii=False))
+        return
+    for fact in facts:
+        line = f"{'ok' if fact.ok else '--'}  {fact.sentence}"
+        click.echo(f"{line} {fact.hint}" if fact.hint else line)
 
 
 @click.command(name="_run", hidden=True)
