@@ -7,6 +7,7 @@ import hashlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_a_changed_list_counts_at_once_and_a_lifted_one_too(world: World) -> Non
     assert with_key() == 200
 
 
-def second_secret(secret: str, **changes: object) -> CallerKey:
+def second_secret(secret: str, **changes: Any) -> CallerKey:
     """Return the same key's entry for another secret."""
     digest = hashlib.sha256(secret.encode()).hexdigest()
     return dataclasses.replace(caller_key(), sha256=digest, **changes)

@@ -94,11 +94,11 @@ def test_a_key_that_lost_more_while_it_was_cut_is_cut_again(world: World, people
     world.api_keys.change(people.operator, made.key.id, narrow, if_match="k1")
     cut = world.gateway.cut
 
-    def cut_late(key: str) -> int:
+    def cut_late(target_or_key: str) -> int:
         world.gateway.cut = cut  # type: ignore[method-assign]
         again = KeyChange(networks=("10.0.0.0/8",))
         world.api_keys.change(people.operator, made.key.id, again, if_match="k2")
-        return cut(key)
+        return cut(target_or_key)
 
     world.gateway.cut = cut_late  # type: ignore[method-assign]
     world.settle()
