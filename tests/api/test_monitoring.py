@@ -202,4 +202,4 @@ def test_audit_entries_are_found_by_every_field(api: ApiWorld, people: ApiPeople
             break
     assert backwards == everything[::-1]
     assert ok(owner, "/audit", **{"from": "2999-01-01T00:00:00Z"})["items"] == []
-    assert ok(owner, "/audit", limit=100, **{"to": "2999-01-01T00:00:00Z"})["items"] == everything
+    assert ok(owner, "/audit", limit=100, to="2999-01-01T00:00:00Z")["items"] == everything
