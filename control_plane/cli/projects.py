@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from typing import TextIO
+
 import click
 
+from control_plane.cli.failures import ExitCode, Failure
 from control_plane.cli.output import show_list, show_one
 from control_plane.cli.references import find_project
 from control_plane.cli.state import CliState, pass_state
@@ -62,3 +66,34 @@ def change(state: CliState, project: str, title: str | None, department: str | N
     body = {name: value for name, value in wanted.items() if value is not None}
     with state.client() as client:
         show_one(state, client.edit(f"/projects/{project}", body))
+
+
+@project.group("policy")
+def policy() -> None:
+    """What a project asks before a release."""
+
+
+@policy.command("get")
+@click.argument("project", required=False)
+@pass_state
+def get_policy(state: CliState, project: str | None) -> None:
+    """Show a project's review policy."""
+    with state.client() as client:
+        found = find_project(client, project)
+        show_one(state, client.get(f"/projects/{found['id']}/policy"))
+
+
+@policy.command("set")
+@click.argument("project")
+@click.argument("file", type=click.File("r"))
+@pass_state
+def set_policy(state: CliState, project: str, file: TextIO) -> None:
+    """Replace a project's review policy by the JSON in FILE, or - for standard input."""
+    try:
+        wanted = json.load(file)
+    except ValueError as error:
+        raise Failure(f"This is not JSON: {error}.", exit_code=ExitCode.USAGE) from error
+    with state.client() as client:
+        place = f"/projects/{find_project(client, project)['id']}/policy"
+        tag = client.send("GET", place).headers["ETag"]
+        show_one(state, client.send("PUT", place, json=wanted, headers={"If-Match": tag}).json())

@@ -15,7 +15,7 @@ from control_plane.cli.versions import show_diff
 __all__ = ["review", "submit"]
 
 _FIELDS = (
-    "id", "function_name", "version_number", "digest", "state", "submitter_email", "note",
+    "id", "kind", "function_name", "version_number", "digest", "state", "risks", "submitter_email", "note",
     "approvals", "required", "comments", "reason", "created_at",
 )  # fmt: skip
 
@@ -24,8 +24,15 @@ _FIELDS = (
 @click.argument("function", required=False)
 @click.option("--version", "number", type=int, help="Version to submit; default: the newest.")
 @click.option("--note", "remark", default="", help="What the reviewer should know.")
+@click.option(
+    "--kind",
+    type=click.Choice(("publish", "modify", "takedown", "reinstate")),
+    default="publish",
+    show_default=True,
+    help="What is asked for.",
+)
 @pass_state
-def submit(state: CliState, function: str | None, number: int | None, remark: str) -> None:
+def submit(state: CliState, function: str | None, number: int | None, remark: str, kind: str) -> None:
     """Ask for a review of a version of FUNCTION."""
     with state.client() as client:
         found = find_function(client, function)
@@ -34,7 +41,9 @@ def submit(state: CliState, function: str | None, number: int | None, remark: st
             raise Failure(
                 "There is no version yet.", hint="Run `ingot freeze` first.", exit_code=ExitCode.CONFLICT
             )
-        made = client.create(f"/functions/{found['id']}/reviews", {"version": wanted, "note": remark})
+        made = client.create(
+            f"/functions/{found['id']}/reviews", {"version": wanted, "note": remark, "kind": kind}
+        )
     _show(state, made)
 
 
@@ -57,6 +66,45 @@ def list_reviews(state: CliState, everything: bool, function: str | None) -> Non
     )
 
 
+@review.command("inbox")
+@click.option(
+    "--mine",
+    type=click.Choice(("to_decide", "submitted", "decided")),
+    default="to_decide",
+    show_default=True,
+    help="How it concerns you.",
+)
+@pass_state
+def inbox(state: CliState, mine: str) -> None:
+    """List the reviews that wait for you."""
+    with state.client() as client:
+        rows = list(client.pages("/reviews", mine=mine))
+    columns = ("id", "kind", "function_name", "version_number", "state", "risks", "submitter_email")
+    show_list(state, rows, columns)
+
+
+@review.command("diff")
+@click.argument("review")
+@pass_state
+def diff(state: CliState, review: str) -> None:
+    """Show what a REVIEW changes against the last reviewed version."""
+    with state.client() as client:
+        changes = client.get(f"/reviews/{review}/diff")
+    if state.output == "json":
+        show_one(state, changes)
+        return
+    show_diff(state, changes)
+
+
+@review.command("evidence")
+@click.argument("review")
+@pass_state
+def evidence(state: CliState, review: str) -> None:
+    """Show what speaks for or against a REVIEW: risks, tests, dependencies, licences, limits, cost."""
+    with state.client() as client:
+        show_one(state, client.get(f"/reviews/{review}/evidence"))
+
+
 @review.command("show")
 @click.argument("review")
 @pass_state
@@ -75,14 +123,38 @@ def show(state: CliState, review: str) -> None:
 @review.command("approve")
 @click.argument("review")
 @click.option("--digest", help="The digest that you have read; asked for by showing it when left out.")
+@click.option("--values", help="What the review shows as values; only where the policy covers values.")
 @pass_state
-def approve(state: CliState, review: str, digest: str | None) -> None:
-    """Approve exactly the version that REVIEW shows."""
+def approve(state: CliState, review: str, digest: str | None, values: str | None) -> None:
+    """Approve exactly the version, and the values, that REVIEW shows."""
     with state.client() as client:
         if digest is None:
-            digest = client.get(f"/reviews/{review}")["digest"]
-            confirm(state, f"Have you read {digest}, and approve it?")
-        _show(state, client.post(f"/reviews/{review}/approve", {"digest": digest}))
+            shown = client.get(f"/reviews/{review}")
+            digest, values = shown["digest"], values or shown["values"]
+            beside = f" beside the values {values}" if values else ""
+            confirm(state, f"Have you read {digest}{beside}, and approve it?")
+        body = {"digest": digest, "values": values or ""}
+        _show(state, client.post(f"/reviews/{review}/approve", body))
+
+
+@review.command("request-changes")
+@click.argument("review")
+@click.option("--reason", required=True, help="What should change; the author reads it.")
+@pass_state
+def request_changes(state: CliState, review: str, reason: str) -> None:
+    """Give a REVIEW back; approvals so far count no more."""
+    with state.client() as client:
+        _show(state, client.post(f"/reviews/{review}/request-changes", {"reason": reason}))
+
+
+@review.command("resubmit")
+@click.argument("review")
+@click.option("--note", "answer", required=True, help="Your answer; the reviewers read it.")
+@pass_state
+def resubmit(state: CliState, review: str, answer: str) -> None:
+    """Answer a request for changes with the same version."""
+    with state.client() as client:
+        _show(state, client.post(f"/reviews/{review}/resubmit", {"note": answer}))
 
 
 @review.command("reject")
