@@ -54,6 +54,8 @@ class Plan:
     # The sockets' folder and the folder of the roles' own logs.
     run: Path
     logs: Path
+    # Size at which a role's own log is set aside; 0: never.
+    log_bytes: int = field(default=0, kw_only=True)
     # key's name -> base64
     secrets: Mapping[str, str]
     # environment name -> descriptor, for roles with `listeners`

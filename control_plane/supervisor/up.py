@@ -84,6 +84,7 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
             commands=_commands(settings, identities),
             run=settings.run,
             logs=settings.data / "logs",
+            log_bytes=settings.retention.process_log_mb << 20,
             secrets=keys,
             listeners=open_listeners(settings),
             drained={"gateway": lambda: has_drained(make_gateway_settings(settings, asdict(identities)))},
