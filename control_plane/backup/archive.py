@@ -84,7 +84,7 @@ class ArchiveWriter:
         entry = tarfile.TarInfo(name)
         entry.size, entry.mode = size, mode & 0o777
         hashed = _Hashed(stream)
-        self._tar.addfile(entry, hashed)  # type: ignore[arg-type]  # only its read is used
+        self._tar.addfile(entry, hashed)
         if hashed.size != size:
             raise OSError(f"{name} became shorter while it was read")
         member = Member(name, size, hashed.hash.hexdigest(), mode & 0o777)

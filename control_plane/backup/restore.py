@@ -45,7 +45,7 @@ def restore_backup(
     data: Path,
     keys: Mapping[str, str],
     owners: Owners = Owners(),
-    say: Callable[[str], None] = len,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Restored:
     """Unpack, prove, rename. Raises Conflict when the folder is in use, Invalid for a damaged backup."""
     manifest = read_manifest(archive)
