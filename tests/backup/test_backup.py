@@ -70,7 +70,7 @@ class Counting:
             LogFollower("access", folder.path / "gateway" / "access.log", None),
             LogFollower("host", folder.path / "host" / "records.log", None),
         ]
-        self.cycle = Cycle(UsageLedger(self.engine), *self.followers, SystemClock())
+        self.cycle = Cycle(UsageLedger(self.engine), self.followers[0], self.followers[1], SystemClock())
         self.cycle.reload()
 
     def all(self) -> int:
