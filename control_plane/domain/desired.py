@@ -72,6 +72,8 @@ class HostTarget:
     streaming: bool = False
     # Keep a level-2 template ready even when idle.
     warm: bool = True
+    # Its code will change again soon, so nothing is made in advance for it.
+    volatile: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,4 +50,5 @@ def tried_target(
         secrets={name: known[value].content for name, value in bound.secrets.items()},
         streaming=declaration.streaming,
         warm=False,
+        volatile=True,
     )

@@ -189,12 +189,12 @@ def test_new_code_of_the_same_target_is_loaded_at_once_and_the_old_finishes() ->
     with FunctionHost() as host, ThreadPoolExecutor(2) as pool:
         runtime = EmbeddedRuntime(host.folder / "host", host.folder / "run")
         code = "import time\ndef execute(input, context):\n    time.sleep(0.5)\n    return 'old'\n"
-        old = replace(host.target(code), warm=False)
+        old = replace(host.target(code), warm=False, volatile=True)
         runtime.apply(HostState(1, (old,)))
         slow = pool.submit(host.call, old, {})
         until(lambda: any(one["busy"] for one in runtime.status()["targets"][old.id]["instances"]))
         new = host.target("def execute(input, context):\n    return 'new'\n")
-        new = replace(new, id=old.id, warm=False)
+        new = replace(new, id=old.id, warm=False, volatile=True)
         ready = pool.submit(runtime.prepare, old.id, 10_000, new.digest)
         runtime.apply(HostState(2, (new,)))
         assert ready.result(15).ok

@@ -52,7 +52,8 @@ def test_it_runs_the_draft_with_test_values_and_is_not_kept_warm(world: World, p
     world.settle()
     target = target_of(world, preview)
     assert world.sealer.open(people.author.organization, target.secrets["TOKEN"]) == b"test-secret"
-    assert (target.digest, target.version, target.warm) == (preview.digest, preview.id, False)
+    assert (target.digest, target.version) == (preview.digest, preview.id)
+    assert (target.warm, target.volatile) == (False, True)
     assert (target.limits.instances, target.limits.memory_mb) == (2, 128)
 
 

@@ -187,8 +187,7 @@ class Activation:
             # It could not load before; now it does.
             target.backoff.succeeded()
             target.failure = None
-        # What is not to be kept warm is about to change again: making it faster would only slow that down.
-        if not target.retiring and target.wanted.warm:
+        if not target.retiring and not target.wanted.volatile:
             self.level2.want(target.wanted)
             self.standbys.want(target.wanted.id)
             self._machine.bytecode.want(target.wanted)
