@@ -16,7 +16,7 @@ from control_plane.domain.review_comments import Comment
 from tests.support.api import ORIGIN, ApiWorld
 from tests.support.api_fixtures import ApiPeople
 
-__all__ = ["CASES", "INTERIM", "OTHERWISE", "Prepared", "Sent", "prepare"]
+__all__ = ["CASES", "INTERIM", "OTHERWISE", "UNTRIED", "Prepared", "Sent", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,9 @@ def prepare(api: ApiWorld, people: ApiPeople) -> Prepared:
     owner = api.person(people.owner)
     etags = {
         "draft": owner.get("/functions/parked/draft").headers["ETag"],
-        "main": owner.get("/projects/main").headers.get("ETag", ""),
+        "main": owner.get("/projects/main").headers["ETag"],
+        "parked": owner.get("/functions/parked").headers["ETag"],
+        "organization": owner.get("/organizations/current").headers["ETag"],
     }
     return Prepared(
         tokens={name: one.text for name, one in made.items()},
@@ -194,6 +196,30 @@ CASES: Final[dict[str, Callable[[Prepared], Sent]]] = {
     "DELETE /projects/<project>/settings/<name>": lambda _: Sent(_SETTING, "operator"),
     "PUT /projects/<project>/secrets/<name>": lambda _: Sent(_SECRET, "operator", _VALUE),
     "DELETE /projects/<project>/secrets/<name>": lambda _: Sent(_SECRET, "operator"),
+    "POST /api-keys/<api_key>/rotate": lambda it: Sent(f"/api-keys/{it.api_key}/rotate", "operator", {}),
+    "POST /departments": lambda _: Sent("/departments", body={"name": "sales"}),
+    "POST /organizations": lambda _: Sent("/organizations", body={"name": "other"}),
+    "POST /files": lambda _: Sent("/files", "author", {"project": "main", "name": "a.csv", "size": 3}),
+    "POST /functions/<function>/shares": lambda _: Sent(
+        "/functions/orders/shares", "owner", {"version": 1, "audience": "organization"}
+    ),
+    "PATCH /functions/<function>": lambda it: Sent(
+        _FUNCTION, "author", {"title": "New"}, headers={"If-Match": it.etags["parked"]}
+    ),
+    "PATCH /projects/<project>": lambda it: Sent(
+        "/projects/main", body={"title": "New"}, headers={"If-Match": it.etags["main"]}
+    ),
+    "PATCH /organizations/<organization>": lambda it: Sent(
+        "/organizations/acme", body={"title": "New"}, headers={"If-Match": it.etags["organization"]}
+    ),
+    "PATCH /functions/<function>/draft/files": lambda it: Sent(
+        f"{_FUNCTION}/draft/files", "author", {"changes": [{"op": "delete", "path": "function.py"}]},
+        headers={"If-Match": it.etags["draft"]},
+    ),
+    "POST /members/<user>/disable": lambda it: Sent(f"/members/{it.member}/disable"),
+    "POST /functions/<function>/releases/rollback/plan": lambda _: Sent(
+        "/functions/orders/releases/rollback/plan", "operator", {}
+    ),
     "POST /sessions": lambda _: Sent(
         "/sessions",
         "",
@@ -207,6 +233,8 @@ OTHERWISE: Final[dict[str, str]] = {
     "POST /setup": "It works once, on an Ingot without an owner; tests/unit/test_accounts.py.",
     "DELETE /sessions/current": "It needs a cookie, not a token; tests/api/test_sessions.py.",
     "POST /functions/<function>/draft/test-runs": "Each attempt is a run; tests/unit/test_authoring.py.",
+    "DELETE /sessions": "It needs cookies, not tokens; tests/api/test_sessions.py.",
+    "DELETE /sessions/<session>": "It needs cookies, not tokens; tests/api/test_sessions.py.",
     "PUT /me/password": "It needs a cookie, not a token; tests/api/test_sessions.py.",
 }
 
@@ -217,3 +245,33 @@ INTERIM: Final[dict[str, tuple[str, str]]] = {
         "A sign-in counts as failed until its password is known to be right.",
     ),
 }
+
+# Routes without a case so far. The list may only grow shorter: what is new gets a case.
+UNTRIED: Final[frozenset[str]] = frozenset(
+    {
+        "DELETE /api-keys/<api_key>/previous",
+        "DELETE /departments/<department>",
+        "DELETE /files/<file>",
+        "DELETE /functions/<function>/previews/<preview>",
+        "DELETE /functions/<function>/releases/<int:number>/guard",
+        "DELETE /functions/<function>/tags/<tag>",
+        "DELETE /members/<user>/roles/<role>",
+        "DELETE /shares/<share>",
+        "PATCH /api-keys/<api_key>",
+        "PATCH /departments/<department>",
+        "POST /files/<file>/links",
+        "POST /functions/<function>/draft/test-runs/<run>/cancel",
+        "POST /functions/<function>/installation/update",
+        "POST /functions/<function>/previews",
+        "POST /functions/<function>/previews/<preview>/reload",
+        "POST /functions/<function>/previews/<preview>/renew",
+        "POST /functions/<function>/restore",
+        "POST /invocations/<invocation>/rerun",
+        "POST /market/<share>/installations",
+        "POST /members/<user>/enable",
+        "PUT /files/<file>/content",
+        "PUT /functions/<function>/releases/<int:number>/guard",
+        "PUT /functions/<function>/tags/<tag>",
+        "PUT /shares/<share>",
+    }
+)

@@ -27,7 +27,7 @@ from control_plane.domain.access import Role
 from control_plane.store.engine import create_engine
 from control_plane.store.tables import CONTROL_SCHEMA, metadata
 from control_plane.store.usage_tables import USAGE_SCHEMA
-from tests.api.fault_cases import CASES, INTERIM, OTHERWISE, Prepared, Sent, prepare
+from tests.api.fault_cases import CASES, INTERIM, OTHERWISE, UNTRIED, Prepared, Sent, prepare
 from tests.support.api import ApiWorld
 from tests.support.api_fixtures import ApiPeople
 from tests.support.builders import World
@@ -39,10 +39,13 @@ _CALLS: Final = 2
 _FIRST: Final = 5_000_000
 # Ports of other processes: the worker's and the CLI's.
 _ELSEWHERE: Final = {
+    "BreachedPasswords": "asked when a password is chosen; tests/unit/test_accounts.py",
     "Anchor": "the worker's; tests/unit/test_audit.py",
     "Gateway": "the worker's; tests/unit/test_reconciler.py",
     "Signer": "the worker's; tests/unit/test_audit.py",
 }
+# When and from where a token was last used is noted apart from what it did.
+_NOTES: Final = {("credentials", "used_ms"), ("credentials", "address")}
 State = dict[str, list[tuple[Any, ...]]]
 
 
@@ -113,7 +116,8 @@ class Attempts:
         with self.engine.execution_options(ingot_read_only=True).connect() as connection:
             for table in metadata.sorted_tables:
                 if table.name != "idempotency_keys":
-                    rows = connection.execute(select(table)).all()
+                    columns = [one for one in table.c if (table.name, one.name) not in _NOTES]
+                    rows = connection.execute(select(*columns)).all()
                     found[table.name] = sorted(tuple(map(repr, row)) for row in rows)
         return found
 
@@ -164,8 +168,8 @@ def routes(api: ApiWorld) -> set[str]:
 
 
 def test_every_changing_route_is_tried(api: ApiWorld) -> None:
-    assert routes(api) == set(CASES) | set(OTHERWISE)
-    assert not set(CASES) & set(OTHERWISE)
+    assert routes(api) == set(CASES) | set(OTHERWISE) | UNTRIED
+    assert not set(CASES) & (set(OTHERWISE) | UNTRIED)
 
 
 def test_every_method_of_every_port_is_tried() -> None:
