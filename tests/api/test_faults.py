@@ -41,6 +41,7 @@ _FIRST: Final = 5_000_000
 _ELSEWHERE: Final = {
     "BreachedPasswords": "asked when a password is chosen; tests/unit/test_accounts.py",
     "Anchor": "the worker's; tests/unit/test_audit.py",
+    "Contents": "the worker's, which cleans up",
     "Gateway": "the worker's; tests/unit/test_reconciler.py",
     "Signer": "the worker's; tests/unit/test_audit.py",
 }

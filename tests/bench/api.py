@@ -69,8 +69,7 @@ def run(report: Report, *, quick: bool = False) -> None:
     with running_postgres() as url:
         # The services may run under user ids of their own.
         Path(parse_qs(urlsplit(url).query)["host"][0]).chmod(0o711)
-        databases = {"INGOT_DATABASE_CONTROL_URL": url, "INGOT_DATABASE_USAGE_URL": url}
-        with running_system(**databases) as system:
+        with running_system(INGOT_DATABASE_CONTROL_URL=url, INGOT_DATABASE_USAGE_URL=url) as system:
             _measure(report, "PostgreSQL", system, scale, (rate, seconds))
 
 

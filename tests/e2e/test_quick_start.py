@@ -54,7 +54,7 @@ def test_every_block_of_the_quick_start_works(tmp_path: Path) -> None:
             done.stdout.count('"greeting": "Hello, Ada!"') + done.stdout.count('"greeting":"Hello, Ada!"')
             >= 3
         ), "the test run, the invocation and curl each show the answer"
-        calls = [Path(sys.executable).parent / "ingot", "-o", "json", "invocation", "list"]
+        calls = [str(Path(sys.executable).parent / "ingot"), "-o", "json", "invocation", "list"]
 
         def counted() -> bool:
             done = subprocess.run(

@@ -27,9 +27,9 @@ _ENDLESS = ("/api/v1/stream",)
 def try_it(system: System, *options: str) -> None:
     """Run schemathesis; AssertionError with what it found."""
     command = [
-        Path(sys.executable).with_name("schemathesis"),
+        str(Path(sys.executable).with_name("schemathesis")),
         "--config-file",
-        _CONFIG,
+        str(_CONFIG),
         "run",
         f"{system.console}/api/v1/openapi.json",
         "--checks=all",

@@ -81,8 +81,8 @@ class FaultyWorld:
         for name, methods in PORT_CALLS.items():
             for method in methods:
                 setattr(ports[name], method, self._broken(f"{name}.{method}", getattr(ports[name], method)))
-        world.store.begin = self._broken_commit("store.commit", world.store.begin)  # type: ignore[method-assign]
-        world.store.read = self._broken_commit("store.read", world.store.read)  # type: ignore[method-assign]
+        world.store.begin = self._broken_commit("store.commit", world.store.begin)  # type: ignore[method-assign, assignment]
+        world.store.read = self._broken_commit("store.read", world.store.read)  # type: ignore[method-assign, assignment]
 
     @contextmanager
     def failing(self, fault: Fault | None) -> Iterator[None]:
