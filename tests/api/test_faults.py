@@ -42,6 +42,8 @@ _ELSEWHERE: Final = {
     "BreachedPasswords": "asked when a password is chosen; tests/unit/test_accounts.py",
     "Anchor": "the worker's; tests/unit/test_audit.py",
     "Contents": "the worker's, which cleans up",
+    "FileBytes": "of routes in UNTRIED; tests/contract/test_file_bytes.py",
+    "ReceivedBytes": "of routes in UNTRIED; tests/contract/test_file_bytes.py",
     "Gateway": "the worker's; tests/unit/test_reconciler.py",
     "Signer": "the worker's; tests/unit/test_audit.py",
 }
