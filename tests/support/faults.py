@@ -52,7 +52,7 @@ PORT_CALLS: Final[dict[str, tuple[str, ...]]] = {
     "sealer": ("seal", "open"),
     "passwords": ("hash", "verify"),
     "builder": ("declaration", "lock", "packages", "build", "base"),
-    "runtime": ("test", "status"),
+    "runtime": ("test", "test_logs", "cancel_test", "status"),
     "logs": ("read",),
 }
 
