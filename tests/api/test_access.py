@@ -144,7 +144,7 @@ def is_refusal(answer: Any) -> bool:
 
 
 def is_hidden(answer: Any) -> bool:
-    return answer.status_code == 404 and answer.json["code"] == "not_found"
+    return bool(answer.status_code == 404 and answer.json["code"] == "not_found")
 
 
 PLACES = [(role, place) for role in Role for place in ("project", "department")]

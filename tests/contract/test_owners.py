@@ -62,8 +62,7 @@ def test_many_owners_leaving_at_once_leave_one(engine: Engine) -> None:
     first = world.owner()
     others = [world.member(first, f"owner{number}", Role.OWNER) for number in range(4)]
     actions = [
-        lambda one=one: world.members.withdraw(one, one.user, role=Role.OWNER)  # type: ignore[misc]
-        for one in (first, *others)
+        lambda one=one: world.members.withdraw(one, one.user, role=Role.OWNER) for one in (first, *others)
     ]
     assert at_once(*actions) == []
     assert len(owners(world, first.organization)) == 1
