@@ -73,12 +73,12 @@ def target_of(system: System, function: str) -> str:
 
 
 def make_idle(system: System, target: str) -> None:
-    """End a target's instances and wait until it is idle, with nothing left to prepare for the next start."""
+    """End a target's instances; wait until it has none and nothing is left to prepare for the next start."""
     ask_host(system, "retire", target=target)
 
     def settled() -> bool:
         status = ask_host(system, "status")
-        return status["targets"][target]["state"] == "idle" and not status["preparing"]
+        return not status["targets"][target]["instances"] and not status["preparing"]
 
     wait_for(settled, 120, 0.002)
 

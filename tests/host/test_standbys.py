@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 from control_plane.domain.desired import HostTarget
@@ -102,24 +103,69 @@ def test_memory_of_standbys_is_not_charged_to_instances() -> None:
 
 
 def test_what_a_standby_says_before_its_leave_starts_nothing() -> None:
-    # Overrides the shim's wait for leave in the template, as hostile code can.
+    # Reaches over the stack for the template's own functions, as hostile code can.
     source = (
-        "import json, socket\n"
-        "from ingot_shim import template\n"
-        "old = template._wait_for_leave\n"
+        "import json, sys\n"
         "def hostile(status):\n"
-        "    status.send(json.dumps({'event': 'born'}).encode())\n"
-        "    status.send(json.dumps({'event': 'ready', 'import_us': 1}).encode())\n"
-        "    status.send(json.dumps({'event': 'failed', 'code': 'import_failed', 'message': 'x'}).encode())\n"
+        "    for event in ({'event': 'born'}, {'event': 'ready', 'import_us': 1},\n"
+        "                  {'event': 'failed', 'code': 'import_failed', 'message': 'x'}):\n"
+        "        status.send(json.dumps(event).encode())\n"
         "    status.recv(1)\n"
-        "template._wait_for_leave = hostile\n"
-        "def execute(input, context):\n    return 'served'\n"
+        "frame = sys._getframe()\n"
+        "while frame and '_wait_for_leave' not in frame.f_globals:\n    frame = frame.f_back\n"
+        "frame.f_globals['_wait_for_leave'] = hostile\n"
+        "def execute(input, context):\n"
+        "    return frame.f_globals['_wait_for_leave'] is hostile\n"
     )
     with FunctionHost(level2_delay_s=0.0) as host:
         target = host.target(source)
         host.apply()
-        assert host.call(target) == (200, "served")
-        until(lambda: not host.ask({"op": "status"})["preparing"], what="quiet")
+        assert host.call(target) == (200, True)
+        until(lambda: host.ask({"op": "status"})["standbys"] == 1, what="a standby")
         cool(host, target)
         assert host.status(target)["state"] == "idle"
-        assert host.call(target)[0] == 200
+        assert [one["level"] for one in records(host) if one["kind"] == "start"] == [1]
+        assert host.call(target) == (200, True)
+        assert host.status(target)["instances"][0]["level"] == 2
+
+
+def test_a_template_that_never_ends_its_import_ends_when_it_is_dropped() -> None:
+    # Quick where an instance imports it, endless where a template does.
+    source = (
+        "import sys, time\n"
+        "frame = sys._getframe()\n"
+        "while frame and frame.f_code.co_name != '_level2':\n    frame = frame.f_back\n"
+        "if frame:\n    time.sleep(600)\n"
+        "def execute(input, context):\n    return 1\n"
+    )
+    with FunctionHost(level2_delay_s=0.0) as host:
+        target = host.target(source)
+        host.apply()
+        assert host.call(target) == (200, 1)
+        building = "starting"
+        until(lambda: [one.get("state") for one in host.ask({"op": "status"})["templates"]][1:] == [building])
+        cool(host, target)
+        del host.targets[target.id]
+        host.apply()
+        until(lambda: len(children(host)) == 1, what="the level-1 template alone")
+
+
+def test_what_a_template_left_behind_ends_with_it_but_its_instances_finish() -> None:
+    source = (
+        "import os, time\n"
+        "if os.fork() == 0:\n    time.sleep(600)\n"
+        "def execute(input, context):\n    time.sleep(input or 0)\n    return os.getpid()\n"
+    )
+    with FunctionHost(level2_delay_s=0.0) as host:
+        target = warm(host, source)
+        cool(host, target)
+        answers: list[object] = []
+        caller = threading.Thread(target=lambda: answers.append(host.call(target, 1.5)))
+        caller.start()
+        until(lambda: any(one["busy"] for one in host.status(target)["instances"]), what="a call")
+        assert host.status(target)["instances"][0]["level"] == 2
+        del host.targets[target.id]
+        host.apply()
+        caller.join(10)
+        assert answers == [(200, 1)]
+        until(lambda: len(children(host)) == 1, what="the level-1 template alone")

@@ -50,7 +50,7 @@ class Activation:
         self.targets: dict[str, Target] = {}
         self.retiring: list[Target] = []
         self.level1 = Level1(machine)
-        self.level2 = Level2(machine, self.level1, self._cold_start_under_way)
+        self.level2 = Level2(machine, self.level1, self._cold_start_under_way, self._has_instances)
         self.standbys = Standbys(machine, births, self.level2, self._cold_start_under_way, self.targets.get)
         self.level1.on_ready.append(self._template_is_back)
         self.stopping = False
@@ -273,6 +273,9 @@ class Activation:
         owner = self.owner(instance)
         if owner is not None:
             self.end(owner, instance, "evicted")
+
+    def _has_instances(self, template: str) -> bool:
+        return any(instance.template == template for instance in self._births.instances.values())
 
     def _cold_start_under_way(self) -> bool:
         return any(

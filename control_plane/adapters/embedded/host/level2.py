@@ -28,6 +28,7 @@ __all__ = ["Level2"]
 _log = logging.getLogger(__name__)
 _BUILD_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 1.0
+_LOOK_AGAIN_S = 0.1
 # A template that imported this long without bytecode is worth a second build.
 _SLOW_IMPORT_US = 50_000
 
@@ -35,11 +36,15 @@ _SLOW_IMPORT_US = 50_000
 class Level2:
     """The hot templates, by target, least recently used first."""
 
-    def __init__(self, machine: Machine, level1: Level1, busy: Callable[[], bool]) -> None:
+    def __init__(
+        self, machine: Machine, level1: Level1, busy: Callable[[], bool], in_use: Callable[[str], bool]
+    ) -> None:
+        """`busy` says whether a cold start is under way; `in_use` whether a template has instances."""
         self._machine = machine
         self._level1 = level1
-        # Says whether a cold start is under way: builds wait for quiet.
+        # Builds wait for quiet.
         self._busy = busy
+        self._in_use = in_use
         self._templates: OrderedDict[str, TemplateProcess] = OrderedDict()
         self._leaving: dict[str, TemplateProcess] = {}
         self._queue: OrderedDict[str, HostTarget] = OrderedDict()
@@ -98,7 +103,21 @@ class Level2:
         for callback in self.on_leaving:
             callback(template)
         self._leaving[template.id] = template
-        template.stop()
+        if template.state == "starting":
+            # It has no instances yet, and its import may never look at what it is told.
+            template.kill()
+        else:
+            template.stop()
+            self._machine.loop.after(_STOP_TIMEOUT_S, lambda: self._end(template))
+
+    def _end(self, template: TemplateProcess) -> None:
+        """End what did not leave when it was told, once no instance lives below its init."""
+        if template.state == "gone":
+            return
+        if self._in_use(template.id):
+            self._machine.loop.after(_STOP_TIMEOUT_S, lambda: self._end(template))
+        else:
+            template.kill()
 
     def distrust(self, template: TemplateProcess, reason: str) -> None:
         """End a template that did not do what it was asked."""
@@ -120,8 +139,6 @@ class Level2:
         self._queue.clear()
         for target in {template.key for template in self._all()}:
             self.drop(target)
-        # Its instances live on below an init of their own.
-        self._machine.loop.after(_STOP_TIMEOUT_S, self._kill_leaving)
 
     @property
     def building(self) -> bool:
@@ -131,10 +148,6 @@ class Level2:
     def alive(self) -> bool:
         """Say whether any template process is left."""
         return bool(self._all())
-
-    def _kill_leaving(self) -> None:
-        for template in self._leaving.values():
-            template.kill()
 
     def status(self) -> list[dict[str, Any]]:
         """Return what `status` shows."""
@@ -245,6 +258,10 @@ class Level2:
         machine.store.put(
             f"pidfd:{template.id}", template.pidfd, {"kind": "template", "pid": pid, "uid": template.uid}
         )
+        if template.state == "leaving":
+            # It was dropped before it was there.
+            template.kill()
+            return
         with contextlib.suppress(OSError):
             template.channel.send(b"g")
 
@@ -306,8 +323,23 @@ class Level2:
 
     def _ended(self, template: TemplateProcess) -> None:
         self._machine.loop.forget(template.pidfd)
-        self._release(template)
         self._machine.reaper.take(template.pid, adopted=False)
+        for callback in self.on_leaving:
+            callback(template)
+        if self._templates.get(template.key) is template:
+            del self._templates[template.key]
+        self._built(template)
+        template.state = "leaving"
+        self._leaving[template.id] = template
+        self._release_unused(template)
+
+    def _release_unused(self, template: TemplateProcess) -> None:
+        """Release all that it had, and end what its import left, once no instance lives below its init."""
+        if self._in_use(template.id):
+            self._machine.loop.after(_LOOK_AGAIN_S, lambda: self._release_unused(template))
+            return
+        template.kill()
+        self._release(template)
 
     def _release(self, template: TemplateProcess) -> None:
         if template.state == "gone":
