@@ -87,7 +87,9 @@ class Version:
         if self.state is VersionState.RETIRED:
             raise Conflict(f"Version {self.number} is retired.", hint="Freeze a new version.")
         if self.state is VersionState.TAKEN_DOWN and state is not VersionState.RETIRED:
-            raise Conflict(f"Version {self.number} was taken down.", hint="Ask for a review that reinstates it.")
+            raise Conflict(
+                f"Version {self.number} was taken down.", hint="Ask for a review that reinstates it."
+            )
         if len(reason) > 500 or (reason and not reason.isprintable()):
             raise Invalid("A reason has at most 500 printable characters.", field="reason")
         return replace(self, state=state, reason=reason)

@@ -30,7 +30,9 @@ class Idempotency:
         self._changes = changes
         self._sealer = sealer
 
-    def once(self, actor: Actor, key: str, fingerprint: str, work: Callable[[], Answer]) -> tuple[Answer, bool]:
+    def once(
+        self, actor: Actor, key: str, fingerprint: str, work: Callable[[], Answer]
+    ) -> tuple[Answer, bool]:
         """Return the answer of `work` and whether it is the first attempt's.
 
         The work's changes and the stored answer are one transaction: whatever

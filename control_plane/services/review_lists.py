@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -76,7 +76,7 @@ class ReviewLists:
                     break
         return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else "")
 
-    def reviewed(self, actor: Actor, versions: list[str]) -> frozenset[str]:
+    def reviewed(self, actor: Actor, versions: Sequence[str]) -> frozenset[str]:
         """Return those of these versions of the actor's organization that a review let through."""
         with self._changes.read(actor) as view:
             return view.unit.reviews.reviewed(actor.organization, versions)

@@ -15,7 +15,7 @@ from control_plane.domain.functions import Function
 from control_plane.domain.identity import Actor, Project
 from control_plane.domain.releases import ReleaseState
 from control_plane.domain.review_comments import Comment, add_comment, resolve_thread
-from control_plane.domain.review_policies import needs_of
+from control_plane.domain.review_policies import Risk, needs_of
 from control_plane.domain.reviews import (
     Approval,
     Review,
@@ -216,7 +216,7 @@ class Reviews:
         kind, note = what
         base = change.unit.versions.last_reviewed_before(found.organization, found.function, found.number)
         paths: tuple[str, ...] = ()
-        risks = ()
+        risks: tuple[Risk, ...] = ()
         if kind is not ReviewKind.TAKEDOWN:
             paths = changed_paths(base, found)
             facts = facts_of(self._builder, base) if base else None

@@ -74,9 +74,7 @@ def _previewed(view: View) -> Iterable[Previewed]:
         return
     functions = view.unit.functions.present({preview.function for preview in known})
     names = view.unit.identity.organization_names()
-    wanted = {
-        value for preview in known for value in (*preview.settings.values(), *preview.secrets.values())
-    }
+    wanted = {value for preview in known for value in (*preview.settings.values(), *preview.secrets.values())}
     values = view.unit.values.by_ids(wanted)
     for preview in known:
         function = functions.get(preview.function)

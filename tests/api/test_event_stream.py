@@ -172,7 +172,7 @@ def test_the_status_of_a_functions_releases_is_sent_whenever_it_changes(
     last = [line[4:] for line in heard.text.splitlines() if line.startswith("id: ")][-1]
     resumed = listen(api, {**bearer(api, people.operator), "Last-Event-ID": last}, path=path)
     assert "event: status" not in resumed.text
-    refused = listen(api, bearer(api, people.operator), path=path.replace("orders", "none"), enough=len)
+    refused = listen(api, bearer(api, people.operator), path=path.replace("orders", "none"), enough=bool)
     assert refused.status == 404
 
 

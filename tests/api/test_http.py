@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
@@ -135,7 +136,7 @@ def test_the_document_is_valid_and_complete(api: ApiWorld) -> None:
 
 def test_no_two_models_share_a_name(api: ApiWorld) -> None:
     # The document knows models by their names alone, so one of the two would be described as the other.
-    def below(kind: type) -> Iterator[type]:
+    def below(kind: type[Any]) -> Iterator[type[Any]]:
         for child in kind.__subclasses__():
             yield child
             yield from below(child)

@@ -115,7 +115,7 @@ def test_dev_sends_what_changed_and_ends_its_preview(
         monkeypatch,
         lambda: (folder / "function.py").write_text("x = 22\n"),
         lambda: (folder / "more.py").write_text("y = 1\n"),
-        lambda: (folder / "more.py").unlink(),
+        (folder / "more.py").unlink,
     )
     output = author.ok("-o", "json", "dev", "orders", "--folder", str(folder))
     (preview,) = events(output, "preview")

@@ -416,7 +416,9 @@ def test_the_market_and_quotas_are_read_by_index(engine: Engine) -> None:
         "SELECT sum(size) FROM files WHERE organization='o' AND project='p'": "files_project",
         "SELECT * FROM files WHERE due_ms <= 5 ORDER BY due_ms LIMIT 9": "files_due",
         "SELECT * FROM shares WHERE reach IN ('a','b') AND id > '' ORDER BY id LIMIT 9": "shares_reach",
-        "SELECT * FROM releases WHERE organization='o' AND project='p' AND state IN ('a')": "releases_project",
+        "SELECT * FROM releases WHERE organization='o' AND project='p' AND state IN ('a')": (
+            "releases_project"
+        ),
         "SELECT share FROM share_words WHERE word BETWEEN 'a' AND 'b'": "share_words",
     }
     with engine.connect() as connection:

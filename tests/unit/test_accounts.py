@@ -121,7 +121,7 @@ def test_nobody_gives_what_they_do_not_hold(world: World, people: People) -> Non
     with pytest.raises(Forbidden):
         world.members.invite(people.author, email="x@y.z", name="X", role=Role.VIEWER)
     with pytest.raises(Forbidden):
-        world.members.list(people.author).items
+        world.members.list(people.author)
 
 
 def test_roles_are_given_and_taken(world: World, people: People) -> None:

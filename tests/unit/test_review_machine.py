@@ -45,7 +45,7 @@ class Reviewing(RuleBasedStateMachine):
 
     # Digests released over all examples.
     released: ClassVar[list[str]] = []
-    make_world: ClassVar[Callable[[], tuple[World, People]]]
+    make_world: ClassVar[Any]
 
     @initialize()
     def open(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -183,6 +184,6 @@ def test_threads_are_answered_resolved_and_opened_again() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"approvals": -1}, {"approvals": 7}, {"approval_days": 0}])
-def test_a_policy_has_bounds(wrong: dict[str, int]) -> None:
+def test_a_policy_has_bounds(wrong: dict[str, Any]) -> None:
     with pytest.raises(Invalid):
         ReviewPolicy(**wrong)

@@ -133,7 +133,7 @@ def make_self_signed(names: Iterable[str], days: int, now: datetime) -> str:
 
 def _joined(chain: list[x509.Certificate], key: object) -> str:
     encoding = serialization.Encoding.PEM
-    private = key.private_bytes(  # type: ignore[attr-defined]  # every kind of private key has it
+    private: bytes = key.private_bytes(  # type: ignore[attr-defined]  # every kind of private key has it
         encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     # No empty line may be in it: that would end the command on the runtime socket.

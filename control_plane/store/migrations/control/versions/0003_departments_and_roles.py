@@ -45,7 +45,7 @@ def upgrade() -> None:
     _rename_role("administrator", "admin")
     # Whoever used the owner link runs this installation, so they hold the system too.
     op.execute(
-        "INSERT INTO bindings (organization, \"user\", role, scope) "
+        'INSERT INTO bindings (organization, "user", role, scope) '
         "SELECT '', id, 'owner', '/' FROM users WHERE verified_by = 'owner-link'"
     )
 
@@ -64,9 +64,10 @@ def downgrade() -> None:
 
 
 def _rename_role(before: str, after: str) -> None:
-    op.execute(
-        f"DELETE FROM bindings WHERE role = '{before}' AND EXISTS (SELECT 1 FROM bindings AS other "
-        "WHERE other.organization = bindings.organization AND other.\"user\" = bindings.\"user\" "
-        f"AND other.scope = bindings.scope AND other.role = '{after}')"
-    )
-    op.execute(f"UPDATE bindings SET role = '{after}' WHERE role = '{before}'")
+    bindings = sa.table("bindings", *(sa.column(name) for name in ("organization", "user", "scope", "role")))
+    other = bindings.alias("other")
+    same = (other.c[name] == bindings.c[name] for name in ("organization", "user", "scope"))
+    # Whoever holds both already keeps one.
+    twice = sa.exists().where(*same, other.c.role == after)
+    op.execute(bindings.delete().where(bindings.c.role == before, twice))
+    op.execute(bindings.update().where(bindings.c.role == before).values(role=after))

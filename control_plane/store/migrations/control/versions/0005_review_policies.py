@@ -35,7 +35,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back; reviews of kinds and states that were not there before go, and what was taken down is retired."""
+    """Take it back: reviews of newer kinds and states go, and what was taken down is retired."""
     op.execute("DELETE FROM reviews WHERE kind <> 'publish' OR state = 'changes_requested'")
     op.execute("UPDATE versions SET state = 'retired' WHERE state = 'taken_down'")
     for name in _INDEXES:

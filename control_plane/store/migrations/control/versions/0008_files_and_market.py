@@ -110,9 +110,7 @@ def _create_shares() -> None:
     op.create_index("shares_owner", "shares", ["organization", "id"])
     op.create_table(
         "share_words",
-        sa.Column(
-            "word", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("word", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
         _text("share"),
         sa.PrimaryKeyConstraint("word", "share"),
     )
