@@ -45,6 +45,11 @@ class Running:
         state: dict[str, Any] = self.ask("status")["roles"][name]
         return state
 
+    def is_back(self, name: str, before: int) -> bool:
+        """Say whether another process than `before` is ready: one look, as two would see two moments."""
+        state = self.role(name)
+        return bool(state["ready"]) and state["pid"] != before
+
 
 @pytest.fixture
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
@@ -57,7 +62,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def test_a_killed_role_comes_back_as_a_new_process(running: Running) -> None:
     before = running.role("second")["pid"]
     os.kill(before, signal.SIGKILL)
-    wait_for(lambda: running.role("second")["ready"] and running.role("second")["pid"] != before)
+    wait_for(lambda: running.is_back("second", before))
     assert running.role("second")["restarts"] == 1
     assert running.role("first")["restarts"] == 0
 
@@ -72,7 +77,7 @@ def test_a_role_that_died_waits_for_nobody(running: Running) -> None:
     (running.folder / "second-is-held").touch()
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: running.role("third")["ready"] and running.role("third")["pid"] != before["third"])
+    wait_for(lambda: running.is_back("third", before["third"]))
     assert (running.folder / "third-came-after").read_text() == "False"
     assert not running.role("second")["ready"]
 
