@@ -24,9 +24,6 @@ def waited_out(settings: GatewaySettings) -> str:
 
 def inward_rules(scheme: str) -> list[str]:
     """Give the function only headers that the caller may set or that the gateway vouches for."""
-    trace = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
-    parent = "unique-id,xxh64(1),hex,lower"
-    kept = "{ var(req.trace) -m found }"
     return [
         "http-request del-header Expect",
         "http-request del-header Cookie",
@@ -56,6 +53,19 @@ def inward_rules(scheme: str) -> list[str]:
         "http-request set-header X-Ingot-Usage-Id %[unique-id]",
         "http-request set-header X-Ingot-Key-Id %[var(txn.kid)] if { var(txn.kid) -m found }",
         "http-request set-header X-Request-Id %[var(txn.rid)]",
+        *_trace_rules(),
+        # The function sees itself at the root, and never an absolute URI.
+        "http-request set-path /%[path,field(4,/,0)]",
+        "http-request set-uri %[pathq] if !{ url -m beg / }",
+    ]
+
+
+def _trace_rules() -> list[str]:
+    """Go on with the caller's trace when it is one; else begin one."""
+    trace = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+    parent = "unique-id,xxh64(1),hex,lower"
+    kept = "{ var(req.trace) -m found }"
+    return [
         (
             "http-request set-var(req.trace) req.fhdr(traceparent)"
             f" if {{ req.fhdr(traceparent) -m reg {trace} }}"
@@ -73,9 +83,6 @@ def inward_rules(scheme: str) -> list[str]:
         # For the access record; the header is ours by now, so it holds nothing but hex.
         "http-request set-var(txn.trc) req.fhdr(traceparent),field(2,-)",
         f"http-request del-header tracestate if !{kept}",
-        # The function sees itself at the root, and never an absolute URI.
-        "http-request set-path /%[path,field(4,/,0)]",
-        "http-request set-uri %[pathq] if !{ url -m beg / }",
     ]
 
 

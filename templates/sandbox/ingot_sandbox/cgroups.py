@@ -41,7 +41,7 @@ class Group:
             cgroup_files.write(f"{folder}/cgroup.procs", str(pid))
 
     def doors(self) -> list[int]:
-        """Return descriptors by which a process can join by itself (`enter.join`); the caller closes them.
+        """Return descriptors by which a process can join by itself, as `enter` does; the caller closes them.
 
         A process of one thread that moves itself does not have to wait for the
         kernel's grace period, which costs whoever moves another 10 ms and more

@@ -15,7 +15,7 @@ from ingot_sandbox import confine, kernel, landlock, seccomp, view, world
 from ingot_sandbox.base import Base
 from ingot_sandbox.spec import LANDLOCK, NAMESPACES, SandboxSpec
 
-__all__ = ["fork_orphan", "join", "reap", "spawn_instance"]
+__all__ = ["fork_orphan", "reap", "spawn_instance"]
 
 _FAILED = 70
 _INSTANCE = kernel.NEW_MOUNTS | kernel.NEW_IPC | kernel.NEW_PIDS | kernel.NEW_NET | kernel.NEW_UTS
@@ -33,18 +33,18 @@ def spawn_instance(base: Base, spec: SandboxSpec) -> bool:
     if base.nested and base.level == NAMESPACES:
         return _fork_nested(base, spec)
     if base.level == NAMESPACES:
-        return fork_orphan(spec, partial(_leave, spec), partial(_enter_namespaces, base, spec))
+        return fork_orphan(spec, partial(_unshare_and_join, spec), partial(_enter_namespaces, base, spec))
     # Asked before the fork: below a warm template's rules an instance sees no /proc.
     inherited = confine.data_in_use(spec)
-    return fork_orphan(spec, partial(join, spec), partial(_enter_landlock, base, spec, inherited))
+    return fork_orphan(spec, partial(_join, spec), partial(_enter_landlock, base, spec, inherited))
 
 
-def _leave(spec: SandboxSpec) -> None:
+def _unshare_and_join(spec: SandboxSpec) -> None:
     kernel.unshare(_INSTANCE)
-    join(spec)
+    _join(spec)
 
 
-def join(spec: SandboxSpec) -> None:
+def _join(spec: SandboxSpec) -> None:
     """Move this process, which has one thread, into its groups; the host looks whether it did."""
     for door in spec.groups:
         # A door of a group that is gone says so; the host then knows more than we do.
@@ -84,7 +84,7 @@ def _fork_nested(base: Base, spec: SandboxSpec) -> bool:
     if child:
         return False
     try:
-        join(spec)
+        _join(spec)
         kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_IPC)
         world.mount_tmp(spec)
         view.mount_proc(b"/proc")

@@ -122,9 +122,7 @@ class Births:
         except Gone:
             return
         instance.pid = pid
-        if instance.group is not None and not machine.groups.place(instance.group, pid):
-            machine.groups.release(instance.group)
-            instance.group = None
+        instance.group = machine.groups.place(instance.group, pid)
         machine.loop.watch(instance.pidfd, lambda _events: self._ended(instance))
         if not instance.one_shot and not instance.held:
             machine.store.put(f"pidfd:{instance.id}", instance.pidfd, instance.meta())

@@ -250,10 +250,7 @@ class Level2:
             return
         template.pid = pid
         template.init = open_init(pid)
-        template.group = machine.groups.reserve(wanted.limits.memory_mb)
-        if template.group is not None and not machine.groups.place(template.group, pid):
-            machine.groups.release(template.group)
-            template.group = None
+        template.group = machine.groups.place(machine.groups.reserve(wanted.limits.memory_mb), pid)
         machine.loop.watch(template.pidfd, lambda _events: self._ended(template))
         machine.store.put(
             f"pidfd:{template.id}", template.pidfd, {"kind": "template", "pid": pid, "uid": template.uid}
@@ -344,12 +341,8 @@ class Level2:
     def _release(self, template: TemplateProcess) -> None:
         if template.state == "gone":
             return
-        for callback in self.on_leaving:
-            callback(template)
         machine = self._machine
         machine.loop.forget(template.channel.fileno())
-        if template.pidfd >= 0:
-            machine.loop.forget(template.pidfd)
         if template.log is not None:
             machine.pipes.finish(template.log)
         template.close()
@@ -358,6 +351,3 @@ class Level2:
         machine.uids.give_back(template.uid)
         machine.store.drop(f"pidfd:{template.id}")
         self._leaving.pop(template.id, None)
-        if self._templates.get(template.key) is template:
-            del self._templates[template.key]
-        self._built(template)

@@ -49,15 +49,19 @@ class MemoryGroups:
             return list(group.doors()) if group is not None else []
         return []
 
-    def place(self, group: Any, pid: int) -> bool:
-        """Move a process into the group unless it went there by itself; False if it is not in it."""
+    def place(self, group: Any, pid: int) -> Any:
+        """Move a process into a reserved group unless it went there by itself.
+
+        Returns the group; None, with the group given back, when the process is not in it.
+        """
         try:
-            if not group.holds(pid):
+            if group is not None and not group.holds(pid):
                 group.add(pid)
         except OSError as error:
             _log.warning("process %d has no control group: %s", pid, error)
-            return False
-        return True
+            self.release(group)
+            return None
+        return group
 
     def adopt(self, pid: int, *, once: bool) -> Any:
         """Find the group of a process from before a restart; `once` as in `reserve`."""
