@@ -1,14 +1,14 @@
 """Every answer that the gateway itself gives on the functions' origin.
 
 One table: the code in the log and in problem+json, the status, whose fault it
-is and what to tell the caller. Conditions stand in `rules`, not here.
+is and what to tell the caller. Conditions stand in `rules` and `admission`, not here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["REFUSALS", "Refusal", "either_problem", "problem"]
+__all__ = ["REFUSALS", "Refusal", "either_problem", "problem", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +89,17 @@ def either_problem(condition: str, first: Refusal, second: Refusal) -> str:
         pick(first.detail, second.detail),
         pick(first.fault, second.fault),
     )
+
+
+def refuse(code: str, conditions: str | list[str], extra: str = "") -> list[str]:
+    """Return the rules that answer with a refusal if any of the conditions holds."""
+    refusal = REFUSALS[code]
+    retry = f" hdr Retry-After {refusal.retry_after_s}" if refusal.retry_after_s else ""
+    alternatives = [conditions] if isinstance(conditions, str) else conditions
+    return [
+        f"http-request set-var(sess.why) str({code}) if {' || '.join(alternatives)}",
+        (
+            f"http-request return status {refusal.status} content-type application/problem+json"
+            f"{retry}{extra} lf-string '{problem(refusal)}' if {{ var(sess.why) -m found }}"
+        ),
+    ]
