@@ -30,7 +30,8 @@ from control_plane.ports import Blobs, Builder
 from control_plane.services.approvals import live_epoch, measure
 from control_plane.services.changes import Changes, absent
 from control_plane.services.drafts import read_files
-from control_plane.services.reviews import facts_of, find_review
+from control_plane.services.review_requests import facts_of
+from control_plane.services.reviews import find_review
 
 __all__ = ["Evidence", "EvidenceOfReview", "FileSummary"]
 

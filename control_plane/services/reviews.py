@@ -1,7 +1,7 @@
 """Reviews: submitting a version, and deciding on exactly what was seen.
 
-Finding them is in `review_lists`, what speaks for them in `evidence`, and
-what a takedown does in `takedowns`.
+What a request holds is in `review_requests`, finding them in `review_lists`,
+what speaks for them in `evidence`, and what a takedown does in `takedowns`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from control_plane.domain.access import Permission
-from control_plane.domain.evidence import Facts, changed_paths, risks_of
 from control_plane.domain.functions import Function
 from control_plane.domain.identity import Actor, Project
-from control_plane.domain.releases import ReleaseState
 from control_plane.domain.review_comments import Comment, add_comment, resolve_thread
-from control_plane.domain.review_policies import Risk, needs_of
 from control_plane.domain.reviews import (
     Approval,
     Review,
@@ -30,10 +27,11 @@ from control_plane.errors import Conflict, Forbidden, Invalid
 from control_plane.ports import Builder
 from control_plane.services.approvals import live_epoch, measure
 from control_plane.services.changes import Change, Changes, View, absent
+from control_plane.services.review_requests import check_kind, make_review, outdate_others
 from control_plane.services.takedowns import reinstate, take_down
 from control_plane.services.versions import find_version
 
-__all__ = ["Reviews", "facts_of", "find_review"]
+__all__ = ["Reviews", "find_review"]
 
 _LONGEST_TEXT = 10_000
 _EVENTS = {
@@ -65,9 +63,9 @@ class Reviews:
         with self._changes.change(actor, "review.submit", f"function/{function}") as change:
             known, project = change.function(function, Permission.REVIEW_SUBMIT)
             found = find_version(change, known, version)
-            _check_kind(change, found, kind)
-            _outdate(change, found, kind)
-            review = self._made(change, project, found, (kind, note))
+            check_kind(change, found, kind)
+            outdate_others(change, found, kind)
+            review = make_review(change, self._builder, project, found, (kind, note))
             change.unit.reviews.add(review)
             data = {"function": known.id, "number": found.number, "digest": found.digest}
             change.happened("review.submitted", review.id, data, kind=kind, required=review.required)
@@ -212,44 +210,6 @@ class Reviews:
             change.happened(_EVENTS[decided.state], known.id, data, reason=decided.reason)
         return decided
 
-    def _made(self, change: Change, project: Project, found: Version, what: tuple[ReviewKind, str]) -> Review:
-        kind, note = what
-        base = change.unit.versions.last_reviewed_before(found.organization, found.function, found.number)
-        paths: tuple[str, ...] = ()
-        risks: tuple[Risk, ...] = ()
-        if kind is not ReviewKind.TAKEDOWN:
-            paths = changed_paths(base, found)
-            facts = facts_of(self._builder, base) if base else None
-            named = risks_of(facts, facts_of(self._builder, found))
-            risks = tuple(dict.fromkeys(one.risk for one in named))
-        return Review(
-            id=change.new_id("review"),
-            organization=found.organization,
-            project=project.id,
-            function=found.function,
-            version=found.id,
-            number=found.number,
-            digest=found.digest,
-            state=ReviewState.SUBMITTED,
-            submitter=change.actor.user,
-            submitter_email=change.actor.email,
-            authors=found.authors,
-            required=needs_of(project.policy, paths, risks).approvals,
-            note=note,
-            created_ms=change.now_ms,
-            kind=kind,
-            policy=project.policy,
-            base=base.id if base else "",
-            paths=paths,
-            risks=risks,
-        )
-
-
-def facts_of(builder: Builder, version: Version) -> Facts:
-    """Return what of a version risks are judged by."""
-    egress = tuple(str(one) for one in version.manifest.get("egress", ()))
-    return Facts(version.declaration, egress, builder.packages(version.lock))
-
 
 def find_review(view: View, identifier: str, permission: Permission) -> tuple[Review, Project]:
     """Return the review with this id, and its project, when the actor holds the right."""
@@ -261,39 +221,6 @@ def find_review(view: View, identifier: str, permission: Permission) -> tuple[Re
         raise absent("review", identifier)
     view.require(permission, project.scope)
     return review, project
-
-
-def _check_kind(view: View, found: Version, kind: ReviewKind) -> None:
-    """Refuse a request that the version's state does not allow."""
-    name = f"Version {found.number}"
-    if found.state is VersionState.RETIRED:
-        raise Conflict(f"{name} is retired.", hint="Freeze a new version.")
-    down = found.state is VersionState.TAKEN_DOWN
-    if down and kind is not ReviewKind.REINSTATE:
-        raise Conflict(f"{name} was taken down.", hint="Submit it with the kind reinstate.")
-    if kind is ReviewKind.REINSTATE and not down:
-        raise Conflict(f"{name} was not taken down.", hint="Submit it with the kind publish.")
-    if kind is ReviewKind.MODIFY:
-        active = view.unit.releases.active_of(found.organization, found.function)
-        live = [part.version for one in active if one.state is ReleaseState.LIVE for part in one.parts]
-        if found.id not in live:
-            raise Conflict(f"{name} receives no calls.", hint="Submit it with the kind publish.")
-
-
-def _outdate(change: Change, found: Version, kind: ReviewKind) -> None:
-    """Let older open reviews of the function go stale; a takedown stands beside the others."""
-    for older in change.unit.reviews.active_of(change.organization, found.function):
-        if (older.kind is ReviewKind.TAKEDOWN) is not (kind is ReviewKind.TAKEDOWN):
-            continue
-        if older.version == found.id:
-            raise Conflict(
-                f"Version {found.number} is under review already.",
-                hint=f"See {older.id}, or withdraw it first.",
-            )
-        if older.open and kind is not ReviewKind.TAKEDOWN:
-            change.unit.reviews.update(move(older, ReviewAction.OUTDATE))
-            data = {"function": found.function}
-            change.happened("review.outdated", older.id, data, by=found.number)
 
 
 def _submitted(view: View, review: Review) -> Version:
