@@ -69,7 +69,9 @@ class ReviewLists:
             projects = _visible(view)
             keep = _keeper(view, projects, asked.mine)
             found: list[Review] = []
-            for review in _scan(view, projects, _filter(view, asked), after):
+            # Where every row is shown, none is read that is not.
+            page = limit + 1 if asked.mine in {None, Mine.SUBMITTED} else _PAGE
+            for review in _scan(view, projects, _filter(view, asked), after, page):
                 if keep(review):
                     found.append(review)
                 if len(found) > limit:
@@ -86,9 +88,9 @@ class ReviewLists:
         with self._changes.read(actor) as view:
             projects = _visible(view)
             keep = _keeper(view, projects, Mine.TO_DECIDE)
-            waiting = sum(map(keep, _first(_scan(view, projects, ReviewFilter(states=_UNDECIDED), ""))))
+            waiting = sum(map(keep, _first(_scan(view, projects, ReviewFilter(states=_UNDECIDED)))))
             own = ReviewFilter(states=_OPEN, submitter=actor.user)
-            mine = list(_first(_scan(view, projects, own, "")))
+            mine = list(_first(_scan(view, projects, own)))
         asked = sum(review.state is ReviewState.CHANGES_REQUESTED for review in mine)
         return Inbox(waiting, len(mine), asked)
 
@@ -108,12 +110,14 @@ def _filter(view: View, query: ReviewQuery) -> ReviewFilter:
     return ReviewFilter(function, submitter, query.kind, states)
 
 
-def _scan(view: View, projects: dict[str, Project], wanted: ReviewFilter, after: str) -> Iterator[Review]:
+def _scan(
+    view: View, projects: dict[str, Project], wanted: ReviewFilter, after: str = "", page: int = _PAGE
+) -> Iterator[Review]:
     """Yield reviews newest first, a page at a time."""
     while True:
-        rows = view.unit.reviews.list(view.organization, projects, wanted, after=after, limit=_PAGE)
+        rows = view.unit.reviews.list(view.organization, projects, wanted, after=after, limit=page)
         yield from rows
-        if len(rows) < _PAGE:
+        if len(rows) < page:
             return
         after = rows[-1].id
 

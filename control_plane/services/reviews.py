@@ -252,8 +252,8 @@ def _function(view: View, review: Review) -> Function:
 def _authors_by_now(view: View, review: Review) -> tuple[tuple[str, str], ...]:
     """Return the version's authors and everybody who edited the draft since: they too are involved."""
     since = view.unit.versions.last_reviewed_revision(view.organization, review.function)
-    edits = view.unit.functions.edits_after(view.organization, review.function, since)
-    return tuple(sorted({*review.authors, *((edit.user, edit.email) for edit in edits)}))
+    editors = view.unit.functions.editors_after(view.organization, review.function, since)
+    return tuple(sorted({*review.authors, *editors}))
 
 
 def _check_path(view: View, review: Review, path: str) -> None:

@@ -168,7 +168,6 @@ class Versions:
     def _new_version(self, change: Change, function: Function, draft: Draft, built: Built) -> Version:
         tenant = change.organization
         since = change.unit.versions.last_reviewed_revision(tenant, function.id)
-        edits = change.unit.functions.edits_after(tenant, function.id, since)
         return Version(
             id=change.new_id("version"),
             organization=tenant,
@@ -184,7 +183,7 @@ class Versions:
             image=built.image,
             sbom=built.sbom,
             revision=draft.revision,
-            authors=tuple(sorted({(edit.user, edit.email) for edit in edits})),
+            authors=change.unit.functions.editors_after(tenant, function.id, since),
             created_by=change.actor.user,
             created_ms=change.now_ms,
         )

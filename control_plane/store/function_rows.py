@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
 from control_plane.domain.function_search import FunctionSearch, FunctionSort, FunctionState
 from control_plane.domain.functions import Draft, Edit, Function
@@ -94,14 +94,15 @@ class FunctionRows:
         """Keep who edited."""
         self._edits.add(edit)
 
-    def edits_after(self, organization: str, function: str, revision: int) -> tuple[Edit, ...]:
-        """Return the edits that made revisions above this one."""
-        statement = self._edits.select(
+    def editors_after(self, organization: str, function: str, revision: int) -> tuple[tuple[str, str], ...]:
+        """Return (user id, e-mail) of everybody who made a revision above this one, in order."""
+        statement = select(draft_edits.c.user, draft_edits.c.email).where(
             draft_edits.c.organization == organization,
             draft_edits.c.function == function,
             draft_edits.c.revision > revision,
         )
-        return self._edits.all(statement.order_by(draft_edits.c.revision))
+        found = self._connection.execute(statement.distinct())
+        return tuple(sorted((row.user, row.email) for row in found))
 
     def add_test_run(self, run: TestRun) -> None:
         """Insert a test run."""

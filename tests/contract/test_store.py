@@ -66,8 +66,8 @@ def test_functions_and_drafts_come_back(store: Store) -> None:
         assert unit.functions.get("org_1", "fn_1") == replace(function, latest=3)
         assert unit.functions.by_name("org_1", "orders") == replace(function, latest=3)
         assert unit.functions.draft("org_1", "fn_1") == replace(a_draft(function), revision=2)
-        assert [edit.user for edit in unit.functions.edits_after("org_1", "fn_1", 1)] == ["usr_1"]
-        assert unit.functions.edits_after("org_1", "fn_1", 2) == ()
+        assert unit.functions.editors_after("org_1", "fn_1", 1) == (("usr_1", "a@b.c"),)
+        assert unit.functions.editors_after("org_1", "fn_1", 2) == ()
         run = unit.functions.test_run("org_1", "run_1")
         assert run is not None
         assert run.logs == ({"m": 1.5},)
