@@ -13,6 +13,7 @@ from control_plane.api.access import rule_of
 from control_plane.api.idempotency import takes_key
 from control_plane.api.openapi_links import add_links
 from control_plane.api.problems import PROBLEM_TYPE
+from control_plane.api.schemas import MAX_NUMBER
 from control_plane.api.uploads import uploaded_types
 
 __all__ = ["describe", "document"]
@@ -55,13 +56,13 @@ _STREAM: Final[dict[str, Any]] = {
                 "in": "header",
                 "name": "Last-Event-ID",
                 "description": "Sequence number to continue behind.",
-                "schema": {"type": "integer", "minimum": 0},
+                "schema": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
             },
             {
                 "in": "query",
                 "name": "after",
                 "description": "The same, for a first connection.",
-                "schema": {"type": "integer", "minimum": 0},
+                "schema": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
             },
         ],
         "responses": {
@@ -173,6 +174,7 @@ def _finish(app: APIFlask, operation: dict[str, Any], endpoint: str, problem: di
         "content": {**problem["content"], "text/html": {}},
     }
     _describe_request(app, operation, endpoint)
+    _bound_path_numbers(operation)
     rule = rule_of(app, endpoint)
     if rule is None or rule.public:
         operation["security"] = []
@@ -194,6 +196,12 @@ def _describe_request(app: APIFlask, operation: dict[str, Any], endpoint: str) -
         operation["requestBody"] = {"content": dict.fromkeys(sorted(media_types), bytes_)}
     if "requestBody" in operation:
         operation["requestBody"]["required"] = True
+
+
+def _bound_path_numbers(operation: dict[str, Any]) -> None:
+    for parameter in operation["parameters"]:
+        if parameter["in"] == "path" and parameter["schema"].get("type") == "integer":
+            parameter["schema"] |= {"minimum": 1, "maximum": MAX_NUMBER}
 
 
 def _asks_for_etag(view: Any) -> bool | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AliasPath, Field, model_validator
 
-from control_plane.api.schemas import Input, OptionalTime, Output, Time
+from control_plane.api.schemas import Input, Number, OptionalTime, Output, Time
 from control_plane.domain.release_guards import Guard
 from control_plane.domain.release_plans import Wish
 from control_plane.domain.releases import Throttle
@@ -17,7 +17,7 @@ __all__ = ["GuardIn", "PlanOut", "ReleaseIn", "ReleaseOut", "RollbackIn", "Statu
 class PartIn(Input):
     """One version's part of the traffic."""
 
-    version: Annotated[int, Field(ge=1)]
+    version: Number
     percent: Annotated[int, Field(ge=0, le=100)]
     tag: Annotated[str, Field(max_length=40)] = ""
 
@@ -45,7 +45,7 @@ class GuardIn(Input):
         Field(max_length=10, description="Rising percentages that it grows to while it is healthy."),
     ] = ()
     step_s: Annotated[int, Field(ge=0, le=604_800, description="How long each step must be healthy.")] = 0
-    version: Annotated[int | None, Field(ge=1, description="Default: the newest with calls.")] = None
+    version: Annotated[Number | None, Field(description="Default: the newest with calls.")] = None
 
     def guard(self) -> Guard:
         """Return it as the domain knows it."""
@@ -56,7 +56,7 @@ class GuardIn(Input):
 class ReleaseIn(Input):
     """How the traffic shall go: one version with a percentage, or every part by itself."""
 
-    version: Annotated[int | None, Field(ge=1)] = None
+    version: Number | None = None
     percent: Annotated[
         int, Field(ge=1, le=100, description="Below 100 a canary: the rest stays where it is.")
     ] = 100
@@ -97,7 +97,7 @@ class ReleaseIn(Input):
 class RollbackIn(Input):
     """Where to go back to."""
 
-    release: Annotated[int | None, Field(ge=1, description="Default: the one before the live one.")] = None
+    release: Annotated[Number | None, Field(description="Default: the one before the live one.")] = None
     newest_values: bool = False
     note: Annotated[str, Field(max_length=900, description="Why.")] = ""
 
@@ -105,7 +105,7 @@ class RollbackIn(Input):
 class TagIn(Input):
     """Where function@tag shall lead."""
 
-    version: Annotated[int, Field(ge=1)]
+    version: Number
     note: Annotated[str, Field(max_length=1_000)] = ""
 
 

@@ -11,7 +11,7 @@ from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
 from control_plane.api.idempotency import idempotent_long
 from control_plane.api.paging import Page, PageQuery, slice_response
-from control_plane.api.schemas import Input, Output, Time
+from control_plane.api.schemas import Input, Number, Output, Time
 from control_plane.api.state import api_options, services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
@@ -28,7 +28,7 @@ _LOADING_MS = 10_000
 class PreviewIn(Input):
     """What to preview."""
 
-    version: Annotated[int | None, Field(ge=1, description="A version; default: the draft.")] = None
+    version: Annotated[Number | None, Field(description="A version; default: the draft.")] = None
 
 
 class PreviewOut(Output):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from control_plane.api.paging import PageQuery
-from control_plane.api.schemas import Input, OptionalTime, Output, Time
+from control_plane.api.schemas import Input, Number, OptionalTime, Output, Time
 from control_plane.api.state import services
 from control_plane.domain.identity import Actor
 from control_plane.domain.review_comments import Side
@@ -35,7 +35,7 @@ _Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 class ReviewIn(Input):
     """A version to ask about. A takedown needs a note that says why."""
 
-    version: Annotated[int, Field(ge=1)]
+    version: Number
     kind: ReviewKind = ReviewKind.PUBLISH
     note: Annotated[str, Field(max_length=10_000)] = ""
 

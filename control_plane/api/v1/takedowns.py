@@ -8,7 +8,7 @@ from pydantic import Field
 
 from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
-from control_plane.api.schemas import Input, Output
+from control_plane.api.schemas import Input, Number, Output
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
@@ -20,7 +20,7 @@ class TakedownIn(Input):
     """Why, and what: one version, or every version that may run."""
 
     reason: Annotated[str, Field(min_length=1, max_length=500)]
-    version: Annotated[int | None, Field(ge=1)] = None
+    version: Number | None = None
 
 
 class TakedownOut(Output):

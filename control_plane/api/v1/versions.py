@@ -13,7 +13,7 @@ from control_plane.api.auth import current_actor
 from control_plane.api.etags import required_if_match
 from control_plane.api.idempotency import idempotent_long
 from control_plane.api.paging import Page, PageQuery, list_position, page_response
-from control_plane.api.schemas import Input, OptionalTime, Output, Time
+from control_plane.api.schemas import Input, Number, OptionalTime, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.api.v1.drafts import SourceFileOut
@@ -110,7 +110,7 @@ class DiffQuery(Input):
     """What to compare with."""
 
     base: Annotated[
-        int | None, Field(ge=1, description="A version's number; default: the last published one before.")
+        Number | None, Field(description="A version's number; default: the last published one before.")
     ] = None
 
 
