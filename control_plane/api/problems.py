@@ -16,6 +16,7 @@ from flask import Response, g, json, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
+from control_plane.domain.byte_ranges import RangeNotSatisfiable
 from control_plane.errors import IngotError
 
 __all__ = ["HTTP_CODES", "PROBLEM_TYPE", "install_problems", "problem_response"]
@@ -85,6 +86,8 @@ def _from_ours(error: IngotError) -> Response:
     headers: list[tuple[str, str]] = []
     if error.status == 401:
         headers.append(("WWW-Authenticate", 'Bearer realm="ingot"'))
+    if isinstance(error, RangeNotSatisfiable):
+        headers.append(("Content-Range", f"bytes */{error.size}"))
     if error.retryable:
         headers.append(("Retry-After", str(max(1, int(getattr(error, "retry_after_s", 1))))))
     return problem_response(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json as json_module
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 from control_plane.cli.failures import ApiProblem, ExitCode, Failure
@@ -16,7 +16,7 @@ from control_plane.cli.profiles import Profile
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Client"]
+__all__ = ["Client", "Unreachable"]
 
 _API = "/api/v1"
 
@@ -28,6 +28,8 @@ class Client:
         import httpx
 
         self.profile = profile
+        if not profile.url.startswith(("http://", "https://")):
+            raise _unusable(profile.url, "it does not begin with http:// or https://")
         headers = {"User-Agent": "ingot-cli", "Accept": "application/json"}
         if profile.token:
             headers["Authorization"] = f"Bearer {profile.token}"
@@ -41,11 +43,7 @@ class Client:
                 trust_env=False,
             )
         except (httpx.InvalidURL, ValueError) as error:
-            raise Failure(
-                f"“{profile.url}” is not a usable address: {error}.",
-                hint="Give an address such as http://127.0.0.1:8080.",
-                exit_code=ExitCode.USAGE,
-            ) from error
+            raise _unusable(profile.url, str(error)) from error
 
     def __enter__(self) -> Client:
         return self
@@ -114,6 +112,26 @@ class Client:
         except httpx.TransportError as error:
             raise Unreachable(self.profile.url, error) from error
 
+    def copy(self, path: str, sink: IO[bytes], headers: Mapping[str, str]) -> None:
+        """Write the body of an answer to `sink` as it comes: at its end for a part, else from its start.
+
+        Raises Unreachable when the line breaks; what has come until then stays.
+        """
+        import httpx
+
+        try:
+            with self._http.stream("GET", _API + path, headers=dict(headers)) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _problem(answer)
+                if answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                    sink.seek(0)
+                    sink.truncate()
+                for piece in answer.iter_bytes():
+                    sink.write(piece)
+        except httpx.TransportError as error:
+            raise Unreachable(self.profile.url, error) from error
+
     def send(
         self,
         method: str,
@@ -160,6 +178,14 @@ class Unreachable(Failure):
             hint="Start Ingot with `ingot up`, or name the server with --url or INGOT_URL.",
             exit_code=ExitCode.UNAVAILABLE,
         )
+
+
+def _unusable(url: str, why: str) -> Failure:
+    return Failure(
+        f"“{url}” is not a usable address: {why}.",
+        hint="Give an address such as http://127.0.0.1:8080.",
+        exit_code=ExitCode.USAGE,
+    )
 
 
 def _problem(answer: httpx.Response) -> ApiProblem:

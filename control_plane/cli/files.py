@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from control_plane.cli.downloads import download
 from control_plane.cli.failures import ExitCode, Failure
 from control_plane.cli.output import note, progress, show_list, show_one
 from control_plane.cli.references import find_project
@@ -87,9 +88,8 @@ def get(state: CliState, file: str, save: Path | None, link: bool) -> None:
             show_one(state, shown, _SHOWN)
             return
         with progress(f"Fetching {shown['name']}"):
-            content = fetch_file(client, file)
-    save.write_bytes(content)
-    note(f"Wrote {len(content):,} bytes to {save}.")
+            size = download(client, shown, save)
+    note(f"Wrote {size:,} bytes to {save}.")
 
 
 @file.command("list")

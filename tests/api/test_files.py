@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from control_plane.api import transfers
 from control_plane.api.headers import DOWNLOAD_POLICY
-from control_plane.api.v1 import files as routes
 from control_plane.domain.files import UPLOAD_MS
 from tests.support.api import ApiWorld
 from tests.support.api_fixtures import ApiPeople
@@ -27,9 +27,10 @@ def send(api: ApiWorld, url: str, content: bytes = b"a,b\n", **more: Any) -> Any
     return api.nobody().send("PUT", "/" + url, data=content, **more)
 
 
-def fetch(api: ApiWorld, url: str, method: str = "GET") -> Any:
+def fetch(api: ApiWorld, url: str, method: str = "GET", **headers: str) -> Any:
     # As a server does, read and close what is answered.
-    return api.nobody().send(method, "/" + url, buffered=True)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return api.nobody().send(method, "/" + url, buffered=True, headers=named)
 
 
 def problem(answer: Any) -> tuple[int, str]:
@@ -152,7 +153,7 @@ def test_a_repeated_announcement_makes_one_file(api: ApiWorld, people: ApiPeople
 def test_slow_senders_leave_room_for_everybody_else(api: ApiWorld, people: ApiPeople) -> None:
     made = announce(api, people)
     taken = 0
-    while routes._transfers.acquire(blocking=False):
+    while transfers._transfers.acquire(blocking=False):
         taken += 1
     try:
         busy = send(api, made["upload"]["url"])
@@ -160,12 +161,49 @@ def test_slow_senders_leave_room_for_everybody_else(api: ApiWorld, people: ApiPe
         assert "Retry-After" in busy.headers
     finally:
         for _ in range(taken):
-            routes._transfers.release()
+            transfers._transfers.release()
     assert send(api, made["upload"]["url"]).status_code == 200
     link = api.person(people.author).post(f"/files/{made['id']}/links").json["url"]
     for _ in range(taken + 2):
         assert fetch(api, link).status_code == 200
         assert fetch(api, link, "HEAD").status_code == 200
+
+
+def test_a_broken_download_goes_on(api: ApiWorld, people: ApiPeople) -> None:
+    content = bytes(range(256)) * 3
+    made = announce(api, people, content)
+    send(api, made["upload"]["url"], content)
+    link = api.person(people.author).post(f"/files/{made['id']}/links").json["url"]
+    whole = fetch(api, link)
+    assert (whole.headers["Accept-Ranges"], "Content-Range" in whole.headers) == ("bytes", False)
+    tag = whole.headers["ETag"]
+    assert tag == f'"{hashlib.sha256(content).hexdigest()}"'
+    rest = fetch(api, link, Range="bytes=700-", If_Range=tag)
+    assert (rest.status_code, rest.data) == (206, content[700:])
+    assert rest.headers["Content-Range"] == "bytes 700-767/768"
+    assert (rest.headers["Content-Length"], rest.headers["ETag"]) == ("68", tag)
+    # The digest is the whole's, so that the parts can be checked when they are put together.
+    assert rest.headers["Repr-Digest"] == whole.headers["Repr-Digest"]
+    assert rest.headers["Content-Security-Policy"] == DOWNLOAD_POLICY
+    assert rest.headers["Content-Disposition"].startswith("attachment")
+    other = fetch(api, link, Range="bytes=700-", If_Range='"other"')
+    assert (other.status_code, other.data) == (200, content)
+    shown = fetch(api, link, "HEAD", Range="bytes=0-1")
+    assert (shown.status_code, shown.headers["Content-Length"]) == (200, "768")
+
+
+def test_a_part_behind_the_end_says_where_the_end_is(api: ApiWorld, people: ApiPeople) -> None:
+    made = announce(api, people)
+    send(api, made["upload"]["url"])
+    link = api.person(people.author).post(f"/files/{made['id']}/links").json["url"]
+    for _ in range(transfers._TRANSFERS + 2):
+        refused = fetch(api, link, Range="bytes=4-")
+        assert problem(refused) == (416, "range_not_satisfiable")
+    assert refused.headers["Content-Range"] == "bytes */4"
+    assert refused.json["errors"][0]["pointer"] == "/Range"
+    assert refused.json["hint"]
+    # A refusal keeps no place among the transfers.
+    assert fetch(api, link, Range="bytes=0-1").data == b"a,"
 
 
 def test_a_lost_blob_is_not_found(api: ApiWorld, people: ApiPeople) -> None:

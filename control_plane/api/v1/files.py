@@ -7,9 +7,7 @@ an attachment that may run nothing.
 from __future__ import annotations
 
 import base64
-import threading
-from collections.abc import Iterator
-from typing import IO, Annotated, Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
 from flask import Response, g, request
@@ -22,18 +20,18 @@ from control_plane.api.idempotency import idempotent
 from control_plane.api.paging import Page, PageQuery, list_position, page_response
 from control_plane.api.schemas import Input, Output, Time
 from control_plane.api.state import services
+from control_plane.api.transfers import Transfer, begin_transfer, end_transfer, part_response
 from control_plane.api.uploads import body_chunks
 from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.files import File, FileLink, FileWish, stored_media_type
-from control_plane.errors import TooMany
 
 blueprint = make_blueprint("files")
 
-_CHUNK: Final = 1 << 18
-# Of the 24 threads that answer; slow senders must leave some to everybody else.
-_TRANSFERS: Final = 8
-_transfers = threading.BoundedSemaphore(_TRANSFERS)
+# Beside the whole: a part of it, or that there is no such part.
+_PARTS: Final[dict[int, Any]] = {
+    206: {"description": "The part that Range asks for.", "content": {"application/octet-stream": {}}}
+}
 
 
 class FileIn(Input):
@@ -167,7 +165,7 @@ def remove_file(file: str) -> Response:
 @blueprint.output(FileOut)
 def put_content(file: str) -> dict[str, Any]:
     """Send a file's bytes to its signed address."""
-    _begin_transfer()
+    begin_transfer()
     try:
         stored = services().files.store(
             file,
@@ -177,55 +175,33 @@ def put_content(file: str) -> dict[str, Any]:
             address=request.remote_addr or "",
         )
     finally:
-        _transfers.release()
+        end_transfer()
     return _row(stored)
 
 
 @blueprint.get("/files/<file>/content")
 @public("The signed address itself is the permission: one file, 5 minutes.")
-@blueprint.doc(responses=download("The bytes.", "application/octet-stream"))
+@blueprint.doc(responses={**download("The bytes.", "application/octet-stream"), **_PARTS})
 def get_content(file: str) -> Response:
-    """Fetch a file's bytes from its signed address."""
-    _begin_transfer()
+    """Fetch a file's bytes, or with Range one part of them, from its signed address."""
+    begin_transfer()
     try:
         known, content = services().files.open(file, request.args)
     except BaseException:
-        _transfers.release()
+        end_transfer()
         raise
-    transfer = _Transfer(content)
-    response = Response(transfer, content_type=stored_media_type(known.media_type))
-    # Also when nothing of it is sent, as for HEAD or a caller who has gone.
-    response.call_on_close(transfer.close)
-    response.content_length = known.size
+    transfer = Transfer(content)
+    try:
+        response = part_response(transfer, known.digest.removeprefix("sha256:"), known.size)
+    except BaseException:
+        transfer.close()
+        raise
+    response.content_type = stored_media_type(known.media_type)
     response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(known.name, safe='')}"
     response.headers["Content-Security-Policy"] = DOWNLOAD_POLICY
     digest = base64.b64encode(bytes.fromhex(known.digest.removeprefix("sha256:"))).decode()
     response.headers["Repr-Digest"] = f"sha-256=:{digest}:"
     return response
-
-
-class _Transfer:
-    """Sends a file piece by piece; its place is free again when it is closed."""
-
-    def __init__(self, content: IO[bytes]) -> None:
-        self._content = content
-        self._open = True
-
-    def __iter__(self) -> Iterator[bytes]:
-        while piece := self._content.read(_CHUNK):
-            yield piece
-
-    def close(self) -> None:
-        """Close the file; repeating it is no error."""
-        if self._open:
-            self._open = False
-            self._content.close()
-            _transfers.release()
-
-
-def _begin_transfer() -> None:
-    if not _transfers.acquire(blocking=False):
-        raise TooMany(f"{_TRANSFERS} files are being sent or fetched already.", hint="Try again in a moment.")
 
 
 def _link(link: FileLink) -> dict[str, Any]:
