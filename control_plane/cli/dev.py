@@ -16,7 +16,7 @@ from control_plane.cli.drafts import expected_etag
 from control_plane.cli.failures import ApiProblem, ExitCode, Failure
 from control_plane.cli.folder_watch import FolderWatch
 from control_plane.cli.output import note
-from control_plane.cli.records import record_lines
+from control_plane.cli.records import failure_lines, record_lines
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, pass_state
 
@@ -104,7 +104,8 @@ def _show_reload(state: CliState, reload: Reload) -> None:
     elif loaded["ok"]:
         note(f"Loaded {', '.join(reload.changed) or 'the draft'} in {reload.ms:.0f} ms.")
     else:
-        note(f"{loaded['code']}: {loaded['message']}")
+        for line in failure_lines(loaded["code"], loaded["message"]):
+            note(line)
 
 
 def _show_records(state: CliState, session: DevSession) -> None:

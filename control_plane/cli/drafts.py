@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from control_plane.cli.archives import ARCHIVE_TYPE, pack, tree, unpack
-from control_plane.cli.failures import ExitCode, Failure
-from control_plane.cli.output import note, progress, show_list, show_one
+from control_plane.cli.failures import ApiProblem, ExitCode, Failure
+from control_plane.cli.output import next_step, note, progress, show_list, show_one
 from control_plane.cli.references import Link, find_function, read_link, write_link
 from control_plane.cli.state import CliState, confirm, pass_state
+
+if TYPE_CHECKING:
+    from control_plane.cli.client import Client
 
 __all__ = ["draft", "expected_etag"]
 
 _FOLDER = click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="The function's folder; default: the current one.",
+)
+_PRESENT = click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
     default=Path(),
     help="The function's folder; default: the current one.",
 )
@@ -31,7 +40,7 @@ def draft() -> None:
 
 @draft.command("push")
 @click.argument("function", required=False)
-@_FOLDER
+@_PRESENT
 @click.option("--force", is_flag=True, help="Replace the draft even when somebody else has changed it.")
 @click.option("--lock/--no-lock", default=True, help="Resolve the dependencies afterwards.")
 @pass_state
@@ -43,17 +52,15 @@ def push(state: CliState, function: str | None, folder: Path, force: bool, lock:
         current = client.send("GET", path)
         etag = expected_etag(folder, client.profile.url, found["id"], current, force)
         with pack(folder) as archive, progress("Sending the draft"):
-            answer = client.send(
-                "PUT",
-                f"{path}/archive",
-                content=archive,
-                headers={"Content-Type": ARCHIVE_TYPE, "If-Match": etag},
-            )
+            answer = _replace(client, path, archive, etag)
+        # Before anything else may fail: what is there now is this folder's, so the next push may replace it.
+        write_link(folder, Link(client.profile.url, found["id"], answer.headers["ETag"]))
         if lock:
             with progress("Resolving the dependencies"):
                 answer = client.send("POST", f"{path}/lock")
-        write_link(folder, Link(client.profile.url, found["id"], answer.headers["ETag"]))
+            write_link(folder, Link(client.profile.url, found["id"], answer.headers["ETag"]))
     show_one(state, answer.json(), ("function", "revision", "locked", "updated_at"))
+    next_step(state, "ingot test --input FILE runs it once; ingot freeze makes a version of it.")
 
 
 @draft.command("pull")
@@ -75,7 +82,7 @@ def pull(state: CliState, function: str | None, folder: Path) -> None:
 
 @draft.command("status")
 @click.argument("function", required=False)
-@_FOLDER
+@_PRESENT
 @pass_state
 def status(state: CliState, function: str | None, folder: Path) -> None:
     """Compare this folder with the draft on the server."""
@@ -124,6 +131,21 @@ def rename(state: CliState, function: str, path: str, to: str) -> None:
 def delete(state: CliState, function: str, path: str) -> None:
     """Remove the file PATH from FUNCTION's draft."""
     _edit(state, function, {"op": "delete", "path": path})
+
+
+def _replace(client: Client, path: str, archive: IO[bytes], etag: str) -> Any:
+    headers = {"Content-Type": ARCHIVE_TYPE, "If-Match": etag}
+    try:
+        return client.send("PUT", f"{path}/archive", content=archive, headers=headers)
+    except ApiProblem as problem:
+        if problem.code != "precondition_failed":
+            raise
+        raise Failure(
+            "Somebody else, or another folder, changed the draft since this folder last saw it.",
+            hint="`ingot draft status` shows what differs; `ingot draft push --force` replaces it.",
+            exit_code=ExitCode.CONFLICT,
+            request_id=problem.request_id,
+        ) from problem
 
 
 def _edit(state: CliState, function: str, change: dict[str, str]) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from control_plane.cli.output import note, show_list, show_one
+from control_plane.cli.output import next_step, note, show_list, show_one
 from control_plane.cli.references import find_function, find_project
 from control_plane.cli.state import CliState, confirm, pass_state
 
 __all__ = ["function"]
 
-_COLUMNS = ("name", "project_name", "path", "state", "latest", "live_versions", "updated_at")
+_COLUMNS = ("name", "project_name", "path", "state", "latest", "live_versions", "unreviewed", "updated_at")
 
 
 @click.group()
@@ -31,6 +31,7 @@ def create(state: CliState, name: str, project: str | None, title: str) -> None:
         place = find_project(client, project)
         made = client.create("/functions", {"project": place["id"], "name": name, "title": title})
     show_one(state, made)
+    next_step(state, f"ingot draft push {name}, in the folder with its code (ingot init makes one).")
 
 
 @function.command("list")
@@ -105,6 +106,23 @@ def retire(state: CliState, function: str) -> None:
         confirm(state, f"No call will reach {found['path']} any more. Go on?")
         client.delete(f"/functions/{found['id']}")
     note(f"Took {found['path']} down; `ingot function restore` brings it back.")
+
+
+@function.command("takedown")
+@click.argument("function")
+@click.option("--version", "number", type=int, help="Only this version; default: every one that may run.")
+@click.option("--reason", required=True, help="Why; whoever is asked to reinstate it reads it.")
+@pass_state
+def take_down(state: CliState, function: str, number: int | None, reason: str) -> None:
+    """Stop FUNCTION at once: its versions run no more until a review reinstates them."""
+    with state.client() as client:
+        found = find_function(client, function)
+        what = f"Version {number}" if number else "Every version"
+        confirm(state, f"{what} of {found['path']} stops running until a review reinstates it. Go on?")
+        body = {"reason": reason, "version": number}
+        taken = client.post(f"/functions/{found['id']}/takedown", body)
+    show_one(state, taken)
+    note("`ingot submit --kind reinstate` asks for a review that lets a version back.")
 
 
 @function.command("restore")

@@ -7,20 +7,31 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 if TYPE_CHECKING:
     from control_plane.settings import Settings
 
-__all__ = ["data_option", "load_machine", "output_option", "settings_option"]
+__all__ = ["data_option", "load_machine", "nearest_data", "output_option", "settings_option"]
+
+_DATA: Final = Path(".ingot")
+
+
+def nearest_data() -> Path:
+    """Return the data folder here or in a folder above, as one works in a function's folder below it."""
+    here = Path.cwd()
+    found = (folder / _DATA for folder in (here, *here.parents) if (folder / _DATA / "keys").is_dir())
+    nearest = next(found, None)
+    return _DATA if nearest in {None, here / _DATA} else Path(os.path.relpath(str(nearest)))
+
 
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".ingot"),
-    show_default=True,
+    default=nearest_data,
+    show_default=".ingot here or in a folder above",
     help="The data folder.",
 )
 settings_option = click.option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from control_plane.cli.output import note, show_list, show_one
+from control_plane.cli.output import next_step, note, show_list, show_one
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, pass_state
 
@@ -27,6 +27,8 @@ def start(state: CliState, function: str | None, number: int | None) -> None:
         made = client.create(f"/functions/{found['id']}/previews", {"version": number})
     show_one(state, made, ("id", "url", "key", "version", "digest", "expires_at"))
     note("Nobody has reviewed what runs there; the key is not shown again.")
+    tag = made["path"].rpartition("@")[2]
+    next_step(state, f"ingot invoke {found['name']} --version {tag} --key {made['key']} --data '{{}}'")
 
 
 @preview.command("list")

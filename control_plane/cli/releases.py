@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from control_plane.cli.failures import ExitCode, Failure
-from control_plane.cli.output import note, show_list, show_one
+from control_plane.cli.output import next_step, note, show_list, show_one
 from control_plane.cli.references import find_function
 from control_plane.cli.release_options import (
     guard_of,
@@ -89,6 +89,7 @@ def apply(
             _show_plan(state, client.post(f"{path}/plan", wanted))
             return
         _record(state, client, path, wanted, seen=seen, timeout_s=timeout if wait else 0)
+    next_step(state, f"ingot key create NAME gives callers a key; ingot invoke {found['name']} calls it.")
 
 
 @release.command("split")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from control_plane.cli.failures import ExitCode, Failure
-from control_plane.cli.output import show_list, show_one
+from control_plane.cli.output import next_step, show_list, show_one
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, confirm, pass_state
 from control_plane.cli.versions import show_diff
@@ -45,6 +45,7 @@ def submit(state: CliState, function: str | None, number: int | None, remark: st
             f"/functions/{found['id']}/reviews", {"version": wanted, "note": remark, "kind": kind}
         )
     _show(state, made)
+    next_step(state, f"a reviewer, who is not you, runs ingot review show {made['id']} and approves it.")
 
 
 @click.group()
@@ -134,7 +135,10 @@ def approve(state: CliState, review: str, digest: str | None, values: str | None
             beside = f" beside the values {values}" if values else ""
             confirm(state, f"Have you read {digest}{beside}, and approve it?")
         body = {"digest": digest, "values": values or ""}
-        _show(state, client.post(f"/reviews/{review}/approve", body))
+        decided = client.post(f"/reviews/{review}/approve", body)
+    _show(state, decided)
+    if decided["state"] == "approved":
+        next_step(state, f"ingot release apply {decided['function_name']}")
 
 
 @review.command("request-changes")
@@ -181,11 +185,31 @@ def withdraw(state: CliState, review: str) -> None:
 @click.argument("text")
 @click.option("--path", default="", help="A file that it is about.")
 @click.option("--line", type=int, default=0, help="A line of that file.")
+@click.option(
+    "--side",
+    type=click.Choice(("before", "after")),
+    default="after",
+    show_default=True,
+    help="Of the change.",
+)
+@click.option("--thread", default="", help="Id of the remark that is answered.")
 @pass_state
-def comment(state: CliState, review: str, text: str, path: str, line: int) -> None:
-    """Remark on a REVIEW, or on a line of one of its files."""
+def comment(state: CliState, /, review: str, **remark: Any) -> None:
+    """Remark on a REVIEW, on a line of one of its files, or in a thread."""
     with state.client() as client:
-        _show(state, client.post(f"/reviews/{review}/comments", {"text": text, "path": path, "line": line}))
+        _show(state, client.create(f"/reviews/{review}/comments", remark))
+
+
+@review.command("resolve")
+@click.argument("review")
+@click.argument("comment")
+@click.option("--reopen", is_flag=True, help="Open it again instead.")
+@pass_state
+def resolve(state: CliState, review: str, comment: str, reopen: bool) -> None:
+    """Mark the thread that COMMENT began as settled."""
+    verb = "reopen" if reopen else "resolve"
+    with state.client() as client:
+        _show(state, client.post(f"/reviews/{review}/comments/{comment}/{verb}"))
 
 
 def _show(state: CliState, found: dict[str, Any]) -> None:
@@ -198,4 +222,5 @@ def _show(state: CliState, found: dict[str, Any]) -> None:
     show_one(state, shown, _FIELDS)
     for remark in found["comments"]:
         place = f" {remark['path']}:{remark['line']}" if remark["path"] else ""
-        click.echo(f"  {remark['at']}{place}  {remark['text']}")
+        settled = " (settled)" if remark["resolved_by"] else ""
+        click.echo(f"  {remark['thread'] or remark['id']} {remark['at']}{place}{settled}  {remark['text']}")

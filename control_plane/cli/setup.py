@@ -8,6 +8,7 @@ import click
 
 from control_plane.cli.account import ask, keep, make_token, read_password
 from control_plane.cli.failures import ExitCode, Failure
+from control_plane.cli.machine import nearest_data
 from control_plane.cli.profiles import Profile
 from control_plane.cli.state import CliState, pass_state
 
@@ -21,8 +22,8 @@ __all__ = ["setup"]
 @click.option(
     "--link",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path(".ingot/keys/owner-link"),
-    show_default=True,
+    default=lambda: nearest_data() / "keys" / "owner-link",
+    show_default=".ingot/keys/owner-link",
     help="The file that `ingot up` left.",
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password's first line from standard input.")

@@ -11,7 +11,7 @@ import click
 from control_plane.cli.archives import unpack
 from control_plane.cli.failures import ExitCode, Failure
 from control_plane.cli.market import find_offer
-from control_plane.cli.output import note
+from control_plane.cli.output import next_step, note
 from control_plane.cli.state import CliState, pass_state
 
 __all__ = ["init"]
@@ -57,7 +57,8 @@ def init(state: CliState, name: str, starter: str | None, folder: Path | None) -
         with state.client() as client:
             target.mkdir(parents=True, exist_ok=True)
             unpack(client.send("GET", f"/starters/{starter}/archive").content, target)
-    note(f"Wrote {target}/. Next: ingot function create {name}; ingot draft push {name} --folder {target}")
+    note(f"Wrote {target}/.")
+    next_step(state, f"cd {target}; ingot function create {name}; ingot draft push {name}")
 
 
 def _unpack_shared(state: CliState, starter: str, target: Path) -> None:

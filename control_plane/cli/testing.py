@@ -11,7 +11,7 @@ import click
 from control_plane.cli.bodies import read_body, write_body
 from control_plane.cli.failures import ExitCode
 from control_plane.cli.output import note, progress, show_one
-from control_plane.cli.records import record_lines
+from control_plane.cli.records import failure_lines, record_lines
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, pass_state
 
@@ -69,7 +69,11 @@ def test(  # noqa: PLR0913, PLR0917  (each is one option)
 
 
 def _show(run: dict[str, Any], save: Path | None, profile: bool) -> None:
+    said = f"{run['code']}: {run['message']}"
     for record in run["logs"]:
+        if run["state"] != "answered" and record.get("message") == said:
+            # The host's own line says what stands at the end anyhow.
+            continue
         for line in record_lines(record):
             note(line)
     if run["state"] == "answered":
@@ -77,7 +81,8 @@ def _show(run: dict[str, Any], save: Path | None, profile: bool) -> None:
         times = f"after {run['duration_ms']:.1f} ms, import {run['import_ms']:.1f} ms"
         note(f"Status {run['status']} {times}, peak memory {run['peak_mb']:.0f} MB; test run {run['id']}.")
     else:
-        note(f"{run['code']}: {run['message']}")
+        for line in failure_lines(run["code"], run["message"]):
+            note(line)
     if profile:
         for module, own, cumulative in run["import_profile"][:20]:
             note(f"{own / 1000:>9.1f} ms  {cumulative / 1000:>9.1f} ms in all  {module}")

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from control_plane.cli.bodies import write_body
-from control_plane.cli.output import progress, show_list, show_one
+from control_plane.cli.output import next_step, progress, show_list, show_one
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, confirm, pass_state
 
 __all__ = ["freeze", "version"]
 
-_FIELDS = ("function", "number", "digest", "state", "reason", "created_by", "created_at", "published_at")
+_FIELDS = (
+    "function",
+    "number",
+    "digest",
+    "state",
+    "unreviewed",
+    "reason",
+    "created_by",
+    "created_at",
+    "published_at",
+)
 
 
 @click.command()
@@ -28,6 +39,7 @@ def freeze(state: CliState, function: str | None) -> None:
         with progress("Freezing: layers, image, bill of materials"):
             made = client.create(f"/functions/{found['id']}/versions", {}, {"If-Match": etag})
     show_one(state, made, _FIELDS)
+    next_step(state, "ingot submit asks somebody else to review it; ingot preview start lets you call it.")
 
 
 @click.group()
@@ -45,7 +57,9 @@ def list_versions(state: CliState, function: str | None, wanted: str | None, lim
     with state.client() as client:
         found = find_function(client, function)
         rows = list(client.pages(f"/functions/{found['id']}/versions", limit=limit, state=wanted))
-    show_list(state, rows, ("number", "state", "digest", "created_at", "published_at", "reason"))
+    show_list(
+        state, rows, ("number", "state", "unreviewed", "digest", "created_at", "published_at", "reason")
+    )
 
 
 @version.command("with")
@@ -124,9 +138,25 @@ def show_diff(state: CliState, changes: dict[str, Any]) -> None:
         show_one(state, changes)
         return
     for change in [*changes["declaration"], *changes["dependencies"]]:
-        click.echo(f"{change['name']}: {change['before']} -> {change['after']}")
+        click.echo(_changed(change))
     for file in changes["files"]:
         click.echo(f"{file['kind']} {file['path']}{' (binary)' if file['binary'] else ''}")
         for line in file["lines"]:
             colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
             click.echo(click.style(line, fg=colour))
+
+
+def _changed(change: dict[str, Any]) -> str:
+    """Return `name: before -> after`; what is new or gone has one side only."""
+    before, after = (_word(change[side]) for side in ("before", "after"))
+    if change["before"] is None:
+        return f"+ {change['name']}: {after}"
+    return (
+        f"- {change['name']}: {before}"
+        if change["after"] is None
+        else f"{change['name']}: {before} -> {after}"
+    )
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.errors import Invalid
 from tests.support.api_fixtures import ApiPeople
 from tests.support.builders import PASSWORD
 from tests.support.live_api import CommandLine, LiveApi
@@ -141,7 +142,7 @@ def test_a_push_never_overwrites_what_it_has_not_seen(
     two.ok("draft", "push", "--folder", str(copy))
     (folder / "function.py").write_text("x = 2\n")
     late = one.run("draft", "push", "--folder", str(folder))
-    assert (late.exit_code, "has changed" in late.stderr) == (5, True), late.stderr
+    assert (late.exit_code, "changed the draft" in late.stderr) == (5, True), late.stderr
     stranger = tmp_path / "stranger"
     stranger.mkdir()
     (stranger / "function.py").write_text("x = 4\n")
@@ -178,3 +179,21 @@ def test_logs_are_shown_oldest_first(live: LiveApi, people: ApiPeople, tmp_path:
     assert "\x1b" not in "".join(lines)
     assert "first" not in line.ok("logs", "orders", "--request", "r2")
     assert live.as_(people.reviewer, tmp_path / "r").run("logs", "orders").exit_code == 3
+
+
+def test_a_push_whose_dependencies_do_not_resolve_may_be_repeated(
+    live: LiveApi, people: ApiPeople, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author = live.as_(people.author, tmp_path / "a")
+    author.ok("function", "create", "orders")
+    with monkeypatch.context() as broken:
+        broken.setattr(live.api.world.builder, "lock", _refuse)
+        refused = author.run("draft", "push", "orders", "--folder", str(folder))
+    assert (refused.exit_code, "requets" in refused.stderr) == (1, True), refused.stderr
+    (folder / "function.py").write_text("x = 2\n")
+    author.ok("draft", "push", "--folder", str(folder))
+    assert live.api.world.drafts.read(people.owner, "orders", "function.py") == b"x = 2\n"
+
+
+def _refuse(*_: object) -> str:
+    raise Invalid("There is no package “requets”.", field="requirements.txt")
