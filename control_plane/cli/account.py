@@ -72,7 +72,7 @@ def whoami(state: CliState) -> None:
     if state.output == "json":
         show_one(state, me)
         return
-    roles = ", ".join(f"{binding['role']} of {binding['scope']}" for binding in me["bindings"])
+    roles = ", ".join(f"{binding['role']} of {binding['place']}" for binding in me["bindings"])
     show_one(
         state,
         {

@@ -24,7 +24,7 @@ def audit() -> None:
 
 @audit.command("list")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many.")
-@click.option("--actor", help="Only what this user did (an id, usr_…).")
+@click.option("--actor", help="Only what this user did (id or e-mail).")
 @click.option("--action", help="Only this action, e.g. review.approve.")
 @click.option("--subject", help="Only what was done to this, e.g. function/fn_….")
 @click.option("--request", "request_id", help="Only what this API request did.")

@@ -82,7 +82,7 @@ def list_members(state: CliState, system: bool) -> None:
 @click.argument("user")
 @pass_state
 def get(state: CliState, user: str) -> None:
-    """Show one member."""
+    """Show the member USER (id or e-mail)."""
     with state.client() as client:
         row = _with_roles(client.get(f"/members/{user}"))
     show_one(state, row, ("id", "email", "name", "roles", "verified_by", "created_at", "disabled_at"))
@@ -163,10 +163,10 @@ def explain(state: CliState, user: str, permission: str, scope: str) -> None:
         show_one(state, answer)
         return
     verdict = "may" if answer["allowed"] else "may not"
-    click.echo(f"{answer['email']} {verdict} {permission} at {answer['scope']}.")
+    click.echo(f"{answer['email']} {verdict} {permission} at {answer['place']}.")
     if answer["disabled"]:
         click.echo("The member is disabled here.")
-    show_list(state, answer["bindings"], ("role", "scope", "carries", "reaches", "allows"))
+    show_list(state, answer["bindings"], ("role", "place", "carries", "reaches", "allows"))
     if answer["missing_roles"]:
         note(f"Missing there: one of {', '.join(answer['missing_roles'])}.")
 
@@ -183,5 +183,5 @@ def roles(state: CliState) -> None:
 
 
 def _with_roles(row: dict[str, Any]) -> dict[str, Any]:
-    held = ", ".join(f"{binding['role']} of {binding['scope']}" for binding in row["bindings"])
+    held = ", ".join(f"{binding['role']} of {binding['place']}" for binding in row["bindings"])
     return {**row, "roles": held}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from control_plane.domain.access import SYSTEM, Permission, Scope
 from control_plane.domain.explanation import Explanation, explain
-from control_plane.domain.identity import Actor, Member
+from control_plane.domain.identity import Actor, Department, Member, Organization, Project
 from control_plane.errors import Invalid
 from control_plane.services.changes import Changes, View, absent
 
@@ -73,6 +74,19 @@ class Access:
         """Return every right that the actor holds at this place, for the console."""
         return tuple(sorted(one for one in Permission if actor.allows(one, scope)))
 
+    def place_names(self, actor: Actor, scopes: Iterable[Scope]) -> dict[Scope, str]:
+        """Return how people call these places: `system`, `acme`, `acme/sales/web`.
+
+        For places that the actor may see already, as those of their own roles; what
+        is gone keeps its id.
+        """
+        wanted = set(scopes)
+        names: dict[str, str] = {}
+        with self._changes.read(actor) as view:
+            for part in {part for scope in wanted for part in scope.path}:
+                names[part] = _place_name(view, part)
+        return {scope: "/".join(names[part] for part in scope.path) or "system" for scope in wanted}
+
     def explain(self, actor: Actor, *, user: str, permission: Permission, scope: str = "") -> Explained:
         """Return why a member may do something at a place, by all of their bindings.
 
@@ -86,9 +100,20 @@ class Access:
             if member is None:
                 raise absent("member", user)
             place = _scope(view, scope)
-            held = (*member.bindings, *rows.bindings("", user))
+            held = (*member.bindings, *rows.bindings("", member.user.id))
         off = bool(member.disabled_ms) or member.user.disabled
         return Explained(member, explain(held, permission, place), off)
+
+
+def _place_name(view: View, part: str) -> str:
+    known: Organization | Department | Project | None
+    if part.startswith("org_"):
+        known = view.unit.identity.organization(part)
+    elif part.startswith("dep_"):
+        known = view.unit.departments.get(view.organization, part)
+    else:
+        known = view.unit.identity.project(view.organization, part)
+    return known.name if known else part
 
 
 def _scope(view: View, text: str) -> Scope:

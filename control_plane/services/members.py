@@ -75,7 +75,8 @@ class Members:
         return Page(known[:limit], known[limit - 1].user.id if len(known) > limit else "")
 
     def get(self, actor: Actor, user: str) -> Member:
-        """Return one member with the roles held here."""
+        """Return one member, by id or e-mail address, with the roles held here."""
+        user = self._id(actor, user)
         with self._changes.read(actor) as view:
             view.require_organization(Permission.MEMBER_READ)
             member = view.unit.identity.member(actor.organization, user)
@@ -91,6 +92,7 @@ class Members:
 
     def grant(self, actor: Actor, user: str, *, role: Role, at: At = HERE) -> Member:
         """Give a member one more role, here or in the whole system."""
+        user = self._id(actor, user)
         with self._changes.change(actor, "member.grant", f"user/{user}") as change:
             scope = _grantable(change, role, at)
             member = _member(change, user)
@@ -102,6 +104,7 @@ class Members:
 
     def withdraw(self, actor: Actor, user: str, *, role: Role, at: At = HERE) -> Member | None:
         """Take a role away; None when it was the last one here. The last owner stays."""
+        user = self._id(actor, user)
         with self._changes.change(actor, "member.withdraw", f"user/{user}") as change:
             scope = _grantable(change, role, at)
             place = _there(change, scope)
@@ -109,7 +112,11 @@ class Members:
             if binding not in place.unit.identity.bindings(tenant, user):
                 if scope != SYSTEM:
                     _member(change, user)
-                raise Conflict(f"This member does not hold {role} at {scope}.", field="role")
+                raise Conflict(
+                    f"This member does not hold {role} at {scope}.",
+                    field="role",
+                    hint="`ingot member get` shows which roles are held where.",
+                )
             _keep_an_owner(change, user, (binding,))
             place.unit.identity.remove_binding(tenant, user, binding)
             place.happened("member.changed", user, {"role": role}, scope=str(scope), taken=True)
@@ -123,6 +130,7 @@ class Members:
 
     def disable(self, actor: Actor, user: str) -> Member:
         """Let a member do nothing here any more; roles stay for the day they are enabled again."""
+        user = self._id(actor, user)
         with self._changes.change(actor, "member.disable", f"user/{user}") as change:
             member = _manageable(change, user)
             # Who holds the system is not locked out by an organization of it.
@@ -138,6 +146,7 @@ class Members:
 
     def enable(self, actor: Actor, user: str) -> Member:
         """Let a disabled member do again what their roles say; they sign in anew."""
+        user = self._id(actor, user)
         with self._changes.change(actor, "member.enable", f"user/{user}") as change:
             member = _manageable(change, user)
             if member.disabled_ms:
@@ -147,6 +156,7 @@ class Members:
 
     def remove(self, actor: Actor, user: str) -> None:
         """End a membership: every role, session and token in this organization."""
+        user = self._id(actor, user)
         with self._changes.change(actor, "member.remove", f"user/{user}") as change:
             member = _manageable(change, user)
             _keep_an_owner(change, user, member.bindings)
@@ -156,6 +166,21 @@ class Members:
             _end_credentials(change, user)
             change.happened("member.removed", user, {})
 
+    def _id(self, actor: Actor, user: str) -> str:
+        """Return the id of who is named by an e-mail address; what is no such name stays as it is.
+
+        Only those with a role here or in the whole system are found: an address
+        says nothing about the other tenants that its owner belongs to.
+        """
+        if "@" not in user:
+            return user
+        with self._changes.read(actor) as view:
+            rows = view.unit.identity
+            known = rows.user_by_email(user.strip().lower())
+            if known and any(rows.bindings(tenant, known.id) for tenant in (actor.organization, _NOWHERE)):
+                return known.id
+        return user
+
 
 def _grantable(change: Change, role: Role, at: At) -> Scope:
     """Return the place when the actor may give, or take, this role there at this moment."""
@@ -164,7 +189,11 @@ def _grantable(change: Change, role: Role, at: At) -> Scope:
     if role is Role.GUEST and not at.project:
         raise Invalid("A guest is a guest of one project.", field="project", hint="Name the project.")
     if not change.actor.may_grant(role, scope):
-        raise Forbidden(f"You do not hold all rights of {role} yourself.", field="role")
+        raise Forbidden(
+            f"You do not hold all rights of {role} yourself.",
+            field="role",
+            hint=f"Ask somebody who is {role} there, or an owner.",
+        )
     return scope
 
 
@@ -180,7 +209,10 @@ def _manageable(change: Change, user: str) -> Member:
 def _hold_all(change: Change, bindings: tuple[Binding, ...]) -> None:
     for binding in bindings:
         if not change.actor.may_grant(binding.role, binding.scope):
-            raise Forbidden(f"You do not hold all rights of {binding.role} yourself.")
+            raise Forbidden(
+                f"You do not hold all rights of {binding.role} yourself.",
+                hint=f"This member is {binding.role} of {binding.scope}: ask an owner.",
+            )
 
 
 def _member(change: Change, user: str) -> Member:

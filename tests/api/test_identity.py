@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from control_plane.domain.access import ROLES, Role
+from tests.api.test_access import make_stranger
 from tests.support.api import ORIGIN, ApiWorld
 from tests.support.api_fixtures import ApiPeople
 from tests.support.builders import PASSWORD
@@ -87,6 +88,51 @@ def test_roles_are_given_and_taken_at_every_place(api: ApiWorld, people: ApiPeop
     assert (above.status_code, above.json["code"]) == (403, "forbidden")
 
 
+def test_members_are_named_by_their_address(api: ApiWorld, people: ApiPeople) -> None:
+    owner, email = api.person(people.owner), people.author.email
+    assert owner.get(f"/members/{email.upper()}").json["id"] == people.author.user
+    owner.post("/departments", {"name": "sales"})
+    owner.post("/projects", {"name": "shop", "department": "sales"})
+    for place in ({"project": "shop"}, {"department": "sales"}, {"system": True}):
+        assert owner.post(f"/members/{email}/roles", {"role": "viewer", **place}).status_code == 200
+    held = {(one["role"], one["place"]) for one in owner.get(f"/members/{email}").json["bindings"]}
+    assert held == {
+        ("author", "acme"),
+        ("viewer", "acme/sales"),
+        ("viewer", "acme/sales/shop"),
+    }
+    above = owner.get("/system/members").json["items"]
+    assert {one["place"] for member in above for one in member["bindings"]} == {"system"}
+    assert {one["place"] for one in owner.get("/me").json["bindings"]} == {"acme", "system"}
+    assert owner.post(f"/members/{email}/disable").json["disabled_at"]
+    assert owner.post(f"/members/{email}/enable").json["disabled_at"] is None
+    done = owner.get(f"/audit?actor={people.owner.email}&action=member.grant").json["items"]
+    assert [one["subject"] for one in done] == [people.author.user] * 2, "the third stands in the platform's"
+    assert owner.get("/audit?actor=nobody@x.example").json["items"] == []
+    assert owner.delete(f"/members/{email}/roles/viewer?project=shop").status_code == 204
+    assert owner.delete(f"/members/{email}").status_code == 204
+    assert owner.get(f"/members/{people.author.user}").status_code == 404
+
+
+def test_an_address_says_nothing_about_other_tenants(api: ApiWorld, people: ApiPeople) -> None:
+    owner, stranger = api.person(people.owner), make_stranger(api)
+    nobody = owner.get("/members/nobody@x.example")
+    known = owner.get(f"/members/{stranger.email}")
+    assert nobody.status_code == known.status_code == 404
+    assert nobody.json["detail"].replace("nobody@x.example", stranger.email) == known.json["detail"]
+    for address in ("nobody@x.example", stranger.email):
+        assert owner.post(f"/members/{address}/roles", {"role": "viewer"}).status_code == 404
+        assert owner.get(f"/audit?actor={address}").json["items"] == []
+
+
+def test_a_role_in_the_system_counts_for_who_is_named_by_address(api: ApiWorld, people: ApiPeople) -> None:
+    owner = api.person(people.owner)
+    asked = "permission=organization:create&scope=/"
+    by_id = owner.get(f"/access/explain?user={people.owner.user}&{asked}").json
+    assert by_id["allowed"] is True
+    assert owner.get(f"/access/explain?user={people.owner.email}&{asked}").json == by_id
+
+
 def test_a_member_is_disabled_and_enabled(api: ApiWorld, people: ApiPeople) -> None:
     owner, author = api.person(people.owner), api.person(people.author)
     off = owner.post(f"/members/{people.author.user}/disable")
@@ -110,6 +156,7 @@ def test_the_table_of_roles_and_the_reasons(api: ApiWorld, people: ApiPeople) ->
         {
             "role": "author",
             "scope": f"/{people.author.organization}",
+            "place": "acme",
             "carries": True,
             "reaches": True,
             "allows": True,

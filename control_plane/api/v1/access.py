@@ -46,6 +46,7 @@ class ReasonOut(Output):
 
     role: str
     scope: str
+    place: str
     carries: bool
     reaches: bool
     allows: bool
@@ -58,6 +59,8 @@ class ExplanationOut(Output):
     email: str
     permission: str
     scope: str
+    # The scope in words.
+    place: str
     allowed: bool
     disabled: bool
     bindings: list[ReasonOut]
@@ -88,17 +91,21 @@ def explain_access(query_data: ExplainQuery) -> dict[str, Any]:
 
 def _shown(explained: Explained) -> dict[str, Any]:
     answer, user = explained.explanation, explained.member.user
+    scopes = {answer.scope, *(reason.binding.scope for reason in answer.reasons)}
+    names = services().access.place_names(current_actor(), scopes)
     return {
         "user": user.id,
         "email": user.email,
         "permission": answer.permission,
         "scope": str(answer.scope),
+        "place": names[answer.scope],
         "allowed": explained.allowed,
         "disabled": explained.disabled,
         "bindings": [
             {
                 "role": reason.binding.role,
                 "scope": str(reason.binding.scope),
+                "place": names[reason.binding.scope],
                 "carries": reason.carries,
                 "reaches": reason.reaches,
                 "allows": reason.allows,

@@ -23,7 +23,7 @@ blueprint = make_blueprint("audit")
 class AuditQuery(PageQuery, SpanQuery):
     """Which entries to list."""
 
-    actor: Annotated[str, Field(max_length=100, description="A user's id.")] = ""
+    actor: Annotated[str, Field(max_length=320, description="A user's id or e-mail address.")] = ""
     action: Annotated[str, Field(max_length=100, description="Exactly, e.g. review.approve.")] = ""
     subject: Annotated[str, Field(max_length=100, description="Noun and id: function/fn_…")] = ""
     request_id: Annotated[str, Field(max_length=128, description="The API request that did it.")] = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 from flask import Response
@@ -14,7 +15,7 @@ from control_plane.api.paging import Page, PageQuery, list_position, page_respon
 from control_plane.api.schemas import Input, OptionalTime, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
-from control_plane.domain.access import Permission, Role
+from control_plane.domain.access import Binding, Permission, Role, Scope
 from control_plane.domain.identity import Member, User
 from control_plane.errors import NotFound
 from control_plane.services.places import At
@@ -54,6 +55,8 @@ class BindingOut(Output):
 
     role: str
     scope: str
+    # The scope in words: `acme/sales/web`, or `system`.
+    place: str
 
 
 class MemberOut(Output):
@@ -85,7 +88,7 @@ def list_members(query_data: PageQuery) -> Response:
     """List the members of the organization."""
     after = str(list_position(query_data) or "")
     page = services().members.list(current_actor(), after=after, limit=query_data.limit)
-    return page_response(MemberOut, [_shown(one) for one in page.items], query_data, page.next or None)
+    return page_response(MemberOut, _shown_all(page.items), query_data, page.next or None)
 
 
 @blueprint.post("/members")
@@ -163,7 +166,7 @@ def remove_member(user: str) -> Response:
 @blueprint.output(Page[MemberOut])
 def list_system_members(query_data: PageQuery) -> Response:
     """List who holds a role above all organizations."""
-    rows = [_shown(one) for one in services().members.system_bindings(current_actor())]
+    rows = _shown_all(services().members.system_bindings(current_actor()))
     return slice_response(MemberOut, rows, query_data)
 
 
@@ -178,7 +181,25 @@ def _role(name: str) -> Role:
         raise NotFound(f"There is no role “{name[:40]}”.", hint="List the roles.") from None
 
 
+def bindings_shown(bindings: Iterable[Binding], names: Mapping[Scope, str]) -> list[dict[str, str]]:
+    """Return roles with the places where they hold."""
+    return [
+        {"role": one.role, "scope": str(one.scope), "place": names.get(one.scope, str(one.scope))}
+        for one in bindings
+    ]
+
+
 def _shown(member: Member) -> dict[str, Any]:
+    return _shown_all((member,))[0]
+
+
+def _shown_all(members: Sequence[Member]) -> list[dict[str, Any]]:
+    scopes = {binding.scope for one in members for binding in one.bindings}
+    names = services().access.place_names(current_actor(), scopes)
+    return [_row(one, names) for one in members]
+
+
+def _row(member: Member, names: Mapping[Scope, str]) -> dict[str, Any]:
     person: User = member.user
     return {
         "id": person.id,
@@ -187,5 +208,5 @@ def _shown(member: Member) -> dict[str, Any]:
         "verified_by": person.verified_by,
         "created_at": person.created_ms,
         "disabled_at": member.disabled_ms,
-        "bindings": [{"role": one.role, "scope": str(one.scope)} for one in member.bindings],
+        "bindings": bindings_shown(member.bindings, names),
     }

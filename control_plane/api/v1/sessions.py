@@ -21,7 +21,7 @@ from control_plane.api.paging import Page, PageQuery, slice_response
 from control_plane.api.schemas import Input, OptionalTime, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
-from control_plane.api.v1.members import BindingOut
+from control_plane.api.v1.members import BindingOut, bindings_shown
 from control_plane.api.v1.organizations import OrganizationOut
 from control_plane.api.v1.tokens import RestrictionOut, restriction_shown
 from control_plane.domain.credentials import Credential
@@ -222,12 +222,13 @@ def _user(user: User) -> UserOut:
 
 
 def _me(actor: Actor) -> dict[str, Any]:
+    names = services().access.place_names(actor, {one.scope for one in actor.bindings})
     return {
         "user": {"id": actor.user, "email": actor.email, "name": actor.name},
         "must_change_password": actor.must_change_password,
         "csrf_token": current_csrf_token(),
         "organization": services().organizations.get(actor),
         "method": actor.method,
-        "bindings": [{"role": one.role, "scope": str(one.scope)} for one in actor.bindings],
+        "bindings": bindings_shown(actor.bindings, names),
         "restriction": restriction_shown(actor.restriction),
     }
