@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from inspect import unwrap
 from typing import Any, Final
 
 from apiflask import APIFlask
 from flask import current_app
 
 from control_plane.api.access import rule_of
-from control_plane.api.idempotency import takes_key
+from control_plane.api.openapi_headers import add_headers
 from control_plane.api.openapi_links import add_links
 from control_plane.api.problems import PROBLEM_TYPE
 from control_plane.api.schemas import MAX_NUMBER
@@ -96,19 +95,6 @@ _RUN_STREAM: Final[dict[str, Any]] = {
     }
 }
 
-_IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "description": "A repeat with the same key gets the first answer; a random UUID is right.",
-    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
-}
-_IF_MATCH: Final[dict[str, Any]] = {
-    "in": "header",
-    "name": "If-Match",
-    "description": "The strong ETag that was seen.",
-    "schema": {"type": "string", "pattern": '^"[\\x21\\x23-\\x7e]+"$'},
-}
-
 
 def describe(app: APIFlask) -> None:
     """Set what the document says about the API as a whole."""
@@ -156,24 +142,25 @@ def _complete(app: APIFlask) -> Any:
                 if method in operations:
                     endpoint = _endpoint(app, path, method)
                     _finish(app, operations[method], endpoint, problem)
-        add_links(spec["paths"])
         _mend_tuples(spec)
         for path, stream in ((_STREAM_PATH, _STREAM), (_RUN_STREAM_PATH, _RUN_STREAM)):
             described = deepcopy(stream)
             described["get"]["responses"]["default"] = problem
             spec["paths"][path] = described
+        add_links(spec["paths"])
         return spec
 
     return complete
 
 
 def _finish(app: APIFlask, operation: dict[str, Any], endpoint: str, problem: dict[str, Any]) -> None:
-    operation["responses"]["default"] = problem
+    operation["responses"]["default"] = dict(problem)
     operation["responses"]["400"] = {
         "description": "Not well-formed; what cannot even be read as HTTP is answered in HTML.",
         "content": {**problem["content"], "text/html": {}},
     }
-    _describe_request(app, operation, endpoint)
+    add_headers(app, operation, endpoint)
+    _describe_uploads(app, operation, endpoint)
     _bound_path_numbers(operation)
     rule = rule_of(app, endpoint)
     if rule is None or rule.public:
@@ -184,13 +171,8 @@ def _finish(app: APIFlask, operation: dict[str, Any], endpoint: str, problem: di
         operation["x-permission"] = str(rule.permission)
 
 
-def _describe_request(app: APIFlask, operation: dict[str, Any], endpoint: str) -> None:
-    """Add what the views take apart from their models: two headers, and bodies that they stream."""
-    parameters = operation.setdefault("parameters", [])
-    if takes_key(app, endpoint):
-        parameters.append(_IDEMPOTENCY_KEY)
-    if (required := _asks_for_etag(unwrap(app.view_functions[endpoint]))) is not None:
-        parameters.append(_IF_MATCH | {"required": required})
+def _describe_uploads(app: APIFlask, operation: dict[str, Any], endpoint: str) -> None:
+    """Add the bodies that views stream, which no model describes."""
     if media_types := uploaded_types(app, endpoint):
         bytes_ = {"schema": {"type": "string", "format": "binary"}}
         operation["requestBody"] = {"content": dict.fromkeys(sorted(media_types), bytes_)}
@@ -202,19 +184,6 @@ def _bound_path_numbers(operation: dict[str, Any]) -> None:
     for parameter in operation["parameters"]:
         if parameter["in"] == "path" and parameter["schema"].get("type") == "integer":
             parameter["schema"] |= {"minimum": 1, "maximum": MAX_NUMBER}
-
-
-def _asks_for_etag(view: Any) -> bool | None:
-    """Say whether a view must have If-Match, or only takes it; None when it does not look.
-
-    It calls for the header by itself or through a helper of its module, and
-    looks first whether it was sent where it can do without.
-    """
-    for one in (view, *(view.__globals__.get(name) for name in view.__code__.co_names)):
-        names = getattr(getattr(one, "__code__", None), "co_names", ())
-        if "required_if_match" in names:
-            return "headers" not in names
-    return None
 
 
 def _mend_tuples(schema: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from flask import Response, jsonify, request, url_for
 from pydantic import Field
@@ -73,11 +73,20 @@ def _raise_body_limit() -> None:
 blueprint.before_request(_raise_body_limit)
 
 
+# Beside the finished run: the same, still running.
+_STARTED: Final[dict[int, Any]] = {
+    202: {
+        "description": "It runs; with `Prefer: respond-async`.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TestRunOut"}}},
+    }
+}
+
+
 @blueprint.post("/functions/<function>/draft/test-runs")
 @requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
 @idempotent
 @blueprint.input(TestRunIn)
-@blueprint.doc(responses={202: "It runs; with `Prefer: respond-async`."})
+@blueprint.doc(responses=_STARTED)
 @blueprint.output(TestRunOut, 201)
 def run_draft(function: str, json_data: TestRunIn) -> Response:
     """Run the draft once and wait for what it does, or with `Prefer: respond-async` do not wait."""
