@@ -56,8 +56,13 @@ def add_comment(comments: tuple[Comment, ...], remark: Comment) -> tuple[Comment
 def resolve_thread(
     comments: tuple[Comment, ...], thread: str, *, user: str, now_ms: int
 ) -> tuple[Comment, ...]:
-    """Return the remarks with one thread resolved by a user, or open again when the user is empty."""
+    """Return the remarks with one thread resolved by a user, or open again when the user is empty.
+
+    A thread that is so already stays as it is, with the user who made it so.
+    """
     first = _first(comments, thread)
+    if bool(first.resolved_by) == bool(user):
+        return comments
     return _with(comments, replace(first, resolved_by=user, resolved_ms=now_ms if user else 0))
 
 

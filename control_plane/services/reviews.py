@@ -105,11 +105,13 @@ class Reviews:
         return commented
 
     def resolve(self, actor: Actor, review: str, comment: str, *, resolved: bool) -> Review:
-        """Mark a thread as settled, or open it again."""
+        """Mark a thread as settled, or open it again; nothing happens when it is so already."""
         with self._changes.change(actor, "review.resolve", f"review/{review}") as change:
             known, _ = find_review(change, review, Permission.REVIEW_READ)
             user = actor.user if resolved else ""
             threads = resolve_thread(known.comments, comment, user=user, now_ms=change.now_ms)
+            if threads == known.comments:
+                return known
             changed = replace(known, comments=threads)
             change.unit.reviews.update(changed)
             change.record(f"review/{known.id}", {"comment": comment, "resolved": resolved})

@@ -42,9 +42,10 @@ class Prepared:
     submitted: str
     submitted_digest: str
     approved: str
-    # A review whose submitter is asked for changes, and a remark there.
+    # A review whose submitter is asked for changes, an open remark there and a settled one.
     returned: str
     comment: str
+    settled: str
     api_key: str
     member: str
 
@@ -67,7 +68,10 @@ def prepare(api: ApiWorld, people: ApiPeople) -> Prepared:
     world.functions.create(people.author, project="main", name="returned")
     version = world.frozen(people.author, "returned", "z = 1\n")
     returned = world.reviews.submit(people.author, "returned", version.number)
-    world.reviews.comment(people.reviewer, returned.id, Comment("", 0, "Why?"))
+    for text in ("Why?", "Really?"):
+        returned = world.reviews.comment(people.reviewer, returned.id, Comment("", 0, text))
+    settled = returned.comments[-1].id
+    world.reviews.resolve(people.author, returned.id, settled, resolved=True)
     returned = world.reviews.request_changes(people.reviewer, returned.id, reason="Why?")
     key = world.api_keys.create(people.operator, project="main", name="shop")
     made = {
@@ -90,6 +94,7 @@ def prepare(api: ApiWorld, people: ApiPeople) -> Prepared:
         approved=approved.id,
         returned=returned.id,
         comment=returned.comments[0].id,
+        settled=settled,
         api_key=key.key.id,
         member=people.author.user,
     )
@@ -113,6 +118,7 @@ _FUNCTION: Final = "/functions/parked"
 _SETTING: Final = "/projects/main/settings/COLOUR"
 _SECRET: Final = "/projects/main/secrets/PIN"
 _VALUE: Final = {"value": "blue", "stage": "live"}
+_FIRST: Final = {"If-Match": '"v1"'}
 
 CASES: Final[dict[str, Callable[[Prepared], Sent]]] = {
     "POST /tokens": lambda _: Sent("/tokens", "author", {"name": "robot"}),
@@ -146,10 +152,10 @@ CASES: Final[dict[str, Callable[[Prepared], Sent]]] = {
         f"{_FUNCTION}/versions", "author", headers={"If-Match": it.etags["draft"]}
     ),
     "POST /functions/<function>/versions/<int:number>/deprecate": lambda _: Sent(
-        f"{_FUNCTION}/versions/1/deprecate", "operator"
+        f"{_FUNCTION}/versions/1/deprecate", "operator", {}
     ),
     "POST /functions/<function>/versions/<int:number>/retire": lambda _: Sent(
-        f"{_FUNCTION}/versions/1/retire", "operator"
+        f"{_FUNCTION}/versions/1/retire", "operator", {}
     ),
     "POST /functions/<function>/reviews": lambda _: Sent(
         "/functions/orders/reviews", "author", {"version": 1}
@@ -167,10 +173,10 @@ CASES: Final[dict[str, Callable[[Prepared], Sent]]] = {
         f"/reviews/{it.returned}/resubmit", "author", {"note": "Because."}
     ),
     "POST /reviews/<review>/comments/<comment>/resolve": lambda it: Sent(
-        f"/reviews/{it.returned}/comments/{it.comment}/resolve", "author"
+        f"/reviews/{it.returned}/comments/{it.comment}/resolve", "author", {}
     ),
     "POST /reviews/<review>/comments/<comment>/reopen": lambda it: Sent(
-        f"/reviews/{it.returned}/comments/{it.comment}/reopen", "reviewer"
+        f"/reviews/{it.returned}/comments/{it.settled}/reopen", "reviewer", {}
     ),
     "POST /functions/<function>/takedown": lambda _: Sent(
         "/functions/orders/takedown", "operator", {"reason": "It leaks."}
@@ -192,10 +198,14 @@ CASES: Final[dict[str, Callable[[Prepared], Sent]]] = {
         "/projects/main/api-keys", "operator", {"name": "shop"}
     ),
     "DELETE /api-keys/<api_key>": lambda it: Sent(f"/api-keys/{it.api_key}", "operator"),
-    "PUT /projects/<project>/settings/<name>": lambda _: Sent(_SETTING, "operator", _VALUE),
-    "DELETE /projects/<project>/settings/<name>": lambda _: Sent(_SETTING, "operator"),
-    "PUT /projects/<project>/secrets/<name>": lambda _: Sent(_SECRET, "operator", _VALUE),
-    "DELETE /projects/<project>/secrets/<name>": lambda _: Sent(_SECRET, "operator"),
+    "PUT /projects/<project>/settings/<name>": lambda _: Sent(
+        _SETTING, "operator", _VALUE, headers=_FIRST
+    ),
+    "DELETE /projects/<project>/settings/<name>": lambda _: Sent(_SETTING, "operator", headers=_FIRST),
+    "PUT /projects/<project>/secrets/<name>": lambda _: Sent(
+        _SECRET, "operator", _VALUE, headers=_FIRST
+    ),
+    "DELETE /projects/<project>/secrets/<name>": lambda _: Sent(_SECRET, "operator", headers=_FIRST),
     "POST /api-keys/<api_key>/rotate": lambda it: Sent(f"/api-keys/{it.api_key}/rotate", "operator", {}),
     "POST /departments": lambda _: Sent("/departments", body={"name": "sales"}),
     "POST /organizations": lambda _: Sent("/organizations", body={"name": "other"}),

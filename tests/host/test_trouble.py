@@ -286,7 +286,7 @@ def test_who_waits_for_memory_gets_it_as_soon_as_an_instance_has_nothing_to_do()
         )
         host.apply()
         answer = pool.submit(host.call, busy)
-        until(lambda: host.status(busy)["state"] == "serving")
+        until(lambda: any(one["busy"] for one in host.status(busy)["instances"]))
         assert host.call(waiting, timeout_s=10)[0] == 200
         assert answer.result()[0] == 200
         assert [(one["target"], one["reason"]) for one in host.records("exit")] == [(busy.id, "evicted")]

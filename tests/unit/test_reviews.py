@@ -173,6 +173,7 @@ def test_threads_are_answered_resolved_and_opened_again() -> None:
     answer = Comment("usr_2", 2, "so", id="cmt_2", thread="cmt_1")
     settled = resolve_thread((first,), "cmt_1", user="usr_1", now_ms=5)
     assert (settled[0].resolved_by, settled[0].resolved_ms) == ("usr_1", 5)
+    assert resolve_thread(settled, "cmt_1", user="usr_2", now_ms=6) == settled
     again = add_comment(settled, answer)
     assert (again[0].resolved_by, again[1].path, again[1].line) == ("", "a.py", 3)
     with pytest.raises(NotFound):
