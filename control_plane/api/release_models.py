@@ -175,7 +175,7 @@ class ReleaseOut(Output):
     throttle: ThrottleOut
     guard: GuardOut | None
     conditions: list[ConditionOut]
-    unreviewed: bool
+    unreviewed: Annotated[bool, Field(description="It holds a version that went out without any approval.")]
     rollback_of: int
     note: str
     created_by: str
@@ -212,7 +212,7 @@ class PlanOut(Output):
     parts: list[PartOut]
     throttle: ThrottleOut
     guard: GuardOut | None
-    unreviewed: bool
+    unreviewed: Annotated[bool, Field(description="It would hold a version that nobody approved.")]
     changes: list[PlanChangeOut]
     approvals: list[StandingOut]
     warnings: list[str]

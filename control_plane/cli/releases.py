@@ -222,7 +222,12 @@ def list_releases(state: CliState, function: str | None) -> None:
         rows = list(client.pages(f"/functions/{found['id']}/releases"))
     for row in rows:
         row["traffic"] = traffic_of(row)
-    columns = ("number", "state", "traffic", "rollback_of", "created_by_name", "note", "created_at")
+        if state.output != "json":
+            # 0 says that it is none.
+            row["rollback_of"] = row["rollback_of"] or None
+    columns = (
+        "number", "state", "traffic", "unreviewed", "rollback_of", "created_by_name", "note", "created_at",
+    )  # fmt: skip
     show_list(state, rows, columns)
 
 

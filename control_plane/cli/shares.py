@@ -35,7 +35,7 @@ def share() -> None:
 @click.option("--starter", is_flag=True, help="Share it as something to begin from.")
 @click.option("--summary", default="", help="One line about it; default: the version's description.")
 @click.option("--tag", "tags", multiple=True, help="A word that it is found by; repeatable.")
-@click.option("--unreviewed", is_flag=True, help="Share it although nobody approved it; it is marked so.")
+@click.option("--unreviewed", is_flag=True, help="Nobody approved it, and its project asks for no approval.")
 @pass_state
 def create(
     state: CliState,
@@ -67,7 +67,7 @@ def create(
 @click.option("--version", type=int, help="The version's number; default: the newest.")
 @click.option("--summary", default="", help="One line about it; default: the version's description.")
 @click.option("--tag", "tags", multiple=True, help="A word that it is found by; default: those it has.")
-@click.option("--unreviewed", is_flag=True, help="Share it although nobody approved it; it is marked so.")
+@click.option("--unreviewed", is_flag=True, help="Nobody approved it, and its project asks for no approval.")
 @pass_state
 def update(state: CliState, /, share: str, version: int | None, **described: Any) -> None:
     """Offer another version; whoever installed SHARE sees what is newer."""

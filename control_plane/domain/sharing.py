@@ -55,7 +55,7 @@ class Audience(StrEnum):
 
 
 class UnreviewedShare(Conflict):
-    """A version that nobody approved is shared only by somebody who says so."""
+    """Nobody approved the version: where approvals are asked for, it is neither shared nor installed."""
 
     code = "unreviewed_share"
 

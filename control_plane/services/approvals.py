@@ -41,20 +41,17 @@ def judge(view: View, version: Version, project: Project, epoch: str | None = No
     `epoch` is that of the values to be released, by default of the newest ones.
     """
     epoch = live_epoch(view, version) if epoch is None else epoch
-    name = f"Version {version.number}"
-    if version.state is VersionState.RETIRED:
-        return Verdict(refusal=("version_retired", f"{name} is retired."))
-    if version.state is VersionState.TAKEN_DOWN:
-        sentence = f"{name} was taken down; only a review reinstates it."
-        return Verdict(refusal=("version_taken_down", sentence))
-    if not version.intact():
-        return Verdict(refusal=("version_damaged", f"{name}'s manifest does not hash to its digest."))
     reviews = view.unit.reviews.of_version(version.organization, version.id)
-    if project.policy.approvals == 0:
-        return _without_approval(name, reviews)
+    asks_none = project.policy.approvals == 0
+    barred = _barred(version) or (_still_asked(version, reviews) if asks_none else None)
+    if barred is not None:
+        return Verdict(refusal=barred)
     if _was_live(view, version, epoch if project.policy.values is ValuesRule.APPROVED else None):
         return Verdict(reason="was_live")
-    return _by_approvals(view, version, project, (reviews, epoch))
+    verdict = _by_approvals(view, version, project, (reviews, epoch))
+    if asks_none and verdict.refusal is not None:
+        return Verdict(unreviewed=True, reason="no_approval_asked")
+    return verdict
 
 
 def live_epoch(view: View, version: Version) -> str:
@@ -88,16 +85,28 @@ def roles_of(view: View, users: Iterable[str], project: Project) -> dict[str, fr
     return found
 
 
-def _without_approval(name: str, reviews: tuple[Review, ...]) -> Verdict:
-    """Let it go unreviewed, unless somebody was asked while approvals were needed and has not answered."""
+def _barred(version: Version) -> tuple[str, str] | None:
+    """Say why no approval helps a version."""
+    name = f"Version {version.number}"
+    if version.state is VersionState.RETIRED:
+        return ("version_retired", f"{name} is retired.")
+    if version.state is VersionState.TAKEN_DOWN:
+        return ("version_taken_down", f"{name} was taken down; only a review reinstates it.")
+    if not version.intact():
+        return ("version_damaged", f"{name}'s manifest does not hash to its digest.")
+    return None
+
+
+def _still_asked(version: Version, reviews: tuple[Review, ...]) -> tuple[str, str] | None:
+    """Say whose answer is missing, where somebody was asked while the project needed approvals."""
     for review in reviews:
         if review.open and review.kind is not ReviewKind.TAKEDOWN and review.policy.approvals:
             sentence = (
-                f"{name} was submitted when the project asked for approvals: {review.id} must be "
-                "decided or withdrawn."
+                f"Version {version.number} was submitted when the project asked for approvals: "
+                f"{review.id} must be decided or withdrawn."
             )
-            return Verdict(refusal=("review_open", sentence))
-    return Verdict(unreviewed=True, reason="no_approval_asked")
+            return ("review_open", sentence)
+    return None
 
 
 def _was_live(view: View, version: Version, epoch: str | None) -> bool:

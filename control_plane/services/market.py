@@ -11,8 +11,15 @@ from dataclasses import dataclass, replace
 
 from control_plane.domain.access import Permission
 from control_plane.domain.functions import Draft, Function
-from control_plane.domain.identity import Actor
-from control_plane.domain.sharing import Installation, Share, ShareKind, reaches, search_terms
+from control_plane.domain.identity import Actor, Project
+from control_plane.domain.sharing import (
+    Installation,
+    Share,
+    ShareKind,
+    UnreviewedShare,
+    reaches,
+    search_terms,
+)
 from control_plane.domain.versions import Version, VersionState
 from control_plane.errors import Conflict, PreconditionFailed
 from control_plane.ports import Blobs, Builder
@@ -113,6 +120,7 @@ class Market:
         with self._changes.change(actor, "function.install", f"share/{share}") as change:
             place = change.project(project, Permission.FUNCTION_WRITE)
             found = _visible(change, share)
+            _require_reviewed(found, place)
             version = self._complete(change, found, digest)
             function = make_function(change, place, name or found.name)
             draft = change.unit.functions.draft(change.organization, function.id)
@@ -124,7 +132,7 @@ class Market:
     def update(self, actor: Actor, function: str, *, if_match: str, digest: str = "") -> Draft:
         """Replace an installed function's draft by what its share offers now, under the draft's ETag."""
         with self._changes.change(actor, "function.update", f"function/{function}") as change:
-            known, _ = change.function(function, Permission.FUNCTION_WRITE)
+            known, place = change.function(function, Permission.FUNCTION_WRITE)
             installation = change.unit.shares.installation(change.organization, known.id)
             if installation is None:
                 raise absent("installation", function)
@@ -133,6 +141,7 @@ class Market:
             found = _visible(change, installation.share)
             if installation.update(found) is None:
                 raise Conflict("The share offers nothing newer.", hint="Look again when it does.")
+            _require_reviewed(found, place)
             version = self._complete(change, found, digest)
             newer = _record(change, found, known)
             change.unit.shares.update_installation(newer)
@@ -202,6 +211,16 @@ def _installable(view: View, share: Share) -> Version:
     if withdrawn:
         raise Conflict(f"{share.name} cannot be installed: {withdrawn}", hint="Look for another one.")
     return version
+
+
+def _require_reviewed(share: Share, place: Project) -> None:
+    """Keep what nobody approved out of projects that ask for approvals."""
+    if place.policy.approvals and not share.reviewed:
+        raise UnreviewedShare(
+            f"Nobody approved version {share.number} of {share.name}, and {place.name} asks for approvals.",
+            field="project",
+            hint="Take its source as the beginning of a function of your own, and have that reviewed.",
+        )
 
 
 def _record(change: Change, share: Share, function: Function) -> Installation:

@@ -131,14 +131,21 @@ def _offer(change: Change, function: Function, place: Project, wish: ShareWish, 
 
 def _reviewed(change: Change, version: Version, place: Project, wish: ShareWish) -> bool:
     verdict = judge(change, version, place)
-    reviewed = verdict.refusal is None and not verdict.unreviewed
-    if not reviewed and not wish.unreviewed:
+    if verdict.refusal is None and not verdict.unreviewed:
+        return True
+    if place.policy.approvals:
+        raise UnreviewedShare(
+            f"Version {version.number} has not the approvals that its project asks for.",
+            field="version",
+            hint="Have it approved, then share it.",
+        )
+    if not wish.unreviewed:
         raise UnreviewedShare(
             f"Version {version.number} has not the approvals of a review.",
             field="unreviewed",
             hint="Have it approved, or say that it is unreviewed; it is then marked as such everywhere.",
         )
-    return reviewed
+    return False
 
 
 def _put(change: Change, share: Share, *, new: bool) -> None:

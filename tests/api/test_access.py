@@ -12,6 +12,7 @@ from werkzeug.routing import Rule as UrlRule
 from control_plane.api.access import Place, Rule, rule_of
 from control_plane.domain.access import ROLES, Permission, Role
 from control_plane.domain.files import FileWish
+from control_plane.domain.identity import ReviewPolicy
 from control_plane.domain.sharing import Audience, ShareWish
 from tests.support.api import ApiWorld, Person
 from tests.support.api_fixtures import ApiPeople
@@ -120,6 +121,9 @@ def make_things(
 ) -> Things:
     world = api.world
     world.functions.create(people.owner, project=project, name=name)
+    # Nobody approves here, and where approvals are asked for nothing is shared without.
+    etag = world.projects.get(people.owner, project).etag
+    world.projects.set_policy(people.owner, project, ReviewPolicy(approvals=0), if_match=etag)
     version = world.frozen(people.owner, name)
     review = world.reviews.submit(people.owner, name, version.number)
     key = world.api_keys.create(people.owner, project=project, name="key")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from control_plane.domain.identity import ReviewPolicy
 from control_plane.domain.values import ValueKey, ValueKind
 from tests.api.test_access import make_stranger
 from tests.support.api import ApiWorld, Person
@@ -66,13 +67,14 @@ def test_an_offer_is_found_shown_installed_and_updated(
 
     api.world.drafted(people.author, "orders", "x = 2\n")
     newer = api.world.versions.freeze(people.author, "orders")
+    api.world.approved(people.author, people.reviewer, newer)
     owner = api.person(people.owner)
     path = f"/shares/{offer['id']}"
-    body = {"version": 2, "unreviewed": True}
+    body = {"version": 2}
     assert owner.put(path, body).status_code == 428
     assert owner.put(path, body, headers={"If-Match": '"s7"'}).status_code == 412
     changed = owner.put(path, body, headers={"If-Match": made.headers["ETag"]})
-    assert (changed.status_code, changed.json["reviewed"]) == (200, False), changed.text
+    assert (changed.status_code, changed.json["reviewed"]) == (200, True), changed.text
     [notice] = stranger.get("/installations").json["items"]
     assert notice["newer"]["digest"] == newer.digest
     etag = stranger.get("/functions/orders/draft").headers["ETag"]
@@ -85,6 +87,10 @@ def test_an_unreviewed_version_must_be_called_so(api: ApiWorld, people: ApiPeopl
     api.world.frozen(people.author, "orders")
     refused = api.person(people.owner).post("/functions/orders/shares", {"version": 1})
     assert (refused.status_code, refused.json["code"]) == (409, "unreviewed_share")
+    wish = {"version": 1, "unreviewed": True}
+    refused = api.person(people.owner).post("/functions/orders/shares", wish)
+    assert (refused.status_code, refused.json["code"]) == (409, "unreviewed_share")
+    api.world.projects.set_policy(people.owner, "main", ReviewPolicy(approvals=0), if_match="p1")
     assert share(api, people, unreviewed=True).json["reviewed"] is False
 
 
@@ -96,8 +102,9 @@ def test_another_tenant_sees_nothing_but_the_offer(
     world.settings.put(people.operator, "main", ValueKey(ValueKind.SECRET, "TOKEN"), CANARY)
     world.settings.put(people.operator, "main", ValueKey(ValueKind.SETTING, "API_URL"), CANARY)
     other = world.frozen(people.author, "other", text=f"# {CANARY}\n")
+    world.approved(people.author, people.reviewer, other)
     for name, audience in (("other", "organization"), ("other", "project")):
-        body = {"version": other.number, "audience": audience, "unreviewed": True, "summary": CANARY}
+        body = {"version": other.number, "audience": audience, "summary": CANARY}
         assert api.person(people.owner).post(f"/functions/{name}/shares", body).status_code == 201
     offer = share(api, people).json["id"]
     stranger.post(f"/market/{offer}/installations", {"project": "main"})
@@ -137,8 +144,8 @@ def test_unsharing_stops_new_installs(
 
 def test_the_market_pages(api: ApiWorld, people: ApiPeople) -> None:
     for name in ("a", "b", "c"):
-        api.world.frozen(people.author, name)
-        body = {"version": 1, "audience": "organization", "unreviewed": True}
+        api.world.approved(people.author, people.reviewer, api.world.frozen(people.author, name))
+        body = {"version": 1, "audience": "organization"}
         assert api.person(people.owner).post(f"/functions/{name}/shares", body).status_code == 201
     viewer = api.person(people.reviewer)
     first = viewer.get("/market?limit=2&fields=name").json

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from control_plane.domain.access import ROLES, Permission, Role
+from control_plane.domain.identity import ReviewPolicy
 from control_plane.domain.review_comments import Comment
 from control_plane.domain.reviews import Review
 from tests.support.api import ApiWorld, Person
@@ -256,3 +257,42 @@ def test_comments_of_others_stay_readable_after_a_decision(api: ApiWorld, people
     assert reviewer.post(f"/reviews/{review.id}/reject", {"reason": "No."}).json["state"] == "rejected"
     assert len(reviewer.get(f"/reviews/{review.id}").json["comments"]) == 1
     assert reviewer.post(f"/reviews/{review.id}/comments", {"text": "More."}).status_code == 409
+
+
+def test_function_version_and_release_say_that_nobody_reviewed_them(api: ApiWorld, people: ApiPeople) -> None:
+    owner, world = api.person(people.owner), api.world
+    world.projects.set_policy(people.owner, "main", ReviewPolicy(approvals=0), if_match="p1")
+    version = world.frozen(people.author)
+    etag = owner.get("/functions/orders/draft").headers["ETag"]
+    again = api.person(people.author).post("/functions/orders/versions", headers={"If-Match": etag})
+    assert (again.json["number"], again.json["unreviewed"]) == (1, True)
+    assert owner.get("/functions/orders").json["unreviewed"] is False, "no call reaches it yet"
+    plan = owner.post("/functions/orders/releases/plan", {"version": 1}).json
+    assert (plan["unreviewed"], plan["approvals"][0]["reason"]) == (True, "no_approval_asked")
+    world.released(people.operator, version)
+
+    def marks() -> dict[str, Any]:
+        return {
+            "function": owner.get("/functions/orders").json["unreviewed"],
+            "functions": owner.get("/functions?fields=unreviewed").json["items"][0]["unreviewed"],
+            "version": owner.get("/functions/orders/versions/1").json["unreviewed"],
+            "versions": owner.get("/functions/orders/versions").json["items"][0]["unreviewed"],
+            "release": owner.get("/functions/orders/releases/status").json["live"]["unreviewed"],
+            "releases": owner.get("/functions/orders/releases").json["items"][0]["unreviewed"],
+        }
+
+    assert set(marks().values()) == {True}
+    deprecated = api.person(people.operator).post("/functions/orders/versions/1/deprecate", {"reason": "x"})
+    assert deprecated.json["unreviewed"] is True
+    world.approved(people.author, people.reviewer, version)
+    assert (marks()["version"], marks()["versions"]) == (False, False)
+    assert marks()["release"] is True, "what was released without a review stays marked"
+    world.released(people.operator, version)
+    assert set(marks().values()) == {False}
+
+
+def test_the_description_of_the_api_knows_the_mark(api: ApiWorld, people: ApiPeople) -> None:
+    schemas = api.person(people.owner).get("/openapi.json").json["components"]["schemas"]
+    for name in ("FunctionOut", "VersionOut", "VersionDetailOut", "ReleaseOut", "PlanOut"):
+        assert schemas[name]["properties"]["unreviewed"]["type"] == "boolean"
+        assert "unreviewed" in schemas[name]["required"]

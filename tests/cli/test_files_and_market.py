@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from control_plane.domain.identity import ReviewPolicy
 from tests.api.test_access import make_stranger
 from tests.support.api_fixtures import ApiPeople
 from tests.support.live_api import LiveApi
@@ -116,7 +117,10 @@ def test_a_function_is_shared_found_installed_and_updated(
     world = live.api.world
     owner = live.as_(people.owner, tmp_path / "o")
     world.frozen(people.author, "orders", description="Adds up")
-    assert owner.run("share", "create", "orders", "--with", "everyone").exit_code == 5, "nobody approved it"
+    blindly = ("share", "create", "orders", "--with", "everyone", "--unreviewed")
+    assert owner.run(*blindly).exit_code == 5, "nobody approved it, and the project asks for that"
+    world.projects.set_policy(people.owner, "main", ReviewPolicy(approvals=0), if_match="p1")
+    assert owner.run(*blindly[:-1]).exit_code == 5, "nobody said that it is unreviewed"
     made = owner.json(
         "share",
         "create",
@@ -129,9 +133,13 @@ def test_a_function_is_shared_found_installed_and_updated(
         "--summary",
         "Sums",
     )
-    stranger = live.as_(make_stranger(live.api), tmp_path / "s")
+    other = make_stranger(live.api)
+    stranger = live.as_(other, tmp_path / "s")
     assert [row["id"] for row in stranger.json("market", "search", "sum", "--tag", "money")] == [made["id"]]
     assert "Sums" in stranger.ok("market", "show", "acme/orders")
+    careful = stranger.run("--yes", "market", "install", "acme/orders", "--name", "mine")
+    assert (careful.exit_code, "asks for approvals" in careful.stderr) == (5, True)
+    world.projects.set_policy(other, "main", ReviewPolicy(approvals=0), if_match="p1")
     assert stranger.run("market", "install", "acme/orders").exit_code == 2, "unreviewed: it asks"
     installed = stranger.json("--yes", "market", "install", "acme/orders", "--name", "mine")
     assert installed["name"] == "mine"
@@ -148,8 +156,9 @@ def test_a_function_is_shared_found_installed_and_updated(
 
 def test_a_folder_begins_from_a_shared_starter(live: LiveApi, people: ApiPeople, tmp_path: Path) -> None:
     owner = live.as_(people.owner, tmp_path / "o")
-    live.api.world.frozen(people.author, "template")
-    owner.ok("share", "create", "template", "--with", "organization", "--starter", "--unreviewed")
+    version = live.api.world.frozen(people.author, "template")
+    live.api.world.approved(people.author, people.reviewer, version)
+    owner.ok("share", "create", "template", "--with", "organization", "--starter")
     author = live.as_(people.author, tmp_path / "a")
     folder = tmp_path / "fresh"
     author.ok("init", "fresh", "--starter", "acme/template", "--folder", str(folder))

@@ -129,6 +129,9 @@ def test_beyond_the_project_needs_the_right_there(world: World, people: People) 
 
 def test_an_unreviewed_version_is_shared_only_marked_as_such(world: World, people: People) -> None:
     world.frozen(people.author)
+    with pytest.raises(UnreviewedShare, match="its project asks for"):
+        shared(world, people, unreviewed=True)
+    world.projects.set_policy(people.owner, "main", ReviewPolicy(approvals=0), if_match="p1")
     with pytest.raises(UnreviewedShare):
         shared(world, people)
     share = shared(world, people, unreviewed=True)
@@ -228,8 +231,8 @@ def test_search_finds_beginnings_of_words_and_whole_tags(world: World, people: P
         ("orders", "Adds up Bestellungen für Köln", ("money", "report")),
         ("invoices", "Prints orders", ("money",)),
     ):
-        world.frozen(people.author, name)
-        wish = ShareWish(1, summary=summary, tags=tags, unreviewed=True)
+        reviewed(world, people, name=name)
+        wish = ShareWish(1, summary=summary, tags=tags)
         world.sharing.create(people.owner, name, wish, audience=Audience.ORGANIZATION)
     assert found(world, people.author) == ["orders", "invoices"]
     assert found(world, people.author, "ord") == ["orders", "invoices"]

@@ -12,7 +12,7 @@ from control_plane.api.auth import current_actor
 from control_plane.api.etags import required_if_match, with_etag
 from control_plane.api.idempotency import idempotent
 from control_plane.api.paging import BadCursor, Page, PageQuery, list_position, page_response
-from control_plane.api.schemas import Input, OptionalTime, Output, Time
+from control_plane.api.schemas import Input, Name, OptionalTime, Output, Time
 from control_plane.api.state import api_options, services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
@@ -29,7 +29,7 @@ class FunctionIn(Input):
     """A function to make."""
 
     project: Annotated[str, Field(max_length=80, description="Id or name.")]
-    name: Annotated[str, Field(max_length=40)]
+    name: Name
     title: Annotated[str, Field(max_length=100)] = ""
 
 
@@ -71,6 +71,7 @@ class FunctionOut(Output):
     latest: int
     # Numbers of the versions that receive calls, the largest share first.
     live_versions: list[int]
+    unreviewed: Annotated[bool, Field(description="Its live release went out without any approval.")]
     created_by: str
     created_at: Time
     updated_at: Time
@@ -203,6 +204,7 @@ def _shown(actor: Actor, functions: tuple[Function, ...]) -> list[dict[str, Any]
                 "url": f"{api_options().functions_url}/{path}",
                 "latest": function.latest,
                 "live_versions": [part.number for part in parts],
+                "unreviewed": bool(live and live.unreviewed),
                 "created_by": function.created_by,
                 "created_at": function.created_ms,
                 "updated_at": function.updated_ms,

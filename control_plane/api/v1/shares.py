@@ -29,7 +29,8 @@ class ShareChangeIn(Input):
     summary: Annotated[str, Field(max_length=200, description="Default: the version's description.")] = ""
     tags: Annotated[tuple[str, ...], Field(max_length=10)] = ()
     unreviewed: Annotated[
-        bool, Field(description="Share it although nobody approved it; it is marked so everywhere.")
+        bool,
+        Field(description="In a project that asks for no approval: nobody approved it, and it is marked so."),
     ] = False
 
 

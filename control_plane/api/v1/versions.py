@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from flask import Response, request
@@ -18,7 +19,7 @@ from control_plane.api.state import services
 from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.api.v1.drafts import SourceFileOut
 from control_plane.domain.access import Permission
-from control_plane.domain.versions import Diff, Version, VersionState
+from control_plane.domain.versions import Diff, Version, VersionState, VersionSummary
 
 blueprint = make_blueprint("versions")
 
@@ -38,6 +39,7 @@ class VersionOut(Output):
     published_at: Annotated[OptionalTime, Field(validation_alias="published_ms")]
     # Why it was deprecated or retired.
     reason: str
+    unreviewed: Annotated[bool, Field(description="No review has let exactly this digest through.")]
 
 
 class VersionQuery(PageQuery):
@@ -118,9 +120,9 @@ class DiffQuery(Input):
 @requires(Permission.VERSION_FREEZE, Place.FUNCTION)
 @idempotent_long
 @blueprint.output(VersionOut, 201)
-def freeze_draft(function: str) -> Version:
+def freeze_draft(function: str) -> dict[str, Any]:
     """Freeze the draft that If-Match names; the same draft gives the same version again."""
-    return services().versions.freeze(current_actor(), function, if_match=required_if_match())
+    return _shown(services().versions.freeze(current_actor(), function, if_match=required_if_match()))
 
 
 @blueprint.get("/functions/<function>/versions")
@@ -136,7 +138,7 @@ def list_versions(function: str, query_data: VersionQuery) -> Response:
         after=int(list_position(query_data) or 0),
         limit=query_data.limit,
     )
-    return page_response(VersionOut, page.items, query_data, page.next or None)
+    return page_response(VersionOut, _marked(page.items), query_data, page.next or None)
 
 
 @blueprint.get("/packages/<name>/versions")
@@ -158,9 +160,9 @@ def list_package_uses(name: str, query_data: PackageQuery) -> Response:
 @blueprint.get("/functions/<function>/versions/<int:number>")
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
 @blueprint.output(VersionDetailOut)
-def get_version(function: str, number: int) -> Version:
+def get_version(function: str, number: int) -> dict[str, Any]:
     """Show one version."""
-    return _version(function, number)
+    return _shown(_version(function, number), VersionDetailOut)
 
 
 @blueprint.get("/functions/<function>/versions/<int:number>/diff")
@@ -209,22 +211,40 @@ def get_manifest(function: str, number: int) -> Response:
 @requires(Permission.VERSION_RETIRE, Place.FUNCTION)
 @blueprint.input(VersionReasonIn)
 @blueprint.output(VersionOut)
-def deprecate_version(function: str, number: int, json_data: VersionReasonIn) -> Version:
+def deprecate_version(function: str, number: int, json_data: VersionReasonIn) -> dict[str, Any]:
     """Mark a version as not to be used for anything new, and say why."""
-    return services().versions.deprecate(current_actor(), function, number, reason=json_data.reason)
+    known = services().versions
+    return _shown(known.deprecate(current_actor(), function, number, reason=json_data.reason))
 
 
 @blueprint.post("/functions/<function>/versions/<int:number>/retire")
 @requires(Permission.VERSION_RETIRE, Place.FUNCTION)
 @blueprint.input(VersionReasonIn)
 @blueprint.output(VersionOut)
-def retire_version(function: str, number: int, json_data: VersionReasonIn) -> Version:
+def retire_version(function: str, number: int, json_data: VersionReasonIn) -> dict[str, Any]:
     """Forbid any further release of a version, and say why."""
-    return services().versions.retire(current_actor(), function, number, reason=json_data.reason)
+    return _shown(services().versions.retire(current_actor(), function, number, reason=json_data.reason))
 
 
 def _version(function: str, number: int) -> Version:
     return services().versions.get(current_actor(), function, number)
+
+
+def _shown(version: Version, model: type[VersionOut] = VersionOut) -> dict[str, Any]:
+    return _marked((version,), model)[0]
+
+
+def _marked(
+    versions: Sequence[Version | VersionSummary], model: type[VersionOut] = VersionOut
+) -> list[dict[str, Any]]:
+    """Return versions as their model reads them, with whether a review let each of them through."""
+    reviewed = services().review_lists.reviewed(current_actor(), [version.id for version in versions])
+    names = [str(field.validation_alias or name) for name, field in model.model_fields.items()]
+    return [
+        {name: getattr(version, name) for name in names if name != "unreviewed"}
+        | {"unreviewed": version.id not in reviewed}
+        for version in versions
+    ]
 
 
 def _text(content: str | bytes) -> Response:
