@@ -29,13 +29,11 @@ class CredentialRows:
 
     def get(self, organization: str, credential: str) -> Credential | None:
         """Return a session or token by id."""
-        return self._credentials.one(
-            credentials.c.organization == organization, credentials.c.id == credential
-        )
+        return self._credentials.one(organization=organization, id=credential)
 
     def by_sha256(self, sha256: str) -> Credential | None:
         """Return the session or token with this hash: the only look-up before a tenant is known."""
-        return self._credentials.one(credentials.c.sha256 == sha256)
+        return self._credentials.one(sha256=sha256)
 
     def of_user(self, user: str, kind: CredentialKind | None = None) -> tuple[Credential, ...]:
         """Return a user's sessions and tokens, newest first."""
@@ -73,7 +71,7 @@ class CredentialRows:
 
     def key(self, organization: str, key: str) -> ApiKey | None:
         """Return an API key by id."""
-        return self._keys.one(api_keys.c.organization == organization, api_keys.c.id == key)
+        return self._keys.one(organization=organization, id=key)
 
     def keys(self, organization: str, project: str) -> tuple[ApiKey, ...]:
         """Return a project's API keys, newest first."""

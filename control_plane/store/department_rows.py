@@ -39,13 +39,11 @@ class DepartmentRows:
 
     def get(self, organization: str, department: str) -> Department | None:
         """Return a department by id."""
-        return self._departments.one(
-            departments.c.organization == organization, departments.c.id == department
-        )
+        return self._departments.one(organization=organization, id=department)
 
     def by_name(self, organization: str, name: str) -> Department | None:
         """Return a department by name."""
-        return self._departments.one(departments.c.organization == organization, departments.c.name == name)
+        return self._departments.one(organization=organization, name=name)
 
     def all(self, organization: str) -> tuple[Department, ...]:
         """Return the tenant's departments, oldest first."""

@@ -28,11 +28,11 @@ class FileRows:
 
     def get(self, organization: str, file: str) -> File | None:
         """Return a file by id, removed ones too."""
-        return self._files.one(files.c.organization == organization, files.c.id == file)
+        return self._files.one(organization=organization, id=file)
 
     def anywhere(self, file: str) -> File | None:
         """Return a file by id over all tenants, for whoever holds a signed address of it."""
-        return self._files.one(files.c.id == file)
+        return self._files.one(id=file)
 
     def list(self, organization: str, project: str, after: str, limit: int) -> tuple[File, ...]:
         """Return a project's files behind an id, oldest first, without removed ones."""

@@ -38,11 +38,11 @@ class FunctionRows:
 
     def get(self, organization: str, function: str) -> Function | None:
         """Return a function by id."""
-        return self._functions.one(functions.c.organization == organization, functions.c.id == function)
+        return self._functions.one(organization=organization, id=function)
 
     def by_name(self, organization: str, name: str) -> Function | None:
         """Return a function by name."""
-        return self._functions.one(functions.c.organization == organization, functions.c.name == name)
+        return self._functions.one(organization=organization, name=name)
 
     def touch(self, organization: str, function: str, now_ms: int) -> None:
         """Note that something of a function changed."""
@@ -81,7 +81,7 @@ class FunctionRows:
 
     def draft(self, organization: str, function: str) -> Draft:
         """Return a function's draft; every function has one."""
-        draft = self._drafts.one(drafts.c.organization == organization, drafts.c.function == function)
+        draft = self._drafts.one(organization=organization, function=function)
         if draft is None:
             raise LookupError(f"{function} has no draft")
         return draft
@@ -114,7 +114,7 @@ class FunctionRows:
 
     def test_run(self, organization: str, run: str) -> TestRun | None:
         """Return a test run by id."""
-        return self._runs.one(test_runs.c.organization == organization, test_runs.c.id == run)
+        return self._runs.one(organization=organization, id=run)
 
     def test_runs(
         self, organization: str, function: str, limit: int, before: str = ""

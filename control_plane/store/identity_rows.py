@@ -32,11 +32,11 @@ class IdentityRows:
 
     def user(self, user: str) -> User | None:
         """Return a user by id. Users stand above organizations; what they may see does not."""
-        return self._users.one(users.c.id == user)
+        return self._users.one(id=user)
 
     def user_by_email(self, email: str) -> User | None:
         """Return a user by address in lower case."""
-        return self._users.one(users.c.email == email)
+        return self._users.one(email=email)
 
     def password_hash(self, user: str) -> str:
         """Return the stored hash of a user's password."""
@@ -55,7 +55,7 @@ class IdentityRows:
 
     def organization(self, organization: str) -> Organization | None:
         """Return a tenant by id."""
-        return self._organizations.one(organizations.c.id == organization)
+        return self._organizations.one(id=organization)
 
     def update_organization(self, organization: Organization) -> None:
         """Write a tenant back."""
@@ -63,7 +63,7 @@ class IdentityRows:
 
     def organization_by_name(self, name: str) -> Organization | None:
         """Return a tenant by name."""
-        return self._organizations.one(organizations.c.name == name)
+        return self._organizations.one(name=name)
 
     def organizations(self, after: str, limit: int) -> tuple[Organization, ...]:
         """Return tenants behind an id, oldest first, for those who hold a role in the system."""
@@ -91,11 +91,11 @@ class IdentityRows:
 
     def project(self, organization: str, project: str) -> Project | None:
         """Return a project by id."""
-        return self._projects.one(projects.c.organization == organization, projects.c.id == project)
+        return self._projects.one(organization=organization, id=project)
 
     def project_by_name(self, organization: str, name: str) -> Project | None:
         """Return a project by name."""
-        return self._projects.one(projects.c.organization == organization, projects.c.name == name)
+        return self._projects.one(organization=organization, name=name)
 
     def projects(self, organization: str) -> tuple[Project, ...]:
         """Return the tenant's projects, oldest first."""

@@ -36,7 +36,7 @@ class PreviewRows:
 
     def get(self, organization: str, preview: str) -> Preview | None:
         """Return a preview by id."""
-        return self._previews.one(previews.c.organization == organization, previews.c.id == preview)
+        return self._previews.one(organization=organization, id=preview)
 
     def of_function(self, organization: str, function: str) -> tuple[Preview, ...]:
         """Return a function's previews; they are few."""

@@ -33,14 +33,14 @@ class ReleaseRows:
 
     def get(self, organization: str, release: str) -> Release | None:
         """Return a release by id."""
-        return self._releases.one(releases.c.organization == organization, releases.c.id == release)
+        return self._releases.one(organization=organization, id=release)
 
     def by_number(self, organization: str, function: str, number: int) -> Release | None:
         """Return a release by its number."""
         return self._releases.one(
-            releases.c.organization == organization,
-            releases.c.function == function,
-            releases.c.number == number,
+            organization=organization,
+            function=function,
+            number=number,
         )
 
     def list(self, organization: str, function: str, limit: int, before: int = 0) -> tuple[Release, ...]:

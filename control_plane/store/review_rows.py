@@ -46,7 +46,7 @@ class ReviewRows:
 
     def get(self, organization: str, review: str) -> Review | None:
         """Return a review by id."""
-        return self._reviews.one(reviews.c.organization == organization, reviews.c.id == review)
+        return self._reviews.one(organization=organization, id=review)
 
     def list(
         self, organization: str, projects: Collection[str], wanted: ReviewFilter, *, after: str, limit: int

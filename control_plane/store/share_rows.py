@@ -41,15 +41,15 @@ class ShareRows:
 
     def get(self, organization: str, share: str) -> Share | None:
         """Return one of the organization's own shares."""
-        return self._shares.one(shares.c.organization == organization, shares.c.id == share)
+        return self._shares.one(organization=organization, id=share)
 
     def same(self, organization: str, function: str, kind: ShareKind, reach: str) -> Share | None:
         """Return the share of this function with the same kind and reach."""
         return self._shares.one(
-            shares.c.organization == organization,
-            shares.c.function == function,
-            shares.c.kind == kind,
-            shares.c.reach == reach,
+            organization=organization,
+            function=function,
+            kind=kind,
+            reach=reach,
         )
 
     def own(self, organization: str, projects: Collection[str], after: str, limit: int) -> tuple[Share, ...]:
@@ -61,7 +61,8 @@ class ShareRows:
 
     def visible(self, reaches: Collection[str], share: str) -> Share | None:
         """Return a share of any tenant when it reaches one of these."""
-        return self._shares.one(shares.c.id == share, shares.c.reach.in_(reaches))
+        found = self._shares.one(id=share)
+        return found if found is not None and found.reach in reaches else None
 
     def offered(self, reaches: Collection[str], ids: Collection[str]) -> dict[str, Share]:
         """Return those of these shares of any tenant that reach one of these."""
@@ -104,9 +105,7 @@ class ShareRows:
 
     def installation(self, organization: str, function: str) -> Installation | None:
         """Return where a function came from."""
-        return self._installations.one(
-            installations.c.organization == organization, installations.c.function == function
-        )
+        return self._installations.one(organization=organization, function=function)
 
     def installations(
         self, organization: str, projects: Collection[str], after: str, limit: int

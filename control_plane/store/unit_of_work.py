@@ -26,6 +26,7 @@ from control_plane.store.preview_rows import PreviewRows
 from control_plane.store.release_rows import ReleaseRows, ValueRows
 from control_plane.store.retention_rows import RetentionRows
 from control_plane.store.review_rows import ReviewRows
+from control_plane.store.rows import ONE_MOMENT
 from control_plane.store.share_rows import ShareRows
 from control_plane.store.version_rows import VersionRows
 
@@ -82,8 +83,11 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
         """Open a transaction that sees one moment and writes nothing."""
-        with _translated(), self._reading.connect() as connection, connection.begin():
-            yield UnitOfWork(connection)
+        with _translated(), self._reading.connect() as connection:
+            # What was read once is the same until the end: no row changes within one moment.
+            connection.execution_options(**{ONE_MOMENT: {}})
+            with connection.begin():
+                yield UnitOfWork(connection)
 
 
 @contextmanager

@@ -37,22 +37,22 @@ class VersionRows:
 
     def get(self, organization: str, version: str) -> Version | None:
         """Return a version by id."""
-        return self._versions.one(versions.c.organization == organization, versions.c.id == version)
+        return self._versions.one(organization=organization, id=version)
 
     def by_number(self, organization: str, function: str, number: int) -> Version | None:
         """Return a version by its number."""
         return self._versions.one(
-            versions.c.organization == organization,
-            versions.c.function == function,
-            versions.c.number == number,
+            organization=organization,
+            function=function,
+            number=number,
         )
 
     def by_digest(self, organization: str, function: str, digest: str) -> Version | None:
         """Return a version by its digest."""
         return self._versions.one(
-            versions.c.organization == organization,
-            versions.c.function == function,
-            versions.c.digest == digest,
+            organization=organization,
+            function=function,
+            digest=digest,
         )
 
     def runnable(self, ids: Collection[str]) -> dict[str, RunnableVersion]:
