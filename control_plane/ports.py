@@ -200,6 +200,16 @@ class Built:
     phases: tuple[tuple[str, float], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A draft that can run on this machine, by the digest that its version will have."""
+
+    digest: str
+    declaration: Declaration
+    # layer role ("function", "deps") -> digest
+    layers: Mapping[str, str]
+
+
 class Builder(Protocol):
     """Locks and freezes drafts; the same draft gives the same digest anywhere."""
 
@@ -220,6 +230,10 @@ class Builder(Protocol):
 
     def build(self, files: Mapping[str, bytes], lock: str) -> Built:
         """Make manifest, layers, image and SBOM; repeating it costs little."""
+        ...
+
+    def try_out(self, files: Mapping[str, bytes], lock: str) -> Tried | None:
+        """Make what running the draft needs, fast; None when its lock does not fit its files."""
         ...
 
     def base(self, runtime: str) -> str:

@@ -99,7 +99,7 @@ def _show_start(state: CliState, session: DevSession) -> None:
 def _show_reload(state: CliState, reload: Reload) -> None:
     loaded = reload.preview["loaded"]
     if state.output == "json":
-        times = {"ms": round(reload.ms, 1), "load_ms": loaded["ms"]}
+        times = {"ms": round(reload.ms, 1), "load_ms": loaded["ms"], "phases": reload.phases}
         _say(state, "reloaded", {**loaded, **times, "changed": reload.changed})
     elif loaded["ok"]:
         note(f"Loaded {', '.join(reload.changed) or 'the draft'} in {reload.ms:.0f} ms.")

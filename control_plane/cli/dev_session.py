@@ -30,6 +30,8 @@ class Reload:
     # From the newest file's time, or from when a deletion was seen, until the new code had loaded.
     ms: float
     preview: Mapping[str, Any]
+    # What that time went to: until the change was `seen`, `sent`, built and `recorded`, and `loaded`.
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class DevSession:
         # Records from before are not this session's.
         self._after = self.client.get(f"{self.path}/logs", limit=1)["after"]
         self.preview = self.client.post(f"{self.path}/previews", {})
-        return self._reload(tuple(changes), began)
+        return self._reload(tuple(changes), began, began)
 
     def turn(self) -> Reload | None:
         """Send and reload what changed since the last turn; None when nothing did.
@@ -73,7 +75,7 @@ class DevSession:
             self.watch.forget_looks()
         if not changes or changes == self._refused:
             return None
-        began = self.watch.changed_at or time.time()
+        began, seen = self.watch.changed_at or time.time(), time.time()
         try:
             self._send(changes)
         except ApiProblem:
@@ -81,7 +83,7 @@ class DevSession:
             self.watch.forget_looks()
             raise
         self._refused = {}
-        return self._reload(tuple(sorted(changes)), began)
+        return self._reload(tuple(sorted(changes)), began, seen)
 
     def records(self) -> list[dict[str, Any]]:
         """Return what the preview has written since the last time."""
@@ -105,12 +107,17 @@ class DevSession:
         self.watch.sent(changes)
         self._remember(answer.headers["ETag"])
 
-    def _reload(self, changed: tuple[str, ...], began: float) -> Reload:
+    def _reload(self, changed: tuple[str, ...], began: float, seen: float) -> Reload:
+        sent = time.time()
         answer = self.client.post(f"{self.path}/previews/{self.preview['id']}/reload")
-        ms = (time.time() - began) * 1000
+        done = time.time()
+        waited = float(answer["loaded"]["waited_ms"])
+        times = (seen - began, sent - seen, done - sent - waited / 1000, waited / 1000)
+        names = ("seen", "sent", "recorded", "loaded")
+        phases = {name: round(one * 1000, 1) for name, one in zip(names, times, strict=True)}
         # Resolving the dependencies is an edit too.
         self._remember(f'"d{answer["revision"]}"')
-        return Reload(changed, ms, answer)
+        return Reload(changed, (done - began) * 1000, answer, phases)
 
     def _remember(self, etag: str) -> None:
         self.etag = etag

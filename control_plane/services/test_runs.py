@@ -15,7 +15,7 @@ from control_plane.domain.functions import Draft, Function
 from control_plane.domain.identity import Actor
 from control_plane.domain.test_runs import TestRun
 from control_plane.errors import Conflict, IngotError, Invalid, TooMany
-from control_plane.ports import Blobs, Builder, Built, Runtime, TestCall, TestOutcome
+from control_plane.ports import Blobs, Builder, Runtime, TestCall, TestOutcome, Tried
 from control_plane.services.changes import Changes, Page, View, absent
 from control_plane.services.draft_targets import bind_test_values, tried_target
 from control_plane.services.drafts import Drafts, read_files
@@ -40,10 +40,19 @@ class Builds:
     builder: Builder
     drafts: Drafts
 
-    def draft(self, actor: Actor, function: str) -> tuple[Draft, Built]:
-        """Lock and build the present draft where needed; takes as long as that does."""
-        draft = self.drafts.lock(actor, function)
-        return draft, self.builder.build(read_files(self.blobs, draft.files), draft.lock)
+    def draft(self, actor: Actor, function: str) -> tuple[Draft, Tried]:
+        """Make the present draft run here, with its dependencies resolved; takes as long as that does.
+
+        An edit that leaves them alone costs next to nothing.
+        """
+        draft = self.drafts.get(actor, function)
+        tried = self.builder.try_out(read_files(self.blobs, draft.files), draft.lock)
+        if tried is None:
+            draft = self.drafts.lock(actor, function)
+            tried = self.builder.try_out(read_files(self.blobs, draft.files), draft.lock)
+        if tried is None:
+            raise Conflict("The draft was edited while its dependencies were resolved.", hint="Try again.")
+        return draft, tried
 
 
 def find_run(view: View, function: str, run: str) -> TestRun:
@@ -150,7 +159,7 @@ class TestRuns:
             raise
         return self._finish(actor, run, outcome)
 
-    def _target(self, actor: Actor, function: Function, draft: Draft, built: Built) -> HostTarget:
+    def _target(self, actor: Actor, function: Function, draft: Draft, built: Tried) -> HostTarget:
         with self._changes.read(actor) as view:
             values = view.unit.values.usable(actor.organization, function.project, function.id)
         bound = bind_test_values(built.declaration, values)

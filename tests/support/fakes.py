@@ -16,7 +16,7 @@ from control_plane.domain.canonical import canonical_json
 from control_plane.domain.desired import GatewayState, HostState, HostTarget, Limits
 from control_plane.domain.functions import Declaration, check_declaration
 from control_plane.errors import Invalid
-from control_plane.ports import Built, GatewayChange, Prepared, ReceivedBytes, TestCall, TestOutcome
+from control_plane.ports import Built, GatewayChange, Prepared, ReceivedBytes, TestCall, TestOutcome, Tried
 
 __all__ = [
     "FakeAnchor",
@@ -57,13 +57,13 @@ class FakeBlobs:
 class FakePart:
     """Bytes on their way into the dict."""
 
-    def __init__(self, contents: dict[str, bytes], file: str, content: bytes) -> None:
-        self._contents, self._file, self._content = contents, file, content
+    def __init__(self, owner: FakeFileBytes, file: str, content: bytes) -> None:
+        self._owner, self._file, self._content = owner, file, content
         self.digest = "sha256:" + hashlib.sha256(content).hexdigest()
         self.size = len(content)
 
     def keep(self) -> None:
-        self._contents[self._file] = self._content
+        self._owner.keep(self._file, self._content)
 
 
 class FakeFileBytes:
@@ -75,7 +75,11 @@ class FakeFileBytes:
     @contextmanager
     def receive(self, file: str, chunks: Iterable[bytes]) -> Iterator[ReceivedBytes]:
         _check_file(file)
-        yield FakePart(self.contents, file, b"".join(chunks))
+        yield FakePart(self, file, b"".join(chunks))
+
+    def keep(self, file: str, content: bytes) -> None:
+        """Put bytes that were received in their place."""
+        self.contents[file] = content
 
     def open(self, file: str) -> IO[bytes]:
         _check_file(file)
@@ -199,6 +203,13 @@ class FakeBuilder:
             image="sha256:" + "1" * 64,
             sbom="sha256:" + "2" * 64,
         )
+
+    def try_out(self, files: Mapping[str, bytes], lock: str) -> Tried | None:
+        pins = sorted(files.get("requirements.txt", b"").decode().split())
+        if not lock or json.loads(lock) != dict(pin.split("==") for pin in pins):
+            return None
+        built = self.build(files, lock)
+        return Tried(built.digest, built.declaration, built.layers)
 
     def base(self, runtime: str) -> str:
         if runtime != "python3.11":

@@ -51,9 +51,11 @@ PORT_CALLS: Final[dict[str, tuple[str, ...]]] = {
     "blobs": ("put", "get", "has"),
     "sealer": ("seal", "open"),
     "passwords": ("hash", "verify"),
-    "builder": ("declaration", "lock", "packages", "build", "base"),
-    "runtime": ("test", "test_logs", "cancel_test", "status"),
+    "builder": ("declaration", "lock", "packages", "build", "try_out", "base"),
+    "runtime": ("prepare", "test", "test_logs", "cancel_test", "status"),
     "logs": ("read",),
+    "filebytes": ("receive", "open", "delete"),
+    "receivedbytes": ("keep",),
 }
 
 
@@ -77,6 +79,8 @@ class FaultyWorld:
             "builder": world.builder,
             "runtime": world.runtime,
             "logs": self.api.logs,
+            "filebytes": world.file_bytes,
+            "receivedbytes": world.file_bytes,
         }
         for name, methods in PORT_CALLS.items():
             for method in methods:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from time import monotonic
 from typing import Annotated, Any
 
 from flask import Response
@@ -60,7 +62,9 @@ class LoadedOut(Output):
     """Whether the code loads."""
 
     ok: bool
+    # How long loading took, and with it the wait until the wanted state was there.
     ms: float
+    waited_ms: float
     code: str
     message: str
     log: list[str]
@@ -111,8 +115,10 @@ def reload_preview(function: str, preview: str) -> dict[str, Any]:
     """Run what the draft is now, and say whether it loads."""
     actor, previews = current_actor(), services().previews
     after = previews.reload(actor, function, preview)
+    began = monotonic()
     loaded = previews.wait(after, _LOADING_MS)
-    return {**_shown(actor, after), "loaded": loaded}
+    waited_ms = round((monotonic() - began) * 1000, 1)
+    return {**_shown(actor, after), "loaded": {**asdict(loaded), "waited_ms": waited_ms}}
 
 
 @blueprint.post("/functions/<function>/previews/<preview>/renew")
