@@ -16,7 +16,7 @@ __all__ = ["SpanQuery", "now_ms", "unix_ms"]
 def _written_out(value: object) -> object:
     """Refuse numbers: they would be read as seconds or milliseconds, whichever fits."""
     if isinstance(value, str) and not _DATE.match(value):
-        raise ValueError("a moment is RFC 3339 with its zone")
+        raise ValueError("a moment is RFC 3339 with its zone, as 2026-11-22T10:00:00Z")
     return value
 
 

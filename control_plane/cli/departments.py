@@ -9,7 +9,7 @@ from control_plane.cli.state import CliState, confirm, pass_state
 
 __all__ = ["department"]
 
-_COLUMNS = ("id", "name", "title", "scope", "created_at")
+_COLUMNS = ("id", "name", "title", "parent", "created_at")
 
 
 @click.group()
@@ -33,7 +33,11 @@ def create(state: CliState, name: str, title: str, parent: str) -> None:
 def list_departments(state: CliState) -> None:
     """List the departments that you can see."""
     with state.client() as client:
-        show_list(state, list(client.pages("/departments")), _COLUMNS)
+        rows = list(client.pages("/departments"))
+    if state.output != "json":
+        names = {row["id"]: row["name"] for row in rows}
+        rows = [{**row, "parent": names.get(row["parent"], row["parent"])} for row in rows]
+    show_list(state, rows, _COLUMNS)
 
 
 @department.command("get")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
 from control_plane.cli.archives import ARCHIVE_TYPE, pack, tree, unpack
+from control_plane.cli.bodies import write_body
 from control_plane.cli.failures import ApiProblem, ExitCode, Failure
 from control_plane.cli.output import next_step, note, progress, show_list, show_one
 from control_plane.cli.references import Link, find_function, read_link, write_link
@@ -146,6 +149,42 @@ def _replace(client: Client, path: str, archive: IO[bytes], etag: str) -> Any:
             exit_code=ExitCode.CONFLICT,
             request_id=problem.request_id,
         ) from problem
+
+
+@draft.command("get")
+@click.argument("function")
+@click.argument("path")
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="File to write it to.")
+@pass_state
+def get(state: CliState, function: str, path: str, save: Path | None) -> None:
+    """Print the file PATH of FUNCTION's draft."""
+    with state.client() as client:
+        found = find_function(client, function)
+        content = client.send("GET", f"/functions/{found['id']}/draft/files/{quote(path)}").content
+    write_body(content, save)
+
+
+@draft.command("put")
+@click.argument("function")
+@click.argument("path")
+@click.argument("file", type=click.File("rb"))
+@pass_state
+def put(state: CliState, function: str, path: str, file: IO[bytes]) -> None:
+    """Write FILE, or - for standard input, to PATH in FUNCTION's draft."""
+    content = base64.b64encode(file.read()).decode()
+    _edit(state, function, {"op": "put", "path": path, "content": content})
+
+
+@draft.command("lock")
+@click.argument("function", required=False)
+@pass_state
+def lock(state: CliState, function: str | None) -> None:
+    """Resolve the dependencies of FUNCTION's draft as it is now."""
+    with state.client(timeout_s=300) as client:
+        found = find_function(client, function)
+        with progress("Resolving the dependencies"):
+            answer = client.send("POST", f"/functions/{found['id']}/draft/lock")
+    show_one(state, answer.json(), ("function", "revision", "locked", "updated_at"))
 
 
 def _edit(state: CliState, function: str, change: dict[str, str]) -> None:

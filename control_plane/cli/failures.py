@@ -62,8 +62,9 @@ class ApiProblem(Failure):
         )
         self.status = status
         self.code = code
+        # What the sentence says already is not said again.
         self.details = tuple(
-            f"{place or '/'}: {detail}" for place, detail in faults if not self.message.endswith(detail)
+            f"{place or '/'}: {detail}" for place, detail in faults if detail not in self.message
         )
 
 

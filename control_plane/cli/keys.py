@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from control_plane.cli.output import note, show_list, show_one
-from control_plane.cli.references import find_project
+from control_plane.cli.references import find_function, find_project
 from control_plane.cli.state import CliState, confirm, pass_state
+
+if TYPE_CHECKING:
+    from control_plane.cli.client import Client
 
 __all__ = ["key"]
 
@@ -38,7 +41,7 @@ def key() -> None:
 
 @key.command("create")
 @click.argument("name")
-@click.option("--project", help="Name or id of the project; not needed when there is one only.")
+@click.option("--project", help="Name or id of the project; default: the functions' own, or the only one.")
 @click.option(
     "--function", "functions", multiple=True, help="A function it may call; default: all of the project."
 )
@@ -51,8 +54,8 @@ def key() -> None:
 def create(state: CliState, /, name: str, project: str | None, **wanted: Any) -> None:
     """Create an API key NAME; its text is shown this one time."""
     with state.client() as client:
-        place = find_project(client, project)
-        made = client.create(f"/projects/{place['id']}/api-keys", {"name": name, **_plain(wanted)})
+        place = _project_of(client, project, wanted["functions"])
+        made = client.create(f"/projects/{place}/api-keys", {"name": name, **_plain(wanted)})
     _show_made(state, made)
 
 
@@ -126,6 +129,13 @@ def revoke(state: CliState, key: str, previous: bool) -> None:
     with state.client() as client:
         client.delete(f"/api-keys/{key}" + ("/previous" if previous else ""))
     note(f"The old text of {key} is revoked." if previous else f"{key} is revoked.")
+
+
+def _project_of(client: Client, project: str | None, functions: tuple[str, ...]) -> str:
+    """Return the id of the named project, else of the one that the key's functions lie in."""
+    if project is None and functions:
+        return str(find_function(client, functions[0])["project"])
+    return str(find_project(client, project)["id"])
 
 
 def _plain(wanted: dict[str, Any]) -> dict[str, Any]:

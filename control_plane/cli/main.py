@@ -32,8 +32,10 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "setup": _at("setup", "setup", "Become the first owner of a new Ingot, and sign in."),
     "login": _at("account", "login", "Sign in and keep a personal token."),
     "logout": _at("account", "logout", "Revoke the token and forget it."),
+    "password": _at("password", "password", "Change your own password."),
     "whoami": _at("account", "whoami", "Show who you are on this server."),
     "init": _at("starters", "init", "Start a function's folder from a starter."),
+    "starter": _at("starters", "starter", "Look at what a function can begin from."),
     "function": _at("functions", "function", "Create, find, describe, retire and restore functions."),
     "draft": _at("drafts", "draft", "Push and pull a function's editable state."),
     "test": _at("testing", "test", "Run the draft once, in the sandbox it will run in."),
@@ -68,6 +70,7 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "session": _at("credentials", "session", "Look at your open sessions and end them."),
     "token": _at("credentials", "token", "Make personal tokens, look at them and end them."),
     "audit": _at("audit", "audit", "Read and verify the audit chain."),
+    "event": _at("events", "event", "Read the organization's events."),
     "openapi": _at("openapi", "openapi", "Print the API's description."),
     # The machine's own commands exist only where the whole of Ingot is installed.
     "up": _at("system", "up", "Start Ingot on this machine."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -12,9 +12,12 @@ from control_plane.cli.output import show_list, show_one
 from control_plane.cli.references import find_project
 from control_plane.cli.state import CliState, pass_state
 
+if TYPE_CHECKING:
+    from control_plane.cli.client import Client
+
 __all__ = ["project"]
 
-_COLUMNS = ("id", "name", "title", "scope", "policy", "created_at")
+_COLUMNS = ("id", "name", "title", "department", "approvals", "created_at")
 
 
 @click.group()
@@ -43,7 +46,25 @@ def create(state: CliState, name: str, title: str, department: str, approvals: i
 def list_projects(state: CliState, department: str | None) -> None:
     """List the projects that you can see."""
     with state.client() as client:
-        show_list(state, list(client.pages("/projects", department=department)), _COLUMNS)
+        rows = list(client.pages("/projects", department=department))
+        names = _department_names(client, rows)
+    if state.output != "json":
+        rows = [
+            {
+                **row,
+                "department": names.get(row["department"] or "", row["department"]),
+                "approvals": row["policy"]["approvals"],
+            }
+            for row in rows
+        ]
+    show_list(state, rows, _COLUMNS)
+
+
+def _department_names(client: Client, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return what the departments of some projects are called."""
+    if not any(row["department"] for row in rows):
+        return {}
+    return {one["id"]: one["name"] for one in client.pages("/departments")}
 
 
 @project.command("get")

@@ -22,7 +22,8 @@ How they work together, exit codes and variables are in [the `ingot` command](cl
 
 def cli_reference(root: click.Group) -> str:
     """Return the page for the tree of commands below `root`."""
-    context = click.Context(root, info_name="ingot")
+    # With what a run has, as click keeps the help option of whichever context asked first.
+    context = click.Context(root, info_name="ingot", **root.context_settings)
     lines = [_INTRODUCTION, "## ingot\n", *_body(root, context)]
     for name in root.list_commands(context):
         command = root.get_command(context, name)

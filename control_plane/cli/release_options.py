@@ -130,6 +130,8 @@ def show_release(state: CliState, found: dict[str, Any]) -> None:
     ]
     told = {
         "traffic": traffic_of(found),
+        # 0 says that it is none.
+        "rollback_of": found["rollback_of"] or None,
         "guarded": ", ".join(limit for limit in limits if limit),
         "conditions": " ".join(words),
     }

@@ -8,6 +8,7 @@ import click
 
 from control_plane.cli.failures import ExitCode, Failure
 from control_plane.cli.output import next_step, show_list, show_one
+from control_plane.cli.records import plain
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, confirm, pass_state
 from control_plane.cli.versions import show_diff
@@ -223,4 +224,6 @@ def _show(state: CliState, found: dict[str, Any]) -> None:
     for remark in found["comments"]:
         place = f" {remark['path']}:{remark['line']}" if remark["path"] else ""
         settled = " (settled)" if remark["resolved_by"] else ""
-        click.echo(f"  {remark['thread'] or remark['id']} {remark['at']}{place}{settled}  {remark['text']}")
+        who = remark["email"] or remark["user"]
+        line = f"{remark['thread'] or remark['id']} {remark['at']} {who}{place}{settled}  {remark['text']}"
+        click.echo(f"  {plain(line)}")

@@ -1,4 +1,4 @@
-"""`ingot init`: a function's folder from a starter, the local checkout's or the server's."""
+"""`ingot init`, `ingot starter`: a function's folder from a starter, the checkout's or the server's."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import click
 from control_plane.cli.archives import unpack
 from control_plane.cli.failures import ExitCode, Failure
 from control_plane.cli.market import find_offer
-from control_plane.cli.output import next_step, note
+from control_plane.cli.output import next_step, note, show_list
 from control_plane.cli.state import CliState, pass_state
 
-__all__ = ["init"]
+__all__ = ["init", "starter"]
 
 # What somebody shares: organization/name, or a share's id.
 _SHARED = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*|shr_[0-9a-z]+")
@@ -59,6 +59,31 @@ def init(state: CliState, name: str, starter: str | None, folder: Path | None) -
             unpack(client.send("GET", f"/starters/{starter}/archive").content, target)
     note(f"Wrote {target}/.")
     next_step(state, f"cd {target}; ingot function create {name}; ingot draft push {name}")
+
+
+@click.group()
+def starter() -> None:
+    """Look at what a function can begin from."""
+
+
+@starter.command("list")
+@pass_state
+def list_starters(state: CliState) -> None:
+    """List Ingot's own starters and those that are shared with you."""
+    with state.client() as client:
+        own = [{**row, "from": "ingot"} for row in client.pages("/starters")]
+        # The market needs a sign-in, Ingot's own starters do not.
+        offers = client.pages("/market", kind="starter") if client.profile.token else []
+        shared = [
+            {
+                "name": f"{row['organization']}/{row['name']}",
+                "description": row["summary"],
+                "from": row["organization"],
+                "reviewed": row["reviewed"],
+            }
+            for row in offers
+        ]
+    show_list(state, [*own, *shared], ("name", "description", "reviewed"))
 
 
 def _unpack_shared(state: CliState, starter: str, target: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from control_plane.cli.bodies import write_body
 from control_plane.cli.failures import ExitCode
 from control_plane.cli.output import note, show_list, show_one
+from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, pass_state
 
 __all__ = ["usage"]
@@ -21,17 +23,26 @@ _COLUMNS = ("label", "calls", "failed", "refused", "cold_calls", "billed_ms", "m
     "--by",
     type=click.Choice(["function", "version", "key", "outcome", "day", "hour"]),
     default="function",
+    show_default=True,
     help="One row for each.",
 )
 @click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How far back.")
+@click.option("--from", "start", help="From this time on, RFC 3339; --days counts no more.")
+@click.option("--to", "end", help="Before this time, RFC 3339.")
+@click.option("--project", help="Only this project's calls.")
+@click.option("--function", help="Only this function's calls.")
+@click.option("--key", help="Only calls with this API key (an id).")
 @click.pass_context
-def usage(context: click.Context, by: str, days: int) -> None:
+def usage(context: click.Context, /, by: str, days: int, start: str | None, **wanted: str | None) -> None:
     """Show what was counted, and check it."""
     if context.invoked_subcommand is not None:
         return
     state = context.find_object(CliState) or CliState()
+    named: dict[str, Any] = {"from": start, "to": wanted.pop("end"), **wanted}
     with state.client() as client:
-        rows = list(client.pages("/usage", group_by=by, days=days))
+        if named["function"]:
+            named["function"] = find_function(client, named["function"])["id"]
+        rows = list(client.pages("/usage", group_by=by, days=days, **named))
     show_list(state, rows, _COLUMNS)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from control_plane.domain.desired import Limits
-from control_plane.errors import Invalid, PreconditionFailed, PreconditionRequired, TooLarge
+from control_plane.errors import Invalid, NotFound, PreconditionFailed, PreconditionRequired, TooLarge
 
 __all__ = [
     "MAX_FILES",
@@ -148,7 +148,7 @@ class Draft:
         """Return the draft with one file under another path; none is overwritten."""
         file = next((known for known in self.files if known.path == path), None)
         if file is None:
-            raise Invalid(f"The draft has no file “{path[:200]}”.", field="path")
+            raise _no_file(path)
         if any(known.path == to for known in self.files):
             raise Invalid(f"The draft has a file “{to[:200]}” already.", field="to", hint="Delete it first.")
         return self.without_file(path).with_file(replace(file, path=to))
@@ -156,7 +156,7 @@ class Draft:
     def without_file(self, path: str) -> Draft:
         """Return the draft without the file; unknown paths are refused."""
         if all(known.path != path for known in self.files):
-            raise Invalid(f"The draft has no file “{path[:200]}”.", field="path")
+            raise _no_file(path)
         return self.with_files(tuple(known for known in self.files if known.path != path))
 
     def with_files(self, files: tuple[DraftFile, ...]) -> Draft:
@@ -182,6 +182,14 @@ class Edit:
     email: str
     at_ms: int
     what: str
+
+
+def _no_file(path: str) -> NotFound:
+    return NotFound(
+        f"The draft has no file “{path[:200]}”.",
+        field="path",
+        hint="List the draft's files: paths are exact.",
+    )
 
 
 def check_path(path: str) -> str:

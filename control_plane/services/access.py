@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -86,6 +86,14 @@ class Access:
             for part in {part for scope in wanted for part in scope.path}:
                 names[part] = _place_name(view, part)
         return {scope: "/".join(names[part] for part in scope.path) or "system" for scope in wanted}
+
+    def emails(self, actor: Actor, users: Collection[str]) -> dict[str, str]:
+        """Return the addresses of people whose deeds the actor may see already, such as remarks."""
+        if not users:
+            return {}
+        with self._changes.read(actor) as view:
+            found = (view.unit.identity.user(user) for user in users)
+            return {one.id: one.email for one in found if one}
 
     def explain(self, actor: Actor, *, user: str, permission: Permission, scope: str = "") -> Explained:
         """Return why a member may do something at a place, by all of their bindings.

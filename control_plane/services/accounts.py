@@ -118,9 +118,11 @@ class Accounts:
         with self._changes.read(actor) as view:
             stored = view.unit.identity.password_hash(actor.user)
         if not self._passwords.verify(stored, current):
-            raise Forbidden("The current password is wrong.", field="current")
+            raise Forbidden("The current password is wrong.", field="current_password", hint="Try again.")
         if secret == current:
-            raise Invalid("The new password is the old one.", field="new")
+            raise Invalid(
+                "The new password is the old one.", field="new_password", hint="Choose another one."
+            )
         hashed = self._passwords.hash(secret)
         text = make_text(CredentialKind.SESSION, self._changes.random(304))
         with self._changes.change(actor, "password.change", f"user/{actor.user}") as change:

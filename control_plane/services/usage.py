@@ -77,16 +77,26 @@ class Usage:
     def __init__(self, reader: UsageReader) -> None:
         self._reader = reader
 
-    def totals(self, project: str, start_ms: int, end_ms: int, group_by: str = "function") -> list[Total]:
-        """Return a project's sums over the hours that touch [start, end), largest unit as asked."""
+    def totals(
+        self,
+        project: str,
+        span: tuple[int, int],
+        group_by: str = "function",
+        *,
+        function: str = "",
+        key: str = "",
+    ) -> list[Total]:
+        """Return a project's sums over the hours that touch [start, end), of one function or key if named."""
         if group_by not in GROUPS:
             raise Invalid(
                 f"Usage cannot be grouped by “{group_by[:40]}”.",
                 field="group_by",
                 hint=f"Use one of {', '.join(GROUPS)}.",
             )
+        wanted = {"function": function, "api_key": key}
+        only = {name: value for name, value in wanted.items() if value}
         totals: dict[str, Total] = {}
-        for row in self._reader.totals(project, _hours(start_ms, end_ms), GROUPS[group_by]):
+        for row in self._reader.totals(project, _hours(*span), GROUPS[group_by], only):
             total = totals.setdefault(str(row[0]), Total(str(row[0])))
             _add(total, Outcome(row[1]), [int(value) for value in row[2:]])
         return list(totals.values())

@@ -5,7 +5,7 @@ Never writes, so any process may use it beside the meter.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Engine, Select, case, func, or_, select
@@ -47,8 +47,13 @@ class UsageReader:
         except DBAPIError as error:
             raise Unavailable("The usage database does not answer.") from error
 
-    def totals(self, project: str, span: tuple[int, int], group: str) -> Sequence[Any]:
-        """Return (group, outcome, sums…) for whole hours; `group` is `day` or a column of usage_hourly."""
+    def totals(
+        self, project: str, span: tuple[int, int], group: str, only: Mapping[str, str]
+    ) -> Sequence[Any]:
+        """Return (group, outcome, sums…) for whole hours; `group` is `day` or a column of usage_hourly.
+
+        `only` holds values of such columns that alone are summed.
+        """
         hour = usage_hourly.c.hour_ms
         label = (hour - hour % DAY_MS if group == "day" else usage_hourly.c[group]).label("grouped")
         # Grouped outside: an expression with parameters, sent twice, would be two different ones.
@@ -56,7 +61,7 @@ class UsageReader:
             select(label, usage_hourly.c.outcome, *(usage_hourly.c[name] for name in HOURLY_SUMS))
             .where(usage_hourly.c.project == project)
             .where(hour >= span[0])
-            .where(hour < span[1])
+            .where(hour < span[1], *(usage_hourly.c[name] == value for name, value in only.items()))
             .subquery()
         )
         sums = [func.sum(grouped.c[name]).label(name) for name in HOURLY_SUMS]

@@ -70,7 +70,7 @@ def two_days(engine: Engine) -> None:
 def grouped(usage: Usage, by: str) -> dict[str, tuple[int, int]]:
     return {
         total.group: (total.calls, total.billed_ms)
-        for total in usage.totals("prj", DAY, DAY + 2 * DAY_MS, by)
+        for total in usage.totals("prj", (DAY, DAY + 2 * DAY_MS), by)
     }
 
 
@@ -85,8 +85,17 @@ def test_totals_by_every_group(usage: Usage) -> None:
 
 
 @pytest.mark.usefixtures("two_days")
+def test_totals_of_one_function_or_key(usage: Usage) -> None:
+    span = (DAY, DAY + 2 * DAY_MS)
+    calls = {one.group: one.calls for one in usage.totals("prj", span, "key", function="fn1")}
+    assert calls == {"k1": 2, "k2": 1}
+    assert {one.group: one.calls for one in usage.totals("prj", span, "day", key="k2")} == {str(DAY): 1}
+    assert usage.totals("prj", span, "day", function="fn2", key="k2") == []
+
+
+@pytest.mark.usefixtures("two_days")
 def test_a_total_says_outcomes_faults_and_gigabytes(usage: Usage) -> None:
-    (total,) = [each for each in usage.totals("prj", DAY, DAY + 2 * DAY_MS) if each.group == "fn1"]
+    (total,) = [each for each in usage.totals("prj", (DAY, DAY + 2 * DAY_MS)) if each.group == "fn1"]
     assert total.outcomes == {"answered": 1, "failed": 1, "refused": 1}
     assert total.faults == {"nobody": 1, "author": 1, "caller": 1}
     assert (total.billed_calls, total.cold_calls, total.memory_mb_ms) == (2, 2, 21 * 128)
@@ -95,19 +104,19 @@ def test_a_total_says_outcomes_faults_and_gigabytes(usage: Usage) -> None:
 
 @pytest.mark.usefixtures("two_days")
 def test_a_span_covers_the_hours_that_it_touches(usage: Usage) -> None:
-    assert [total.calls for total in usage.totals("prj", DAY + 10, DAY + 20)] == [2]
-    assert usage.totals("prj", DAY + 2 * HOUR_MS, DAY + 3 * HOUR_MS) == []
+    assert [total.calls for total in usage.totals("prj", (DAY + 10, DAY + 20))] == [2]
+    assert usage.totals("prj", (DAY + 2 * HOUR_MS, DAY + 3 * HOUR_MS)) == []
 
 
 @pytest.mark.parametrize(("start", "end"), [(5, 5), (6, 5), (-1, 5), (0, 401 * DAY_MS)])
 def test_an_empty_or_endless_span_is_refused(usage: Usage, start: int, end: int) -> None:
     with pytest.raises(Invalid, match="span"):
-        usage.totals("prj", start, end)
+        usage.totals("prj", (start, end))
 
 
 def test_an_unknown_group_is_refused_with_the_known_ones(usage: Usage) -> None:
     with pytest.raises(Invalid) as caught:
-        usage.totals("prj", 0, 5, "colour")
+        usage.totals("prj", (0, 5), "colour")
     assert all(name in str(caught.value.hint) for name in GROUPS)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -95,6 +96,7 @@ class CommentOut(Output):
 
     id: str
     user: str
+    email: str
     text: str
     path: str
     line: int
@@ -150,14 +152,19 @@ def shown(actor: Actor, review: Review) -> dict[str, Any]:
 
 
 def shown_all(actor: Actor, reviews: Iterable[Review]) -> list[dict[str, Any]]:
-    """Return reviews as their model reads them; each function is looked up once."""
-    names: dict[str, str] = {}
-    rows = []
-    for review in reviews:
-        if review.function not in names:
-            names[review.function] = services().functions.get(actor, review.function).name
-        rows.append(_row(review, names[review.function]))
-    return rows
+    """Return reviews as their model reads them; the functions are looked up together."""
+    reviews = tuple(reviews)
+    writers = {remark.user for review in reviews for remark in review.comments}
+    emails = services().access.emails(actor, writers)
+    names = services().functions.names(actor, {review.function for review in reviews})
+    return [
+        {**_row(review, names.get(review.function, "")), "comments": _remarks(review, emails)}
+        for review in reviews
+    ]
+
+
+def _remarks(review: Review, emails: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{**asdict(remark), "email": emails.get(remark.user, "")} for remark in review.comments]
 
 
 def _row(review: Review, function_name: str) -> dict[str, Any]:
@@ -177,7 +184,6 @@ def _row(review: Review, function_name: str) -> dict[str, Any]:
         "risks": list(review.risks),
         "note": review.note,
         "approvals": list(review.approvals),
-        "comments": list(review.comments),
         "decided_by": review.decided_by,
         "decided_at": review.decided_ms,
         "reason": review.reason,

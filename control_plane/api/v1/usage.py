@@ -32,6 +32,8 @@ class UsageQuery(PageQuery, SpanQuery):
     """What to sum."""
 
     project: Annotated[str | None, Field(max_length=80, description="Id or name; default: all.")] = None
+    function: Annotated[str | None, Field(max_length=80, description="Id or name; default: all.")] = None
+    key: Annotated[str | None, Field(max_length=80, description="Id of an API key; default: all.")] = None
     group_by: Literal["function", "version", "key", "outcome", "day", "hour"] = "function"
     days: Annotated[_Days, Field(description="How far back, unless from= says it.")] = 30
 
@@ -98,12 +100,15 @@ class ReconciliationOut(Output):
 def sum_usage(query_data: UsageQuery) -> Response:
     """Sum what was counted, by function, version, key, outcome, day or hour."""
     actor, after = current_actor(), tuple(list_position(query_data) or ())
-    start, end = query_data.bounds(query_data.days * 24)
+    span = query_data.bounds(query_data.days * 24)
+    function = services().functions.get(actor, query_data.function) if query_data.function else None
+    only = {"function": function.id if function else "", "key": query_data.key or ""}
+    projects = _projects(actor, query_data.project or (function.project if function else None))
     rows: list[dict[str, Any]] = []
-    for project in sorted(_projects(actor, query_data.project), key=lambda one: one.id):
+    for project in sorted(projects, key=lambda one: one.id):
         if after and project.id < after[0]:
             continue
-        totals = services().usage.totals(project.id, start, end, query_data.group_by)
+        totals = services().usage.totals(project.id, span, query_data.group_by, **only)
         labels = _labels(actor, project, query_data.group_by)
         rows += [
             _row(project, total, query_data.group_by, labels)
