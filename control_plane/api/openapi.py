@@ -147,6 +147,7 @@ def _complete(app: APIFlask) -> Any:
             described = deepcopy(stream)
             described["get"]["responses"]["default"] = problem
             spec["paths"][path] = described
+        _name_fields(spec)
         add_links(spec["paths"])
         return spec
 
@@ -184,6 +185,23 @@ def _bound_path_numbers(operation: dict[str, Any]) -> None:
     for parameter in operation["parameters"]:
         if parameter["in"] == "path" and parameter["schema"].get("type") == "integer":
             parameter["schema"] |= {"minimum": 1, "maximum": MAX_NUMBER}
+
+
+def _name_fields(spec: dict[str, Any]) -> None:
+    """Say of each list which names `fields=` takes: those of its items."""
+    schemas = spec["components"]["schemas"]
+    for item in spec["paths"].values():
+        for parameter in item.get("get", {}).get("parameters", ()):
+            if parameter["name"] == "fields":
+                page = item["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+                row = schemas[page["$ref"].rpartition("/")[2]]["properties"]["items"]["items"]
+                described = schemas[row["$ref"].rpartition("/")[2]]
+                names = list(described["properties"])
+                # Whoever asks for some fields gets no others.
+                described.pop("required", None)
+                one = {"type": "string", "enum": names}
+                parameter |= {"style": "form", "explode": False}
+                parameter["schema"] = {"type": "array", "items": one, "minItems": 1}
 
 
 def _mend_tuples(schema: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from control_plane.errors import Invalid
 
-__all__ = ["PREFIXES", "RESERVED_NAMES", "check_name", "make_id"]
+__all__ = ["NAME_PATTERN", "PREFIXES", "RESERVED_NAMES", "check_name", "make_id"]
 
 # One prefix for each noun; an id's prefix is how a log line says what it names.
 PREFIXES: Final = {
@@ -38,7 +38,8 @@ PREFIXES: Final = {
 
 # Crockford's alphabet: no I, L, O or U, so that an id survives being read aloud.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
+NAME_PATTERN: Final = "[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"
+_NAME: Final = re.compile(NAME_PATTERN)
 
 # Names that are, or may become, path segments of the gateway or the console.
 RESERVED_NAMES: Final = frozenset(

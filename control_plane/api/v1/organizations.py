@@ -12,7 +12,7 @@ from control_plane.api.auth import current_actor
 from control_plane.api.etags import required_if_match, with_etag
 from control_plane.api.idempotency import idempotent
 from control_plane.api.paging import Page, PageQuery, list_position, page_response
-from control_plane.api.schemas import Input, Output, Time
+from control_plane.api.schemas import Input, Name, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
@@ -24,7 +24,7 @@ blueprint = make_blueprint("organizations")
 class OrganizationIn(Input):
     """A tenant to make."""
 
-    name: Annotated[str, Field(max_length=40)]
+    name: Name
     title: Annotated[str, Field(max_length=100)] = ""
 
 

@@ -12,7 +12,7 @@ from control_plane.api.auth import current_actor
 from control_plane.api.etags import required_if_match, with_etag
 from control_plane.api.idempotency import idempotent
 from control_plane.api.paging import Page, PageQuery, slice_response
-from control_plane.api.schemas import Input, Output, Time
+from control_plane.api.schemas import Input, Name, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.api.v1.policies import PolicyIn, PolicyOut, to_policy
@@ -25,7 +25,7 @@ blueprint = make_blueprint("projects")
 class ProjectIn(Input):
     """A project to make."""
 
-    name: Annotated[str, Field(max_length=40)]
+    name: Name
     title: Annotated[str, Field(max_length=100)] = ""
     policy: PolicyIn | None = None
     # Id or name of the department that it lies in; without it, directly in the organization.

@@ -18,7 +18,7 @@ from control_plane.api.auth import (
     set_session_cookie,
 )
 from control_plane.api.paging import Page, PageQuery, slice_response
-from control_plane.api.schemas import Input, OptionalTime, Output, Time
+from control_plane.api.schemas import Input, Name, OptionalTime, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.api.v1.members import BindingOut, bindings_shown
@@ -38,7 +38,7 @@ class SetupIn(Input):
     """The first owner's account."""
 
     token: _Secret
-    organization: Annotated[str, Field(max_length=40)]
+    organization: Name
     name: Annotated[str, Field(max_length=100)]
     email: _Short
     password: _Secret
