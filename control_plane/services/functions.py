@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -84,6 +84,13 @@ class Functions:
         """Return a function by id or name."""
         with self._changes.read(actor) as view:
             return view.function(function, Permission.FUNCTION_READ)[0]
+
+    def names(self, actor: Actor, functions: Collection[str]) -> dict[str, str]:
+        """Return id -> name of those of these functions that the actor can see."""
+        with self._changes.read(actor) as view:
+            visible = visible_projects(view)
+            known = view.unit.functions.by_ids(actor.organization, functions)
+        return {one.id: one.name for one in known if one.project in visible}
 
     def list(
         self,

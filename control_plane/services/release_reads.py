@@ -55,15 +55,12 @@ class ReleaseReads:
 
     def live(self, actor: Actor, functions: Sequence[Function]) -> dict[str, Release]:
         """Return function id -> live release, of those whose releases the actor may see."""
-        found: dict[str, Release] = {}
         with self._changes.read(actor) as view:
             projects = view.unit.identity.projects(actor.organization)
             visible = {one.id for one in projects if view.allows(Permission.RELEASE_READ, one.scope)}
-            for function in functions:
-                if function.project in visible:
-                    active = view.unit.releases.active_of(actor.organization, function.id)
-                    found |= {one.function: one for one in active if one.state is ReleaseState.LIVE}
-        return found
+            ids = [function.id for function in functions if function.project in visible]
+            live = view.unit.releases.live_of(actor.organization, ids)
+        return {release.function: release for release in live}
 
 
 def status_of(view: View, function: Function) -> ReleaseStatus:

@@ -47,8 +47,7 @@ class DepartmentRows:
 
     def all(self, organization: str) -> tuple[Department, ...]:
         """Return the tenant's departments, oldest first."""
-        statement = self._departments.select(departments.c.organization == organization)
-        return self._departments.all(statement.order_by(departments.c.id))
+        return self._departments.every("id", organization=organization)
 
     def occupied(self, department: Department) -> bool:
         """Say whether a project or another department lies directly in it."""

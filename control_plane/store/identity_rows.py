@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, func, select, update
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from control_plane.domain.access import Binding, Role, Scope
 from control_plane.domain.identity import Member, Organization, Project, User
 from control_plane.store.department_tables import disabled_members
-from control_plane.store.rows import Rows, insert_missing
+from control_plane.store.rows import Rows, chunks, insert_missing
 from control_plane.store.tables import bindings, login_failures, organizations, projects, users
 
 __all__ = ["IdentityRows"]
+
+# Every request asks this, so it is built once.
+_RIGHTS: Final = select(bindings.c.organization, bindings.c.role, bindings.c.scope).where(
+    bindings.c.organization.in_((bindparam("organization"), "")),
+    bindings.c.user == bindparam("user"),
+    ~select(disabled_members.c.user)
+    .where(
+        disabled_members.c.organization == bindparam("organization"),
+        disabled_members.c.user == bindparam("user"),
+        disabled_members.c.disabled_ms > 0,
+    )
+    .exists(),
+)
 
 
 class IdentityRows:
@@ -99,8 +116,7 @@ class IdentityRows:
 
     def projects(self, organization: str) -> tuple[Project, ...]:
         """Return the tenant's projects, oldest first."""
-        statement = self._projects.select(projects.c.organization == organization).order_by(projects.c.id)
-        return self._projects.all(statement)
+        return self._projects.every("id", organization=organization)
 
     def add_binding(self, organization: str, user: str, binding: Binding) -> None:
         """Give a role; one that is held already stays."""
@@ -128,16 +144,19 @@ class IdentityRows:
 
     def rights(self, organization: str, user: str) -> tuple[Binding, ...]:
         """Return what counts of a user in a tenant now: with roles in the system, nothing when disabled."""
-        if self.disabled_ms(organization, user):
-            return ()
-        return self.bindings(organization, user) + self.bindings("", user)
+        rows = self._connection.execute(_RIGHTS, {"organization": organization, "user": user}).all()
+        # The tenant's own first, then the system's, whose organization is empty.
+        rows.sort(key=lambda row: (not row.organization, row.scope, row.role))  # type: ignore[attr-defined]
+        return tuple(Binding(row.role, Scope.parse(row.scope)) for row in rows)
 
     def members(self, organization: str, after: str = "", limit: int | None = None) -> tuple[Member, ...]:
         """Return those with a role in a tenant behind a user's id, oldest user first."""
         held = select(bindings.c.user).where(bindings.c.organization == organization)
         statement = self._users.select(users.c.id.in_(held), users.c.id > after)
         known = self._users.all(statement.order_by(users.c.id).limit(limit))
-        return tuple(self._member(organization, user) for user in known)
+        of = [user.id for user in known]
+        roles, off = self._bindings_of(organization, of), self._disabled_of(organization, of)
+        return tuple(Member(user, tuple(roles.get(user.id, ())), off.get(user.id, 0)) for user in known)
 
     def member(self, organization: str, user: str) -> Member | None:
         """Return a user with the roles held in a tenant; None without any."""
@@ -180,6 +199,25 @@ class IdentityRows:
                 disabled_members.c.organization == organization, disabled_members.c.user == user
             )
         )
+
+    def _bindings_of(self, organization: str, of: Collection[str]) -> dict[str, list[Binding]]:
+        held: dict[str, list[Binding]] = defaultdict(list)
+        for some in chunks(of):
+            statement = select(bindings.c.user, bindings.c.role, bindings.c.scope).where(
+                bindings.c.organization == organization, bindings.c.user.in_(some)
+            )
+            for row in self._connection.execute(statement.order_by(bindings.c.scope, bindings.c.role)):
+                held[row.user].append(Binding(row.role, Scope.parse(row.scope)))
+        return held
+
+    def _disabled_of(self, organization: str, of: Collection[str]) -> dict[str, int]:
+        off: dict[str, int] = {}
+        for some in chunks(of):
+            statement = select(disabled_members.c.user, disabled_members.c.disabled_ms).where(
+                disabled_members.c.organization == organization, disabled_members.c.user.in_(some)
+            )
+            off |= {row.user: int(row.disabled_ms) for row in self._connection.execute(statement)}
+        return off
 
     def _member(self, organization: str, user: User) -> Member:
         return Member(user, self.bindings(organization, user.id), self.disabled_ms(organization, user.id))

@@ -68,6 +68,18 @@ class ReleaseRows:
         )
         return self._releases.all(statement.order_by(releases.c.number))
 
+    def live_of(self, organization: str, functions: Collection[str]) -> tuple[Release, ...]:
+        """Return the live releases of these functions."""
+        parts = (
+            self._releases.select(
+                releases.c.organization == organization,
+                releases.c.function.in_(some),
+                releases.c.state == ReleaseState.LIVE,
+            )
+            for some in chunks(functions)
+        )
+        return tuple(release for part in parts for release in self._releases.all(part))
+
     def live_since(self, organization: str, function: str, since_ms: int) -> tuple[Release, ...]:
         """Return the releases that received calls at some time after `since_ms`."""
         statement = self._releases.select(

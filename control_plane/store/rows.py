@@ -43,7 +43,7 @@ class Rows(Generic[T]):
     def __init__(self, connection: Connection, table: Table, kind: type[T]) -> None:
         self._connection = connection
         self._table = table
-        self._kind = kind
+        self._kind: Any = kind
 
     def select(self, *where: ColumnElement[bool]) -> Select[Any]:
         """Return a statement for whole instances."""
@@ -57,14 +57,14 @@ class Rows(Generic[T]):
 
     def one(self, **equal: Any) -> T | None:
         """Return the only row whose columns have these values, or None."""
-        seen = self._connection.get_execution_options().get(ONE_MOMENT)
-        if seen is None:
-            return self._one(equal)
-        place = (self._table, self._kind, *equal.items())
-        if place not in seen:
-            seen[place] = self._one(equal)
-        found: T | None = seen[place]
-        return found
+        found = self._seen(equal, "")
+        if len(found) > 1:
+            raise LookupError(f"{self._table.name} has several rows with this {' and '.join(equal)}")
+        return found[0] if found else None
+
+    def every(self, order: str, **equal: Any) -> tuple[T, ...]:
+        """Return the rows whose columns have these values, in the order of one column."""
+        return self._seen(equal, order)
 
     def add(self, value: T, **more: Any) -> None:
         """Insert one row; `more` gives columns that the dataclass does not have."""
@@ -81,9 +81,18 @@ class Rows(Generic[T]):
         if changed.rowcount != 1:
             raise LookupError(f"{self._table.name} has no row with this {' and '.join(key)}")
 
-    def _one(self, equal: dict[str, Any]) -> T | None:
-        row = self._connection.execute(_finding(self._table, self._kind, tuple(equal)), equal).one_or_none()
-        return None if row is None else self._kind(*row)
+    def _seen(self, equal: dict[str, Any], order: str) -> tuple[T, ...]:
+        seen = self._connection.get_execution_options().get(ONE_MOMENT)
+        if seen is None:
+            return self._find(equal, order)
+        place = (self._table, self._kind, order, *equal.items())
+        if place not in seen:
+            seen[place] = self._find(equal, order)
+        found: tuple[T, ...] = seen[place]
+        return found
+
+    def _find(self, equal: dict[str, Any], order: str) -> tuple[T, ...]:
+        return self.all(_finding(self._table, self._kind, tuple(equal), order), **equal)
 
 
 def chunks(ids: Collection[str]) -> Iterator[list[str]]:
@@ -101,13 +110,14 @@ def insert_missing(connection: Connection, table: Table, rows: Iterable[dict[str
 
 
 @cache
-def _selecting(table: Table, kind: type) -> Select[Any]:
-    return select(*(table.c[name] for name in kind.__dataclass_fields__))  # type: ignore[attr-defined]
+def _selecting(table: Table, kind: Any) -> Select[Any]:
+    return select(*(table.c[name] for name in kind.__dataclass_fields__))
 
 
 @cache
-def _finding(table: Table, kind: type, names: tuple[str, ...]) -> Select[Any]:
-    return _selecting(table, kind).where(*(table.c[name] == bindparam(name) for name in names))
+def _finding(table: Table, kind: Any, names: tuple[str, ...], order: str) -> Select[Any]:
+    found = _selecting(table, kind).where(*(table.c[name] == bindparam(name) for name in names))
+    return found.order_by(table.c[order]) if order else found
 
 
 @cache
@@ -116,6 +126,6 @@ def _inserting(table: Table) -> Insert:
 
 
 @cache
-def _updating(table: Table, kind: type, key: tuple[str, ...]) -> Update:
-    values = {name: bindparam(f"new_{name}") for name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+def _updating(table: Table, kind: Any, key: tuple[str, ...]) -> Update:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in kind.__dataclass_fields__}
     return update(table).where(*(table.c[name] == bindparam(f"key_{name}") for name in key)).values(values)
