@@ -56,7 +56,9 @@ class ApiProblem(Failure):
         super().__init__(
             str(body.get("detail") or body.get("title") or f"The server answered {status}."),
             # What a fault asks for is nearer to the matter than what the whole answer does.
-            hint=str(body.get("hint") or "") or advice_on((*(place for place, _ in faults), code)),
+            hint=advice_on(tuple(place for place, _ in faults))
+            or str(body.get("hint") or "")
+            or advice_on((code,)),
             exit_code=exit_code_of(status),
             request_id=str(body.get("request_id") or ""),
         )

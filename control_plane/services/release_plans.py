@@ -38,6 +38,7 @@ class ReleaseRefused(Conflict):
     """The plan cannot go; `errors` holds every reason as (code, sentence)."""
 
     code: ClassVar[str] = "release_refused"
+    advice: ClassVar[str] = "`errors` names each reason; the troubleshooting guide says what each asks for."
 
 
 class ReleaseMoved(PreconditionFailed):

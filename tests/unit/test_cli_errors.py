@@ -70,6 +70,7 @@ def test_a_refused_release_s_hint_is_that_of_its_reason() -> None:
         "detail": f"The release is refused: {sentence}",
         "code": "release_refused",
         "errors": [{"pointer": "approval_missing", "detail": sentence}],
+        "hint": "`errors` names each reason.",
     }
     problem = ApiProblem(409, body)
     assert "ingot submit" in problem.hint
