@@ -14,6 +14,7 @@ import click
 from control_plane.cli.dev_session import DevSession, Reload
 from control_plane.cli.drafts import expected_etag
 from control_plane.cli.failures import ApiProblem, ExitCode, Failure
+from control_plane.cli.folder_wake import FolderWake
 from control_plane.cli.folder_watch import FolderWatch
 from control_plane.cli.output import note
 from control_plane.cli.records import failure_lines, record_lines
@@ -22,7 +23,7 @@ from control_plane.cli.state import CliState, pass_state
 
 __all__ = ["dev"]
 
-_LOOK_S: Final = 0.05
+# Logs are asked for so often; files that changed without a word are seen then too.
 _LOGS_S: Final = 0.5
 _RENEW_S: Final = 300.0
 
@@ -51,7 +52,8 @@ def dev(state: CliState, function: str | None, folder: Path, force: bool, keep: 
         try:
             _show_start(state, session)
             _show_reload(state, first)
-            _work(state, session)
+            with FolderWake(folder) as wake:
+                _work(state, session, wake)
         except KeyboardInterrupt:
             note("Stopped.")
         finally:
@@ -59,7 +61,7 @@ def dev(state: CliState, function: str | None, folder: Path, force: bool, keep: 
                 session.end()
 
 
-def _work(state: CliState, session: DevSession) -> None:
+def _work(state: CliState, session: DevSession, wake: FolderWake) -> None:
     logged = renewed = time.monotonic()
     while True:
         try:
@@ -82,7 +84,7 @@ def _work(state: CliState, session: DevSession) -> None:
         if now - renewed >= _RENEW_S:
             renewed = now
             session.renew()
-        time.sleep(_LOOK_S)
+        wake.wait(max(0.0, logged + _LOGS_S - time.monotonic()))
 
 
 def _show_start(state: CliState, session: DevSession) -> None:

@@ -91,12 +91,12 @@ def turns(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None
     """Let `ingot dev` do these between its looks, then stop it as Ctrl-C does."""
     left = list(steps)
 
-    def sleep(_seconds: float) -> None:
+    def wait(_wake: object, _seconds: float) -> None:
         if not left:
             raise KeyboardInterrupt
         left.pop(0)()
 
-    monkeypatch.setattr("control_plane.cli.dev.time.sleep", sleep)
+    monkeypatch.setattr("control_plane.cli.dev.FolderWake.wait", wait)
     monkeypatch.setattr("control_plane.cli.dev.signal.signal", lambda *_: None)
 
 

@@ -24,9 +24,12 @@ class Parts:
     unsequenced: list[int] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     acted: tuple[GuardAction, ...] = ()
+    fault: Exception | None = None
 
     def step(self) -> Step:
         self.done.append("step")
+        if self.fault is not None:
+            raise self.fault
         return self.steps.pop(0) if self.steps else Step()
 
     def sequence(self) -> int:
@@ -69,19 +72,26 @@ class HandClock:
         return self.now
 
 
-def test_events_get_their_places_until_none_is_left_and_before_anything_runs() -> None:
+def test_events_get_their_places_until_none_is_left_once_what_should_run_does() -> None:
     parts = Parts(unsequenced=[100, 3])
     Turns(parts.worker(), HandClock()).turn()
     assert parts.done == [
-        "sequence",
-        "sequence",
-        "sequence",
         "step",
+        "sequence",
+        "sequence",
+        "sequence",
         "guards",
         "checkpoint",
         "sweep",
         "files",
     ]
+
+
+def test_events_get_their_places_even_if_nothing_can_run() -> None:
+    parts = Parts(unsequenced=[100], fault=OSError("no host"))
+    with pytest.raises(OSError, match="no host"):
+        Turns(parts.worker(), HandClock()).turn()
+    assert parts.done == ["step", "sequence", "sequence"]
 
 
 def test_guards_look_every_two_seconds_and_what_they_do_is_said(capsys: pytest.CaptureFixture[str]) -> None:
