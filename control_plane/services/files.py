@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import IO, Final
 
@@ -22,7 +23,7 @@ from control_plane.domain.files import (
     refused,
 )
 from control_plane.domain.identity import Actor
-from control_plane.errors import Conflict, TooLarge
+from control_plane.errors import Conflict, TooLarge, Unavailable
 from control_plane.ports import FileBytes
 from control_plane.services.changes import Changes, Page, View, absent
 from control_plane.services.file_removal import FileRemoval
@@ -145,11 +146,13 @@ class Files:
             raise absent("file", file) from None
 
     def remove(self, actor: Actor, file: str) -> None:
-        """Delete a file."""
+        """Delete a file. Nobody sees it any more; what could not be deleted at once the worker deletes."""
         with self._changes.change(actor, "file.remove", f"file/{file}") as change:
             known = _visible(change, file, Permission.FILE_WRITE)
             self._removal.hide(change, known)
-        self._removal.sweep(known)
+        # It is gone for everybody already, and its row makes the worker try until its bytes are.
+        with suppress(OSError, Unavailable):
+            self._removal.sweep(known)
 
     def _by_link(self, file: str, method: str, query: Mapping[str, str]) -> tuple[File, int]:
         with self._changes.read(Actor.nobody()) as view:

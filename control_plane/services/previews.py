@@ -84,8 +84,9 @@ class Previews:
             known, _ = change.function(function, Permission.FUNCTION_WRITE)
             before = _found(change, function, preview, Permission.FUNCTION_WRITE)
             after = self._filled(change, known, code, before.renewed(change.now_ms))
-            change.unit.previews.update(after)
-            change.bump()
+            if after != before:
+                change.unit.previews.update(after)
+                change.bump()
         return after
 
     def wait(self, preview: Preview, timeout_ms: int) -> Prepared:

@@ -117,16 +117,21 @@ class TestRuns:
         return Page(seen, seen[-1].id if len(rows) > limit else "")
 
     def cancel(self, actor: Actor, function: str, run: str) -> TestRun:
-        """End a run: nothing of it goes on. Raises Conflict when it has ended already."""
+        """End a run: nothing of it goes on. Raises Conflict when it has ended by itself.
+
+        Cancelling it once more ends the process that an attempt which broke off has left.
+        """
         with self._changes.change(actor, "test_run.cancel", f"test_run/{run}") as change:
             change.function(function, Permission.FUNCTION_WRITE)
             found = find_run(change, function, run)
-            if found.state != "running":
+            if found.state not in {"running", "cancelled"}:
                 raise Conflict(f"The test run is {found.state} already.")
-            cancelled = replace(found, state="cancelled", code="cancelled", message="It was cancelled.")
-            change.unit.functions.update_test_run(cancelled)
-            data = {"function": found.function, "state": cancelled.state, "code": cancelled.code}
-            change.happened("test_run.finished", run, data)
+            cancelled = found
+            if found.state == "running":
+                cancelled = replace(found, state="cancelled", code="cancelled", message="It was cancelled.")
+                change.unit.functions.update_test_run(cancelled)
+                data = {"function": found.function, "state": cancelled.state, "code": cancelled.code}
+                change.happened("test_run.finished", run, data)
         self._runtime.cancel_test(run)
         return cancelled
 

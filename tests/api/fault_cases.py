@@ -12,11 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from control_plane.domain.review_comments import Comment
-from tests.support.api import ORIGIN, ApiWorld
-from tests.support.api_fixtures import ApiPeople
+from tests.api.fault_stage import SECRET, SETTING, Prepared
+from tests.support.api import ORIGIN
+from tests.support.builders import World
 
-__all__ = ["CASES", "INTERIM", "OTHERWISE", "UNTRIED", "Prepared", "Sent", "prepare"]
+__all__ = ["BYTES", "CANCELLED", "CASES", "INTERIM", "LATER", "OTHERWISE", "Interim", "Sent"]
+
+
+# What lies beside the database, named like a table.
+BYTES: Final = "bytes of files"
+CANCELLED: Final = "cancelled runs"
 
 
 @dataclass(frozen=True)
@@ -28,76 +33,6 @@ class Sent:
     body: Any = None
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a case may name."""
-
-    tokens: Mapping[str, str]
-    # Another one of the operator's.
-    spare_token: str
-    etags: Mapping[str, str]
-    # An approved version, one that is being reviewed, and both their digests.
-    submitted: str
-    submitted_digest: str
-    approved: str
-    # A review whose submitter is asked for changes, an open remark there and a settled one.
-    returned: str
-    comment: str
-    settled: str
-    api_key: str
-    member: str
-
-
-def prepare(api: ApiWorld, people: ApiPeople) -> Prepared:
-    """Make one of everything: live version 1, approved 2, submitted 3, and a draft that is newer."""
-    world = api.world
-    for text in ("one", "two"):
-        version = world.frozen(people.author, "orders", f"x = {text!r}\n")
-        approved = world.approved(people.author, people.reviewer, version)
-        if text == "one":
-            operator = api.person(people.operator)
-            for path in (_SETTING, _SECRET):
-                assert operator.put(path, {"value": "red", "stage": "live"}).status_code == 200
-        world.released(people.operator, version)
-    world.functions.create(people.author, project="main", name="parked")
-    version = world.frozen(people.author, "parked", "y = 1\n")
-    submitted = world.reviews.submit(people.author, "parked", version.number)
-    world.drafted(people.author, "parked", "y = 2\n")
-    world.functions.create(people.author, project="main", name="returned")
-    version = world.frozen(people.author, "returned", "z = 1\n")
-    returned = world.reviews.submit(people.author, "returned", version.number)
-    for text in ("Why?", "Really?"):
-        returned = world.reviews.comment(people.reviewer, returned.id, Comment("", 0, text))
-    settled = returned.comments[-1].id
-    world.reviews.resolve(people.author, returned.id, settled, resolved=True)
-    returned = world.reviews.request_changes(people.reviewer, returned.id, reason="Why?")
-    key = world.api_keys.create(people.operator, project="main", name="shop")
-    made = {
-        name: world.tokens.create(getattr(people, name), name="test")
-        for name in ("owner", "author", "reviewer", "operator")
-    }
-    owner = api.person(people.owner)
-    etags = {
-        "draft": owner.get("/functions/parked/draft").headers["ETag"],
-        "main": owner.get("/projects/main").headers["ETag"],
-        "parked": owner.get("/functions/parked").headers["ETag"],
-        "organization": owner.get("/organizations/current").headers["ETag"],
-    }
-    return Prepared(
-        tokens={name: one.text for name, one in made.items()},
-        spare_token=world.tokens.create(people.operator, name="spare").token.id,
-        etags=etags,
-        submitted=submitted.id,
-        submitted_digest=submitted.digest,
-        approved=approved.id,
-        returned=returned.id,
-        comment=returned.comments[0].id,
-        settled=settled,
-        api_key=key.key.id,
-        member=people.author.user,
-    )
 
 
 def _tar(**files: str) -> bytes:
@@ -115,8 +50,6 @@ def _edit(prepared: Prepared, kind: str) -> dict[str, str]:
 
 
 _FUNCTION: Final = "/functions/parked"
-_SETTING: Final = "/projects/main/settings/COLOUR"
-_SECRET: Final = "/projects/main/secrets/PIN"
 _VALUE: Final = {"value": "blue", "stage": "live"}
 _FIRST: Final = {"If-Match": '"v1"'}
 
@@ -199,13 +132,13 @@ CASES: Final[dict[str, Callable[[Prepared], Sent]]] = {
     ),
     "DELETE /api-keys/<api_key>": lambda it: Sent(f"/api-keys/{it.api_key}", "operator"),
     "PUT /projects/<project>/settings/<name>": lambda _: Sent(
-        _SETTING, "operator", _VALUE, headers=_FIRST
+        SETTING, "operator", _VALUE, headers=_FIRST
     ),
-    "DELETE /projects/<project>/settings/<name>": lambda _: Sent(_SETTING, "operator", headers=_FIRST),
+    "DELETE /projects/<project>/settings/<name>": lambda _: Sent(SETTING, "operator", headers=_FIRST),
     "PUT /projects/<project>/secrets/<name>": lambda _: Sent(
-        _SECRET, "operator", _VALUE, headers=_FIRST
+        SECRET, "operator", _VALUE, headers=_FIRST
     ),
-    "DELETE /projects/<project>/secrets/<name>": lambda _: Sent(_SECRET, "operator", headers=_FIRST),
+    "DELETE /projects/<project>/secrets/<name>": lambda _: Sent(SECRET, "operator", headers=_FIRST),
     "POST /api-keys/<api_key>/rotate": lambda it: Sent(f"/api-keys/{it.api_key}/rotate", "operator", {}),
     "POST /departments": lambda _: Sent("/departments", body={"name": "sales"}),
     "POST /organizations": lambda _: Sent("/organizations", body={"name": "other"}),
@@ -236,6 +169,62 @@ CASES: Final[dict[str, Callable[[Prepared], Sent]]] = {
         {"email": "owner@acme.example", "password": "a rather long sentence"},
         headers={"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"},
     ),
+    "DELETE /api-keys/<api_key>/previous": lambda it: Sent(
+        f"/api-keys/{it.rotated_key}/previous", "operator"
+    ),
+    "PATCH /api-keys/<api_key>": lambda it: Sent(
+        f"/api-keys/{it.api_key}", "operator", {"rate_10s": 5}, headers={"If-Match": it.etags["key"]}
+    ),
+    "DELETE /departments/<department>": lambda _: Sent("/departments/labs"),
+    "PATCH /departments/<department>": lambda it: Sent(
+        "/departments/labs", body={"title": "New"}, headers={"If-Match": it.etags["labs"]}
+    ),
+    "DELETE /members/<user>/roles/<role>": lambda it: Sent(f"/members/{it.member}/roles/author"),
+    "POST /members/<user>/enable": lambda it: Sent(f"/members/{it.disabled}/enable"),
+    "POST /files/<file>/links": lambda it: Sent(f"/files/{it.file}/links", "author"),
+    "PUT /files/<file>/content": lambda it: Sent(it.upload, "", content=b"xyz"),
+    "DELETE /files/<file>": lambda it: Sent(f"/files/{it.file}", "author"),
+    "POST /functions/<function>/previews": lambda _: Sent("/functions/returned/previews", "author", {}),
+    "POST /functions/<function>/previews/<preview>/reload": lambda it: Sent(
+        f"{_FUNCTION}/previews/{it.preview}/reload", "author"
+    ),
+    "POST /functions/<function>/previews/<preview>/renew": lambda it: Sent(
+        f"{_FUNCTION}/previews/{it.preview}/renew", "author"
+    ),
+    "DELETE /functions/<function>/previews/<preview>": lambda it: Sent(
+        f"{_FUNCTION}/previews/{it.preview}", "author"
+    ),
+    "PUT /functions/<function>/releases/<int:number>/guard": lambda it: Sent(
+        "/functions/orders/releases/2/guard", "operator", {"p95_ms": 500},
+        headers={"If-Match": it.etags["release"]},
+    ),
+    "DELETE /functions/<function>/releases/<int:number>/guard": lambda it: Sent(
+        f"/functions/guarded/releases/{it.guarded}/guard", "operator",
+        headers={"If-Match": it.etags["guarded"]},
+    ),
+    "PUT /functions/<function>/tags/<tag>": lambda it: Sent(
+        "/functions/orders/tags/old", "operator", {"version": 1}, headers={"If-Match": it.etags["traffic"]}
+    ),
+    "DELETE /functions/<function>/tags/<tag>": lambda it: Sent(
+        "/functions/guarded/tags/next", "operator", headers={"If-Match": it.etags["tagged"]}
+    ),
+    "POST /functions/<function>/restore": lambda _: Sent("/functions/gone/restore", "operator"),
+    "POST /functions/<function>/draft/test-runs/<run>/cancel": lambda it: Sent(
+        f"{_FUNCTION}/draft/test-runs/{it.run}/cancel", "author"
+    ),
+    "POST /invocations/<invocation>/rerun": lambda it: Sent(f"/invocations/{it.call}/rerun", "author", {}),
+    "PUT /shares/<share>": lambda it: Sent(
+        f"/shares/{it.share}", body={"version": 1}, headers={"If-Match": it.etags["share"]}
+    ),
+    "DELETE /shares/<share>": lambda it: Sent(
+        f"/shares/{it.share}", headers={"If-Match": it.etags["share"]}
+    ),
+    "POST /market/<share>/installations": lambda it: Sent(
+        f"/market/{it.share}/installations", "author", {"project": "main", "name": "another"}
+    ),
+    "POST /functions/<function>/installation/update": lambda it: Sent(
+        "/functions/copied/installation/update", "author", {}, headers={"If-Match": it.etags["copied"]}
+    ),
 }  # fmt: skip
 
 # Routes that change something and are tried elsewhere, and why.
@@ -248,40 +237,43 @@ OTHERWISE: Final[dict[str, str]] = {
     "PUT /me/password": "It needs a cookie, not a token; tests/api/test_sessions.py.",
 }
 
-# Tables that an attempt which broke off may leave changed, and why that is right.
-INTERIM: Final[dict[str, tuple[str, str]]] = {
-    "POST /sessions": (
-        "login_failures",
-        "A sign-in counts as failed until its password is known to be right.",
+
+@dataclass(frozen=True)
+class Interim:
+    """What an attempt that broke off may leave changed, and why that is right."""
+
+    why: str
+    tables: frozenset[str]
+    # The repeat does not undo it: both attempts are on record.
+    stays: bool = True
+
+
+_RECORD: Final = frozenset({"audit_entries", "audit_heads"})
+
+INTERIM: Final[dict[str, Interim]] = {
+    "POST /sessions": Interim(
+        "A sign-in counts as failed until its password is known to be right.", frozenset({"login_failures"})
+    ),
+    "POST /invocations/<invocation>/rerun": Interim(
+        "Each attempt runs the version, so each attempt is on record, before it runs.", _RECORD
+    ),
+    "POST /functions/<function>/previews": Interim(
+        "Its key is lost with the answer; the repeat gives it another one, and both are on record.",
+        _RECORD | {"outbox", "counters"},
+    ),
+    "POST /functions/<function>/draft/test-runs/<run>/cancel": Interim(
+        "The run is cancelled before its process is ended; the repeat ends the process.",
+        frozenset({CANCELLED}),
+        stays=False,
+    ),
+    "PUT /files/<file>/content": Interim(
+        "The bytes are in their place before the row says so; the repeat or the worker's turn replaces them.",
+        frozenset({BYTES}),
+        stays=False,
     ),
 }
 
-# Routes without a case so far. The list may only grow shorter: what is new gets a case.
-UNTRIED: Final[frozenset[str]] = frozenset(
-    {
-        "DELETE /api-keys/<api_key>/previous",
-        "DELETE /departments/<department>",
-        "DELETE /files/<file>",
-        "DELETE /functions/<function>/previews/<preview>",
-        "DELETE /functions/<function>/releases/<int:number>/guard",
-        "DELETE /functions/<function>/tags/<tag>",
-        "DELETE /members/<user>/roles/<role>",
-        "DELETE /shares/<share>",
-        "PATCH /api-keys/<api_key>",
-        "PATCH /departments/<department>",
-        "POST /files/<file>/links",
-        "POST /functions/<function>/draft/test-runs/<run>/cancel",
-        "POST /functions/<function>/installation/update",
-        "POST /functions/<function>/previews",
-        "POST /functions/<function>/previews/<preview>/reload",
-        "POST /functions/<function>/previews/<preview>/renew",
-        "POST /functions/<function>/restore",
-        "POST /invocations/<invocation>/rerun",
-        "POST /market/<share>/installations",
-        "POST /members/<user>/enable",
-        "PUT /files/<file>/content",
-        "PUT /functions/<function>/releases/<int:number>/guard",
-        "PUT /functions/<function>/tags/<tag>",
-        "PUT /shares/<share>",
-    }
-)
+# What the worker's next turn finishes, where an answer does not wait for all of it.
+LATER: Final[dict[str, Callable[[World], object]]] = {
+    "DELETE /files/<file>": lambda world: world.file_removal.delete_due(),
+}

@@ -43,8 +43,11 @@ def test_a_run_is_cancelled_while_it_runs_and_keeps_its_logs(world: World, peopl
     done = world.test_runs.run(people.author, name, CALL)
     assert (done.state, done.code, done.logs) == ("cancelled", "cancelled", ({"message": "half-way"},))
     assert world.runtime.cancelled == [done.id]
-    with pytest.raises(Conflict, match="cancelled already"):
-        world.test_runs.cancel(people.author, name, done.id)
+    assert world.test_runs.cancel(people.author, name, done.id) == done, "whoever repeats it is not refused"
+    answered = world.test_runs.start(people.author, world.drafted(people.author, "other"), CALL)
+    world.runtime.during = lambda run: None
+    with pytest.raises(Conflict, match="already"):
+        world.test_runs.cancel(people.author, "other", answered.id)
 
 
 def test_a_run_that_is_cancelled_before_it_began_never_begins(world: World, people: People) -> None:

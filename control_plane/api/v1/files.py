@@ -145,6 +145,7 @@ def get_file(file: str) -> dict[str, Any]:
 
 @blueprint.post("/files/<file>/links")
 @requires(Permission.FILE_READ, Place.FILE)
+@idempotent
 @blueprint.output(LinkOut, 201)
 def link_file(file: str) -> dict[str, Any]:
     """Make a signed address that gives the bytes to whoever holds it, for five minutes."""
