@@ -123,11 +123,12 @@ class Monitor:
     def queue(self, actor: Actor, asked: MonitorAsked) -> tuple[Point, ...]:
         """Return how long calls waited in the projects that the actor may see, all functions together."""
         projects, function = self._visible(actor, asked)
-        found = self._reader.busiest(projects, function, asked.span, 1_000)
-        if not found:
-            return ()
-        rows = self._reader.steps(projects, [one for _, one in found], asked.span, ())
-        return tuple(_point(int(row[0]), [int(value) for value in row[1:]], 0) for row in rows)
+        rows = self._reader.waits(projects, function, asked.span)
+        return tuple(
+            Point(at_ms=int(at_ms), calls=int(calls), queue_ms=round(int(queue_ms) / int(calls), 1))
+            for at_ms, calls, queue_ms in rows
+            if calls
+        )
 
     def system(self, actor: Actor, span: Span) -> Sequence[Mapping[str, Any]]:
         """Return the machine's samples, averaged by step."""

@@ -63,6 +63,19 @@ class SeriesReader:
         sums = [func.sum(rows.c[name]).label(name) for name in SUMS]
         return self._all(select(*grouped, *sums).group_by(*grouped).order_by(*grouped))
 
+    def waits(self, projects: Collection[str], function: str, span: Span) -> Sequence[Any]:
+        """Return (step, calls, their time in the queue) of these projects, of one function if named."""
+        minutes = usage_minutes.c
+        step = (minutes.minute_ms - minutes.minute_ms % span.step_ms).label("step")
+        query = select(step, minutes.calls, minutes.queue_ms).where(
+            minutes.project.in_(projects), *_within(minutes.minute_ms, span)
+        )
+        if function:
+            query = query.where(minutes.function == function)
+        rows = query.subquery()
+        sums = func.sum(rows.c.calls), func.sum(rows.c.queue_ms)
+        return self._all(select(rows.c.step, *sums).group_by(rows.c.step).order_by(rows.c.step))
+
     def instances(
         self, projects: Collection[str], functions: Collection[str], span: Span, by: Collection[str]
     ) -> Sequence[Any]:

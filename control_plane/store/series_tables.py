@@ -32,7 +32,8 @@ usage_minutes = Table(
     *(Column(name, String, primary_key=True) for name in SERIES_KEY),
     Column("minute_ms", BigInteger, primary_key=True, autoincrement=False),
     *(Column(name, BigInteger, nullable=False) for name in SUMS),
-    Index("usage_minutes_project", "project", "minute_ms"),
+    # Finds the busiest functions and sums their waiting without looking up a row.
+    Index("usage_minutes_project", "project", "minute_ms", "function", "calls", "queue_ms"),
     Index("usage_minutes_minute", "minute_ms"),
 )
 

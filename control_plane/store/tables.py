@@ -420,6 +420,7 @@ outbox = Table(
     # 0 until the relay has given the event its place.
     _number("sequence"),
     Index("outbox_sequence", "sequence"),
+    Index("outbox_organization", "organization", "sequence"),
 )
 
 counters = Table("counters", metadata, _text("name", key=True), _number("value"))

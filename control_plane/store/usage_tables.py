@@ -146,7 +146,8 @@ usage_hourly = Table(
     Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
     *(Column(name, String, primary_key=True) for name in HOURLY_KEY[1:]),
     *(Column(name, BigInteger, nullable=False) for name in HOURLY_SUMS),
-    Index("usage_hourly_project", "project", "hour_ms"),
+    # Holds all that a project's sums are made of: to look up each row for them would take ten times as long.
+    Index("usage_hourly_project", "project", "hour_ms", *HOURLY_KEY[3:], *HOURLY_SUMS),
     Index("usage_hourly_version", "version"),
     # Finds when a key last called; a row comes once an hour, so it costs the meter nothing.
     Index("usage_hourly_key", "api_key", "hour_ms"),
