@@ -177,6 +177,11 @@ class Retention:
     credential_days: int = _option(
         30, "Days for which expired or revoked sessions, tokens and API keys are still listed."
     )
+    draft_days: int = _option(
+        365,
+        "Days after which the files of a draft go whose function was taken down. Its versions, reviews and "
+        "history stay; a function that is restored later begins with an empty draft.",
+    )
     log_days: int = _option(
         30, "Days for which functions' logs are kept, unless `host.log_mb_total` ends them sooner."
     )

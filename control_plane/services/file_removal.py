@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from control_plane.domain.files import File, FileState
 from control_plane.domain.identity import Actor
+from control_plane.domain.retention import Removal
 from control_plane.ports import FileBytes
 from control_plane.services.changes import Change, Changes
 
@@ -32,14 +33,31 @@ class FileRemoval:
         with self._changes.change(Actor.system(file.organization), "file.sweep") as change:
             change.unit.files.delete(file.organization, file.id)
 
+    def preview(self) -> Removal:
+        """Return what is due now, with its bytes."""
+        with self._changes.read(Actor.system("")) as view:
+            return Removal("files", *view.unit.files.over(view.now_ms))
+
     def delete_due(self, limit: int = 100) -> int:
-        """Delete what has expired, what was never sent and what a kill left half deleted; how many."""
+        """Delete what has expired, what was never sent and what a kill left half deleted; how many.
+
+        A file that cannot be deleted is not in the way of the others; its error
+        is raised when there are no others left.
+        """
         with self._changes.read(Actor.system("")) as view:
             due = view.unit.files.due(view.now_ms, limit)
         gone = [file for file in due if file.state is FileState.REMOVED or self._expire(file)]
+        failed: OSError | None = None
+        swept = 0
         for file in gone:
-            self.sweep(file)
-        return len(gone)
+            try:
+                self.sweep(file)
+                swept += 1
+            except OSError as error:
+                failed = error
+        if failed is not None and not swept:
+            raise failed
+        return swept
 
     def _expire(self, file: File) -> bool:
         """Hide a file that is due; it may have been stored since somebody looked."""

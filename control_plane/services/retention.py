@@ -6,14 +6,14 @@ When content may go is decided in `domain.retention`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from control_plane.domain.idempotency import KEPT_MS
 from control_plane.domain.identity import Actor
 from control_plane.domain.retention import DAY_MS, HOUR_MS, Content, Judgement, Removal, judge
 from control_plane.ports import Contents
-from control_plane.services.changes import Changes
+from control_plane.services.changes import Change, Changes
 from control_plane.store.retention_rows import referencing_tables
 
 __all__ = ["Retention", "Rules"]
@@ -30,6 +30,8 @@ class Rules:
     event_days: int
     credential_days: int
     content_hours: int
+    # Days after a function was taken down.
+    draft_days: int
     # Rows or pieces of content that one call removes of each kind.
     batch: int
 
@@ -68,34 +70,65 @@ class Retention:
             rows = [
                 view.unit.retention.over(kind, before) for kind, before in self._rules.limits(view.now_ms)
             ]
+            if self._rules.draft_days:
+                rows.append(view.unit.retention.over_drafts(self._drafts_before(view.now_ms)))
         doomed = self._judge(self._changes.now_ms).doomed
         return (*rows, *_summed(doomed))
 
     def clean_rows(self) -> tuple[Removal, ...]:
         """Remove one batch of each kind of rows."""
         now_ms = self._changes.now_ms
-        return tuple(Removal(kind, self._clean(kind, before)) for kind, before in self._rules.limits(now_ms))
+        removed = [Removal(kind, self._clean(kind, before)) for kind, before in self._rules.limits(now_ms)]
+        if self._rules.draft_days:
+            removed.append(Removal("drafts", self._empty(self._drafts_before(now_ms))))
+        return tuple(removed)
 
     def clean_content(self) -> tuple[Removal, ...]:
-        """Remove one batch of the content that nothing has needed for the whole grace, and notice more."""
+        """Remove one batch of the content that nothing has needed for the whole grace, and notice more.
+
+        What cannot be removed is not in the way of the rest; its error is raised at the end.
+        """
         now_ms = self._changes.now_ms
         judgement = self._judge(now_ms)
         before = now_ms - self._rules.grace_ms
         doomed = judgement.doomed[: self._rules.batch]
         # Whoever came to need one after the look has touched it, and it stays.
-        removed = [content for content in doomed if self._contents.remove(content, before)]
+        removed, failed = self._remove(doomed, before)
         gone = [content.key for content in removed]
         with self._changes.change(Actor.system(""), "retention.clean") as change:
             change.unit.retention.forget([*judgement.forgotten, *gone])
             change.unit.retention.notice(judgement.noticed, now_ms)
+        if failed is not None:
+            raise failed
         return _summed(removed)
 
+    def _remove(self, doomed: tuple[Content, ...], before_ms: int) -> tuple[list[Content], OSError | None]:
+        removed: list[Content] = []
+        failed: OSError | None = None
+        for content in doomed:
+            try:
+                if self._contents.remove(content, before_ms):
+                    removed.append(content)
+            except OSError as error:
+                failed = error
+        return removed, failed
+
     def _clean(self, kind: str, before_ms: int) -> int:
+        return self._batch(lambda change, limit: change.unit.retention.remove(kind, before_ms, limit))
+
+    def _empty(self, before_ms: int) -> int:
+        return self._batch(lambda change, limit: change.unit.retention.empty_drafts(before_ms, limit))
+
+    def _drafts_before(self, now_ms: int) -> int:
+        return now_ms - self._rules.draft_days * DAY_MS
+
+    def _batch(self, remove: Callable[[Change, int], int]) -> int:
+        """Remove in small transactions until nothing is left or the batch is full."""
         removed = 0
         while removed < self._rules.batch:
             limit = min(_AT_ONCE, self._rules.batch - removed)
             with self._changes.change(Actor.system(""), "retention.clean") as change:
-                went = change.unit.retention.remove(kind, before_ms, limit)
+                went = remove(change, limit)
             removed += went
             if went < limit:
                 break

@@ -54,6 +54,12 @@ class FileRows:
         total, count = self._connection.execute(statement).one()
         return int(total), int(count)
 
+    def over(self, now_ms: int) -> tuple[int, int]:
+        """Return how many files, of all tenants, are due for removal, and their bytes."""
+        sums = select(func.count(), func.coalesce(func.sum(files.c.size), 0)).where(files.c.due_ms <= now_ms)
+        count, size = self._connection.execute(sums).one()
+        return int(count), int(size)
+
     def due(self, now_ms: int, limit: int) -> tuple[File, ...]:
         """Return files to delete over all tenants, for the worker alone."""
         statement = self._files.select(files.c.due_ms <= now_ms)

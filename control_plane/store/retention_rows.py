@@ -10,12 +10,34 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, String, Table, cast, delete, func, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Table,
+    cast,
+    delete,
+    func,
+    select,
+    tuple_,
+    update,
+)
 
 from control_plane.domain.ids import make_id
 from control_plane.domain.retention import Content, Removal
 from control_plane.store.retention_tables import unneeded_content
-from control_plane.store.tables import api_keys, credentials, idempotency_keys, metadata, outbox, test_runs
+from control_plane.store.tables import (
+    api_keys,
+    credentials,
+    drafts,
+    functions,
+    idempotency_keys,
+    metadata,
+    organizations,
+    outbox,
+    test_runs,
+)
 
 __all__ = ["KINDS", "REFERENCING", "RetentionRows", "referencing_tables"]
 
@@ -97,6 +119,20 @@ class RetentionRows:
         which = key[0].in_(doomed) if len(key) == 1 else tuple_(*key).in_(doomed)
         return int(self._connection.execute(delete(table).where(which)).rowcount)
 
+    def over_drafts(self, before_ms: int) -> Removal:
+        """Return how many drafts that hold files belong to functions that were taken down before."""
+        statement = select(func.count()).select_from(drafts).where(drafts.c.function.in_(_left(before_ms)))
+        return Removal("drafts", int(self._connection.execute(statement).scalar_one()))
+
+    def empty_drafts(self, before_ms: int, limit: int) -> int:
+        """Take the files out of up to `limit` such drafts; what nothing else names goes with the content.
+
+        The rows stay, as every function has a draft, under a revision that no editor has seen.
+        """
+        left = drafts.c.function.in_(_left(before_ms).limit(limit))
+        emptied = {"files": (), "lock": "", "revision": drafts.c.revision + 1}
+        return int(self._connection.execute(update(drafts).where(left).values(emptied)).rowcount)
+
     def needed(self, table: str, after: str) -> NeededPage:
         """Return what a page of a table's rows names."""
         rows = metadata.tables[table]
@@ -130,6 +166,20 @@ class RetentionRows:
             self._connection.execute(
                 delete(unneeded_content).where(table.kind == kind, table.digest == digest)
             )
+
+
+def _left(before_ms: int) -> Select[tuple[str]]:
+    # By organization, as the index of updates is; nobody has touched them since they were taken down.
+    return (
+        select(drafts.c.function)
+        .join(functions, functions.c.id == drafts.c.function)
+        .where(
+            functions.c.organization.in_(select(organizations.c.id)),
+            functions.c.updated_ms < before_ms,
+            functions.c.removed_ms > 0,
+            cast(drafts.c.files, String) != "[]",
+        )
+    )
 
 
 def referencing_tables() -> Iterator[str]:

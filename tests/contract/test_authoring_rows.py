@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from control_plane.domain.function_search import FunctionSearch, FunctionSort, FunctionState
-from control_plane.domain.functions import Declaration, Draft, Function
+from control_plane.domain.functions import Declaration, Draft, DraftFile, Function
+from control_plane.domain.identity import Organization
 from control_plane.domain.previews import Preview
 from control_plane.domain.versions import VersionState
 from control_plane.errors import Conflict
@@ -33,6 +34,24 @@ def add(store: Store, *functions: Function) -> None:
     with store.begin() as unit:
         for one in functions:
             unit.functions.add(one, Draft(one.id, one.organization, one.project, 1, (), "", "usr_1", 5))
+
+
+def test_drafts_of_functions_that_are_gone_are_emptied_in_pieces(store: Store) -> None:
+    add(store, *(a_function(number, removed_ms=50, updated_ms=60) for number in (1, 2, 3)))
+    add(store, a_function(4), a_function(5, removed_ms=50, updated_ms=200))
+    held = (DraftFile("a", "sha256:" + "0" * 64, 1),)
+    with store.begin() as unit:
+        unit.identity.add_organization(Organization("org_1", "acme", "Acme", 1, 1))
+        for number in range(1, 6):
+            unit.functions.update_draft(replace(unit.functions.draft("org_1", f"fn_{number}"), files=held))
+    with store.begin() as unit:
+        assert unit.retention.over_drafts(100).count == 3
+        assert [unit.retention.empty_drafts(100, 2) for _ in range(3)] == [2, 1, 0]
+        assert unit.retention.over_drafts(100).count == 0
+    with store.read() as unit:
+        left = {number: unit.functions.draft("org_1", f"fn_{number}") for number in range(1, 6)}
+    assert [number for number, draft in left.items() if draft.files == held] == [4, 5]
+    assert {draft.revision for number, draft in left.items() if number < 4} == {2}
 
 
 def a_preview(identifier: str = "pvw_1", user: str = "usr_1", expires_ms: int = 100) -> Preview:

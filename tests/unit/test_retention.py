@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy import func, select
 
-from control_plane.domain.retention import DAY_MS, HOUR_MS, Content, judge
+from control_plane.domain.retention import DAY_MS, HOUR_MS, Content, Removal, judge
+from control_plane.errors import PreconditionFailed
 from control_plane.services.retention import Retention, Rules
 from control_plane.store import unit_of_work  # noqa: F401  (every table says so to the metadata)
 from control_plane.store.retention_rows import KINDS, REFERENCING
@@ -20,7 +21,7 @@ from tests.support.builders import World
 from tests.support.fake_contents import FakeContents
 from tests.unit.conftest import People
 
-RULES = Rules(test_run_days=30, event_days=90, credential_days=30, content_hours=48, batch=100)
+RULES = Rules(test_run_days=30, event_days=90, credential_days=30, content_hours=48, draft_days=60, batch=100)
 GRACE = RULES.grace_ms
 
 
@@ -159,12 +160,9 @@ def test_the_dry_run_counts_and_removes_nothing(
     retention.clean_content()
     world.clock.advance(ms=400 * DAY_MS)
     found = {one.kind: (one.count, one.size) for one in retention.preview()}
-    with world.store.read() as unit:
-        assert (
-            found["events"][0] == unit._connection_count(outbox)
-            if hasattr(unit, "_connection_count")
-            else True
-        )
+    with world.engine.connect() as connection:
+        placed = connection.scalar(select(func.count()).select_from(outbox).where(outbox.c.sequence > 0))
+    assert found["events"][0] == placed
     assert found["blobs"] == (1, 10)
     assert found["events"][0] > 0 < found["events"][1]
     assert found["expired_credentials"][0] > 0
@@ -205,9 +203,36 @@ def test_an_event_that_nobody_has_placed_yet_stays(
     assert left == waiting
 
 
+def test_the_drafts_of_functions_that_are_gone_lose_their_files(
+    world: World, people: People, contents: FakeContents, retention: Retention
+) -> None:
+    def drafts_of(removals: tuple[Removal, ...]) -> int:
+        return {one.kind: one.count for one in removals}["drafts"]
+
+    world.frozen(people.author)
+    world.drafted(people.author, name="kept")
+    seen = world.drafts.get(people.author, "orders")
+    world.functions.remove(people.operator, "orders")
+    world.clock.advance(ms=60 * DAY_MS - HOUR_MS)
+    assert drafts_of(retention.preview()) == drafts_of(retention.clean_rows()) == 0
+    world.clock.advance(ms=2 * HOUR_MS)
+    assert drafts_of(retention.preview()) == 1
+    assert drafts_of(retention.clean_rows()) == 1
+    assert drafts_of(retention.preview()) == drafts_of(retention.clean_rows()) == 0
+    world.functions.restore(people.operator, "orders")
+    empty = world.drafts.get(people.author, "orders")
+    assert (empty.files, empty.lock, seen.files != ()) == ((), "", True)
+    assert world.drafts.get(people.author, "kept").files
+    assert world.versions.get(people.author, "orders", 1).files, "versions stay"
+    with pytest.raises(PreconditionFailed):
+        world.drafts.put_file(people.author, "orders", "main.py", b"x", if_match=seen.etag)
+
+
 def test_zero_days_keep_for_ever(world: World, people: People, contents: FakeContents) -> None:
     keeping = Retention(
-        world.changes, contents, replace(RULES, test_run_days=0, event_days=0, credential_days=0)
+        world.changes,
+        contents,
+        replace(RULES, test_run_days=0, event_days=0, credential_days=0, draft_days=0),
     )
     world.drafted(people.author)
     world.events.sequence()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from control_plane.adapters.embedded.host.log_lines import LogRecord
 
-__all__ = ["LogFiles", "render"]
+__all__ = ["LogFiles", "overdue_logs", "render"]
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class LogFiles:
     def sweep(self, today: str) -> None:
         """Delete the days that are over, then the oldest until all files fit; today's stay."""
         self._swept = today
-        oldest = (date.fromisoformat(today) - timedelta(days=self._days)).isoformat() if self._days else ""
+        oldest = _oldest_kept(today, self._days)
         found = sorted((path.name, path.stat().st_size, path) for path in self._folder.glob("*/*.jsonl"))
         total = sum(size for _, size, _ in found)
         for name, size, path in found:
@@ -124,6 +124,19 @@ class LogFiles:
                 break
             path.unlink(missing_ok=True)
             total -= size
+
+
+def overdue_logs(folder: Path, now_ms: int, days: int) -> list[Path]:
+    """Return the files of days that are over, oldest first, for a clean-up while no host runs."""
+    oldest = _oldest_kept(_rfc3339(now_ms)[:10], days)
+    return sorted(
+        (path for path in folder.glob("*/*.jsonl") if path.name < oldest), key=lambda path: path.name
+    )
+
+
+def _oldest_kept(today: str, days: int) -> str:
+    """Return the first day that is kept; "" keeps all."""
+    return (date.fromisoformat(today) - timedelta(days=days)).isoformat() if days else ""
 
 
 def _write(path: Path, content: bytes) -> None:
