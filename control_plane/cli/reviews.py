@@ -1,8 +1,11 @@
-"""`ingot submit` and `ingot review`: ask for a decision, look, decide."""
+"""`ingot submit` and `ingot review`: ask for a decision, look, decide.
+
+REVIEW is an id, or the name of a function that has one waiting.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +15,9 @@ from control_plane.cli.records import plain
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, confirm, pass_state
 from control_plane.cli.versions import show_diff
+
+if TYPE_CHECKING:
+    from control_plane.cli.client import Client
 
 __all__ = ["review", "submit"]
 
@@ -46,12 +52,14 @@ def submit(state: CliState, function: str | None, number: int | None, remark: st
             f"/functions/{found['id']}/reviews", {"version": wanted, "note": remark, "kind": kind}
         )
     _show(state, made)
-    next_step(state, f"a reviewer, who is not you, runs ingot review show {made['id']} and approves it.")
+    next_step(
+        state, f"a reviewer, who is not you: ingot review show {made['id']}, then ingot review approve."
+    )
 
 
 @click.group()
 def review() -> None:
-    """Look at reviews and decide them."""
+    """Look at reviews and decide them; REVIEW is an id, or a function with one that waits."""
 
 
 @review.command("list")
@@ -91,7 +99,7 @@ def inbox(state: CliState, mine: str) -> None:
 def diff(state: CliState, review: str) -> None:
     """Show what a REVIEW changes against the last reviewed version."""
     with state.client() as client:
-        changes = client.get(f"/reviews/{review}/diff")
+        changes = client.get(f"{_path(client, review)}/diff")
     if state.output == "json":
         show_one(state, changes)
         return
@@ -104,7 +112,7 @@ def diff(state: CliState, review: str) -> None:
 def evidence(state: CliState, review: str) -> None:
     """Show what speaks for or against a REVIEW: risks, tests, dependencies, licences, limits, cost."""
     with state.client() as client:
-        show_one(state, client.get(f"/reviews/{review}/evidence"))
+        show_one(state, client.get(f"{_path(client, review)}/evidence"))
 
 
 @review.command("show")
@@ -113,8 +121,8 @@ def evidence(state: CliState, review: str) -> None:
 def show(state: CliState, review: str) -> None:
     """Show a REVIEW with all that it changes; the digest is what you approve."""
     with state.client() as client:
-        found = client.get(f"/reviews/{review}")
-        changes = client.get(f"/reviews/{review}/diff")
+        path = _path(client, review)
+        found, changes = client.get(path), client.get(f"{path}/diff")
     if state.output == "json":
         show_one(state, {**found, "diff": changes})
         return
@@ -130,13 +138,14 @@ def show(state: CliState, review: str) -> None:
 def approve(state: CliState, review: str, digest: str | None, values: str | None) -> None:
     """Approve exactly the version, and the values, that REVIEW shows."""
     with state.client() as client:
+        path = _path(client, review)
         if digest is None:
-            shown = client.get(f"/reviews/{review}")
+            shown = client.get(path)
             digest, values = shown["digest"], values or shown["values"]
             beside = f" beside the values {values}" if values else ""
             confirm(state, f"Have you read {digest}{beside}, and approve it?")
         body = {"digest": digest, "values": values or ""}
-        decided = client.post(f"/reviews/{review}/approve", body)
+        decided = client.post(f"{path}/approve", body)
     _show(state, decided)
     if decided["state"] == "approved":
         next_step(state, f"ingot release apply {decided['function_name']}")
@@ -149,7 +158,7 @@ def approve(state: CliState, review: str, digest: str | None, values: str | None
 def request_changes(state: CliState, review: str, reason: str) -> None:
     """Give a REVIEW back; approvals so far count no more."""
     with state.client() as client:
-        _show(state, client.post(f"/reviews/{review}/request-changes", {"reason": reason}))
+        _show(state, client.post(f"{_path(client, review)}/request-changes", {"reason": reason}))
 
 
 @review.command("resubmit")
@@ -159,7 +168,7 @@ def request_changes(state: CliState, review: str, reason: str) -> None:
 def resubmit(state: CliState, review: str, answer: str) -> None:
     """Answer a request for changes with the same version."""
     with state.client() as client:
-        _show(state, client.post(f"/reviews/{review}/resubmit", {"note": answer}))
+        _show(state, client.post(f"{_path(client, review)}/resubmit", {"note": answer}))
 
 
 @review.command("reject")
@@ -169,7 +178,7 @@ def resubmit(state: CliState, review: str, answer: str) -> None:
 def reject(state: CliState, review: str, reason: str) -> None:
     """Reject a REVIEW."""
     with state.client() as client:
-        _show(state, client.post(f"/reviews/{review}/reject", {"reason": reason}))
+        _show(state, client.post(f"{_path(client, review)}/reject", {"reason": reason}))
 
 
 @review.command("withdraw")
@@ -178,7 +187,7 @@ def reject(state: CliState, review: str, reason: str) -> None:
 def withdraw(state: CliState, review: str) -> None:
     """Take your own REVIEW back."""
     with state.client() as client:
-        _show(state, client.post(f"/reviews/{review}/withdraw"))
+        _show(state, client.post(f"{_path(client, review)}/withdraw"))
 
 
 @review.command("comment")
@@ -210,7 +219,24 @@ def resolve(state: CliState, review: str, comment: str, reopen: bool) -> None:
     """Mark the thread that COMMENT began as settled."""
     verb = "reopen" if reopen else "resolve"
     with state.client() as client:
-        _show(state, client.post(f"/reviews/{review}/comments/{comment}/{verb}"))
+        _show(state, client.post(f"{_path(client, review)}/comments/{comment}/{verb}"))
+
+
+def _path(client: Client, reference: str) -> str:
+    """Return the path of the review that an id names, or a function: its only one that waits."""
+    if reference.startswith("rev_"):
+        return f"/reviews/{reference}"
+    found = find_function(client, reference)
+    waiting = client.get("/reviews", state="open", function=found["id"], limit=2)["items"]
+    if len(waiting) != 1:
+        raise Failure(
+            f"Several reviews of {found['name']} wait."
+            if waiting
+            else f"No review of {found['name']} waits.",
+            hint="`ingot review list` shows them with their ids; decided ones with --all.",
+            exit_code=ExitCode.CONFLICT if waiting else ExitCode.NOT_FOUND,
+        )
+    return f"/reviews/{waiting[0]['id']}"
 
 
 def _show(state: CliState, found: dict[str, Any]) -> None:

@@ -73,10 +73,13 @@ def test_a_function_goes_from_its_folder_to_a_canary_and_back(
     assert author.run("review", "approve", review, "--digest", "sha256:" + "0" * 64).exit_code == 3
     assert review in reviewer.ok("review", "list")
     shown = reviewer.json("review", "show", review)
+    assert reviewer.json("review", "show", "orders") == shown, "the function's only one that waits"
     assert {file["path"] for file in shown["diff"]["files"]} == {"function.py", "ingot.json"}
     assert reviewer.run("review", "approve", review).exit_code == 2, "approving asks, and nobody answers"
     assert reviewer.run("review", "approve", review, "--digest", "sha256:" + "0" * 64).exit_code == 5
     assert reviewer.json("review", "approve", review, "--digest", shown["digest"])["state"] == "approved"
+    none = reviewer.run("review", "show", "orders")
+    assert (none.exit_code, "No review of orders waits" in none.stderr) == (4, True), none.stderr
     with worker(live):
         assert operator.json("release", "create", "orders")["state"] == "live"
         (folder / "function.py").write_text("x = 2\n")
