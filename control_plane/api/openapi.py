@@ -67,7 +67,8 @@ _STREAM: Final[dict[str, Any]] = {
         "responses": {
             "200": {
                 "description": "Events.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                # No schema: what one would describe, a text or each event, is not agreed upon.
+                "content": {"text/event-stream": {}},
             }
         },
         "security": [{"token": []}, {"session": []}],
