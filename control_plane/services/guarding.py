@@ -28,7 +28,7 @@ Measure: TypeAlias = Callable[[str, str, int, int], Figures]
 
 @dataclass(frozen=True, slots=True)
 class GuardAction:
-    """What a guard did to a release, for the log."""
+    """What a guard did to a release, for the log; WATCH when it could not even look."""
 
     release: str
     action: Action
@@ -47,8 +47,14 @@ class Guards:
         """Measure every watched release once and do what its guard asks for."""
         with self._changes.read(Actor.system("")) as view:
             watched = view.unit.releases.watched(view.now_ms)
-        found = (self._look_at(release) for release in watched)
+        found = (self._looked_at(release) for release in watched)
         return tuple(action for action in found if action is not None)
+
+    def _looked_at(self, release: Release) -> GuardAction | None:
+        try:
+            return self._look_at(release)
+        except Exception as error:  # noqa: BLE001 - the trouble of one release is not the others'
+            return GuardAction(release.id, Action.WATCH, f"It looks again: {error!r}")
 
     def _look_at(self, release: Release) -> GuardAction | None:
         guard, part = release.guard, release.watched

@@ -107,8 +107,8 @@ class Reconciler:
         live = tuple(one.release.id for one in ready if self._went_live(one))
         for one, prepared in failed:
             self._failed(one.release, prepared)
-        self._cut_keys(world)
         try:
+            self._cut_keys(world)
             self._apply_host((*serving, *waiting, *self._applied.lingering), world.previews)
         except (IngotError, OSError) as error:
             return replace(self._in_trouble(world, str(error)), live=live)

@@ -7,17 +7,18 @@ the fakes of the test world in place, so no service knows that it is tried.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 from control_plane.errors import Unavailable
-from control_plane.store.unit_of_work import UnitOfWork
+from control_plane.store.unit_of_work import Store, UnitOfWork
 from tests.support.api import ApiWorld
+from tests.support.clock import FakeClock
 
-__all__ = ["PORT_CALLS", "Fault", "FaultyWorld", "Way"]
+__all__ = ["PORT_CALLS", "Fault", "Faults", "FaultyWorld", "Way"]
 
 # How much later it is after something that was slow.
 _SLOW_S: Final = 90
@@ -60,33 +61,13 @@ PORT_CALLS: Final[dict[str, tuple[str, ...]]] = {
 
 
 @dataclass
-class FaultyWorld:
-    """A test world whose ports and commits count their calls and may fail."""
+class Faults:
+    """Counts the calls of what it was given, and lets one of them go wrong."""
 
-    api: ApiWorld
+    clock: FakeClock
     fault: Fault | None = None
     calls: Counter[str] = field(default_factory=Counter)
     struck: bool = False
-
-    def __post_init__(self) -> None:
-        world = self.api.world
-        ports = {
-            "clock": world.clock,
-            "entropy": world.entropy,
-            "blobs": world.blobs,
-            "sealer": world.sealer,
-            "passwords": world.accounts._passwords,
-            "builder": world.builder,
-            "runtime": world.runtime,
-            "logs": self.api.logs,
-            "filebytes": world.file_bytes,
-            "receivedbytes": world.file_bytes,
-        }
-        for name, methods in PORT_CALLS.items():
-            for method in methods:
-                setattr(ports[name], method, self._broken(f"{name}.{method}", getattr(ports[name], method)))
-        world.store.begin = self._broken_commit("store.commit", world.store.begin)  # type: ignore[method-assign, assignment]
-        world.store.read = self._broken_commit("store.read", world.store.read)  # type: ignore[method-assign, assignment]
 
     @contextmanager
     def failing(self, fault: Fault | None) -> Iterator[None]:
@@ -98,15 +79,19 @@ class FaultyWorld:
         finally:
             self.fault = None
 
-    def _strikes(self, target: str) -> Way | None:
-        self.calls[target] += 1
-        fault = self.fault
-        if fault is None or (fault.target, fault.number) != (target, self.calls[target]):
-            return None
-        self.struck = True
-        return fault.way
+    def watch_port(self, name: str, port: object, methods: Iterable[str]) -> None:
+        """Count and break these methods of a port, in place."""
+        for method in methods:
+            setattr(port, method, self.broken(f"{name}.{method}", getattr(port, method)))
 
-    def _broken(self, target: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    def watch_store(self, store: Store) -> None:
+        """Count and break every transaction, in place."""
+        store.begin = self._broken_commit("store.commit", store.begin)  # type: ignore[method-assign, assignment]
+        store.read = self._broken_commit("store.read", store.read)  # type: ignore[method-assign, assignment]
+
+    def broken(self, target: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the call, counted, and broken when it is its turn."""
+
         def call(*args: Any, **kwargs: Any) -> Any:
             way = self._strikes(target)
             if way is Way.BEFORE:
@@ -117,10 +102,18 @@ class FaultyWorld:
             if way is Way.TWICE:
                 found = real(*args, **kwargs)
             if way is Way.SLOW:
-                self.api.world.clock.advance(seconds=_SLOW_S)
+                self.clock.advance(seconds=_SLOW_S)
             return found
 
         return call
+
+    def _strikes(self, target: str) -> Way | None:
+        self.calls[target] += 1
+        fault = self.fault
+        if fault is None or (fault.target, fault.number) != (target, self.calls[target]):
+            return None
+        self.struck = True
+        return fault.way
 
     def _broken_commit(
         self, target: str, real: Callable[[], AbstractContextManager[UnitOfWork]]
@@ -131,7 +124,7 @@ class FaultyWorld:
             with real() as unit:
                 yield unit
                 if way is Way.SLOW:
-                    self.api.world.clock.advance(seconds=_SLOW_S)
+                    self.clock.advance(seconds=_SLOW_S)
                 if way is Way.BEFORE:
                     # Raised before the transaction ends, so it is rolled back.
                     raise Unavailable("The database did not take it.")
@@ -139,3 +132,27 @@ class FaultyWorld:
                 raise Unavailable("The database took it, and the answer was lost.")
 
         return open_
+
+
+class FaultyWorld(Faults):
+    """The application's world with every port of its process counted."""
+
+    def __init__(self, api: ApiWorld) -> None:
+        super().__init__(api.world.clock)
+        self.api = api
+        world = api.world
+        ports = {
+            "clock": world.clock,
+            "entropy": world.entropy,
+            "blobs": world.blobs,
+            "sealer": world.sealer,
+            "passwords": world.accounts._passwords,
+            "builder": world.builder,
+            "runtime": world.runtime,
+            "logs": api.logs,
+            "filebytes": world.file_bytes,
+            "receivedbytes": world.file_bytes,
+        }
+        for name, methods in PORT_CALLS.items():
+            self.watch_port(name, ports[name], methods)
+        self.watch_store(world.store)
