@@ -12,7 +12,7 @@ from control_plane.cli.bodies import read_body, write_body
 from control_plane.cli.failures import ExitCode
 from control_plane.cli.output import note, progress, show_list, show_one
 from control_plane.cli.records import record_lines
-from control_plane.cli.references import find_function
+from control_plane.cli.references import find_function, function_names
 from control_plane.cli.state import CliState, pass_state
 from control_plane.cli.why import story_lines
 
@@ -46,6 +46,9 @@ def list_invocations(state: CliState, /, function: str | None, limit: int, cold:
     with state.client() as client:
         found = find_function(client, function)["id"] if function else None
         rows = list(client.pages("/invocations", limit=limit, function=found, **wanted, **times))
+        if state.output != "json":
+            names = function_names(client, (row["function"] for row in rows))
+            rows = [{**row, "function": names.get(row["function"], row["function"])} for row in rows]
     show_list(state, rows, _COLUMNS)
 
 

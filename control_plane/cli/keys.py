@@ -33,6 +33,18 @@ _FIELDS: Final = (
     "last_used_at",
 )
 
+_COLUMNS: Final = (
+    "id",
+    "name",
+    "hint",
+    "functions",
+    "modes",
+    "networks",
+    "expires_at",
+    "revoked_at",
+    "last_used_at",
+)
+
 
 @click.group()
 def key() -> None:
@@ -116,7 +128,12 @@ def list_keys(state: CliState, project: str | None) -> None:
     with state.client() as client:
         place = find_project(client, project)
         rows = list(client.pages(f"/projects/{place['id']}/api-keys"))
-    show_list(state, rows, ("id", "name", "hint", "created_at", "expires_at", "revoked_at", "last_used_at"))
+        if state.output != "json" and any(row["scopes"] for row in rows):
+            functions = {one["id"]: one["name"] for one in client.pages("/functions", project=place["id"])}
+            rows = [{**row, "scopes": [functions.get(one, one) for one in row["scopes"]]} for row in rows]
+    if state.output != "json":
+        rows = [_in_words(row) for row in rows]
+    show_list(state, rows, _COLUMNS)
 
 
 @key.command("revoke")
@@ -129,6 +146,16 @@ def revoke(state: CliState, key: str, previous: bool) -> None:
     with state.client() as client:
         client.delete(f"/api-keys/{key}" + ("/previous" if previous else ""))
     note(f"The old text of {key} is revoked." if previous else f"{key} is revoked.")
+
+
+def _in_words(row: dict[str, Any]) -> dict[str, Any]:
+    """Say what a key may do; where it names nothing, all is meant."""
+    return {
+        **row,
+        "functions": "all" if row["scopes"] == [row["project"]] else ", ".join(row["scopes"]),
+        "modes": ", ".join(row["modes"]) or "all",
+        "networks": ", ".join(row["networks"]) or "everywhere",
+    }
 
 
 def _project_of(client: Client, project: str | None, functions: tuple[str, ...]) -> str:

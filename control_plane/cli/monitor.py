@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from control_plane.cli.output import show_list, show_one
-from control_plane.cli.references import find_function
+from control_plane.cli.references import find_function, function_names
 from control_plane.cli.state import CliState, pass_state
 
 __all__ = ["monitor"]
@@ -68,11 +68,13 @@ def functions(
             by_version="true" if by_version else None,
             **context.meta["ingot.span"],
         )
-    if state.output == "json":
-        show_one(state, answer)
-        return
+        if state.output == "json":
+            show_one(state, answer)
+            return
+        names = function_names(client, (series["function"] for series in answer["items"]))
     for series in answer["items"]:
-        click.echo(click.style(f"{series['function']} {series['version']}".rstrip(), bold=True))
+        name = names.get(series["function"], series["function"])
+        click.echo(click.style(f"{name} {series['version']}".rstrip(), bold=True))
         show_list(state, series["points"], _FUNCTIONS)
 
 

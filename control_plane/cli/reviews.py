@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from control_plane.cli.evidence import show_evidence
 from control_plane.cli.failures import ExitCode, Failure
 from control_plane.cli.output import next_step, show_list, show_one
 from control_plane.cli.records import plain
@@ -112,7 +113,11 @@ def diff(state: CliState, review: str) -> None:
 def evidence(state: CliState, review: str) -> None:
     """Show what speaks for or against a REVIEW: risks, tests, dependencies, licences, limits, cost."""
     with state.client() as client:
-        show_one(state, client.get(f"{_path(client, review)}/evidence"))
+        found = client.get(f"{_path(client, review)}/evidence")
+    if state.output == "json":
+        show_one(state, found)
+    else:
+        show_evidence(found)
 
 
 @review.command("show")

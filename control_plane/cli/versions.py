@@ -13,7 +13,7 @@ from control_plane.cli.output import next_step, progress, show_list, show_one
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, confirm, pass_state
 
-__all__ = ["freeze", "version"]
+__all__ = ["freeze", "in_words", "version"]
 
 _FIELDS = (
     "function",
@@ -26,6 +26,9 @@ _FIELDS = (
     "created_at",
     "published_at",
 )
+
+# What of the manifest a person asks for first; --part manifest has all of it.
+_DECLARED = ("authors", "runtime", "handler", "memory_mb", "timeout_ms", "packages", "settings", "secrets")
 
 
 @click.command()
@@ -114,9 +117,33 @@ def get(state: CliState, function: str, number: int, part: str | None, save: Pat
         found = find_function(client, function)
         path = f"/functions/{found['id']}/versions/{number}"
         if part is None:
-            show_one(state, client.get(path), _FIELDS)
+            shown = client.get(path)
+            show_one(state, shown if state.output == "json" else in_words(shown), (*_FIELDS, *_DECLARED))
             return
         write_body(client.send("GET", f"{path}/{part}").content, save)
+
+
+def in_words(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return a version with what its manifest declares, as a person reads it."""
+    manifest = shown["manifest"]
+    limits = manifest.get("limits", {})
+    # The platforms' wheels differ, their packages rarely do.
+    packages = {
+        f"{one['name']} {one['version']}"
+        for wheels in manifest.get("artefacts", {}).values()
+        for one in wheels
+    }
+    return {
+        **shown,
+        "authors": ", ".join(email for _, email in shown["authors"]),
+        "runtime": manifest.get("runtime"),
+        "handler": manifest.get("handler"),
+        "memory_mb": limits.get("memory_mb"),
+        "timeout_ms": limits.get("timeout_ms"),
+        "packages": ", ".join(sorted(packages)),
+        "settings": ", ".join(manifest.get("settings", ())),
+        "secrets": ", ".join(manifest.get("secrets", ())),
+    }
 
 
 @version.command("diff")

@@ -143,7 +143,7 @@ def _project(view: View, named: str) -> Project:
         raise Invalid(
             f"Calls are listed for one project, and you can see {len(visible)}.",
             field="/project",
-            hint="Add project= or function=.",
+            hint="Name a project or a function: project= or function=, `--project` on the command line.",
         )
     return visible[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from control_plane.domain.access import Permission
@@ -67,6 +68,16 @@ class Versions:
         with self._changes.read(actor) as view:
             known, _ = view.function(function, Permission.FUNCTION_READ)
             return find_version(view, known, version)
+
+    def names(self, actor: Actor, ids: Collection[str]) -> dict[str, str]:
+        """Return what people call versions that the actor may see already, as in sums: `orders 7`."""
+        with self._changes.read(actor) as view:
+            numbers = view.unit.versions.numbers(actor.organization, ids)
+            functions = {function for function, _ in numbers.values()}
+            known = {one.id: one.name for one in view.unit.functions.by_ids(actor.organization, functions)}
+        return {
+            one: f"{known.get(function, function)} {number}" for one, (function, number) in numbers.items()
+        }
 
     def files(self, actor: Actor, function: str, version: str | int) -> dict[str, bytes]:
         """Return a version's files, path -> bytes."""

@@ -61,6 +61,17 @@ class VersionRows:
         found = (rows.all(rows.select(versions.c.id.in_(some))) for some in chunks(ids))
         return {version.id: version for part in found for version in part}
 
+    def numbers(self, organization: str, ids: Collection[str]) -> dict[str, tuple[str, int]]:
+        """Return (function id, number) of those of these versions that the organization has."""
+        found: dict[str, tuple[str, int]] = {}
+        for some in chunks(ids):
+            own = (versions.c.organization == organization, versions.c.id.in_(some))
+            rows = self._connection.execute(
+                select(versions.c.id, versions.c.function, versions.c.number).where(*own)
+            )
+            found |= {row.id: (row.function, row.number) for row in rows}
+        return found
+
     def list(
         self,
         organization: str,

@@ -55,6 +55,7 @@ def test_sums_come_in_pages_over_projects(api: ApiWorld, people: ApiPeople, coun
     assert found == whole["items"]
     assert len({(row["project"], row["group"]) for row in found}) == len(found) == 6
     assert ok(owner, "/usage", group_by="hour")["items"][0]["label"].endswith("00:00Z")
+    assert {row["label"] for row in ok(owner, "/usage", group_by="version")["items"]} == {"orders 1"}
     assert ok(owner, "/usage", **{"from": ago(days=3), "to": ago(days=2)})["items"] == []
     assert owner.get("/usage?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z").status_code == 422
 

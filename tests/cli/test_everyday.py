@@ -117,3 +117,20 @@ def test_usage_of_one_function_or_span(live: LiveApi, people: ApiPeople, tmp_pat
     assert (unknown.exit_code, "Hint:" in unknown.stderr) == (4, True)
     wrong = author.run("usage", "--from", "yesterday")
     assert (wrong.exit_code, "2026-" in wrong.stderr) == (1, True), wrong.stderr
+
+
+def test_a_version_says_what_it_declares(live: LiveApi, people: ApiPeople, tmp_path: Path) -> None:
+    live.api.world.frozen(people.author, settings=["COLOUR"])
+    shown = live.as_(people.author, tmp_path).ok("version", "get", "orders", "1")
+    words = dict(line.split(maxsplit=1) for line in shown.splitlines() if len(line.split()) == 2)
+    assert (words["authors"], words["digest"][:7]) == (people.author.email, "sha256:")
+
+
+def test_a_table_of_keys_says_what_they_may_do(live: LiveApi, people: ApiPeople, tmp_path: Path) -> None:
+    live.api.world.frozen(people.author)
+    operator = live.as_(people.operator, tmp_path)
+    operator.ok("key", "create", "narrow", "--function", "orders", "--mode", "sync", "--from", "10.0.0.0/8")
+    operator.ok("key", "create", "wide")
+    lines = [line.split() for line in operator.ok("key", "list").splitlines()]
+    held = {line[1]: line[3:6] for line in lines[1:]}
+    assert held == {"narrow": ["orders", "sync", "10.0.0.0/8"], "wide": ["all", "all", "everywhere"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from flask import Response
@@ -58,7 +59,7 @@ class UsageOut(Output):
 
     project: str
     group: str
-    # What a reader calls the group: a function's or key's name, or a day.
+    # What a reader calls the group: a function's or key's name, a function's name and number, or a day.
     label: str
     calls: int
     billed_calls: int
@@ -109,7 +110,7 @@ def sum_usage(query_data: UsageQuery) -> Response:
         if after and project.id < after[0]:
             continue
         totals = services().usage.totals(project.id, span, query_data.group_by, **only)
-        labels = _labels(actor, project, query_data.group_by)
+        labels = _labels(actor, project, query_data.group_by, [total.group for total in totals])
         rows += [
             _row(project, total, query_data.group_by, labels)
             for total in sorted(totals, key=lambda total: total.group)
@@ -132,7 +133,7 @@ def export_usage(query_data: ExportQuery) -> Response:
     projects = _projects(actor, query_data.project)
     labels: dict[str, str] = {}
     for project in projects:
-        labels |= _labels(actor, project, "function")
+        labels |= _labels(actor, project, "function", ())
     start, end = query_data.bounds(query_data.days * 24)
     unit_ms = _HOUR_MS if query_data.unit == "hour" else 24 * _HOUR_MS
     ids = [project.id for project in projects]
@@ -165,8 +166,10 @@ def _projects(actor: Actor, wanted: str | None) -> tuple[Project, ...]:
     return tuple(one for one in named if known.access.may(actor, Permission.USAGE_READ, one.scope))
 
 
-def _labels(actor: Actor, project: Project, group_by: str) -> dict[str, str]:
+def _labels(actor: Actor, project: Project, group_by: str, groups: Sequence[str]) -> dict[str, str]:
     known = services()
+    if group_by == "version" and known.access.may(actor, Permission.FUNCTION_READ, project.scope):
+        return known.versions.names(actor, groups)
     if group_by == "key" and known.access.may(actor, Permission.KEY_READ, project.scope):
         return {key.id: key.name for key in known.api_keys.list(actor, project=project.id)}
     labels: dict[str, str] = {}
