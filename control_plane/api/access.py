@@ -8,7 +8,7 @@ Services decide again inside their transactions: this is the outer of two walls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -19,7 +19,7 @@ from control_plane.api.auth import current_actor, refuse_foreign_origin
 from control_plane.api.state import services
 from control_plane.domain.access import Permission
 from control_plane.domain.identity import Actor
-from control_plane.errors import Forbidden
+from control_plane.errors import Forbidden, Unavailable
 
 __all__ = ["Place", "Rule", "install_access", "own", "public", "requires", "rule_of"]
 
@@ -100,19 +100,25 @@ def _check() -> None:
         raise Forbidden("This route names no permission, so nobody may call it.")
     if rule.public:
         return
-    if request.method in _READS:
-        # Who sends it, whether they may and what they see: one moment, one transaction.
-        g.moment = ExitStack()
-        g.moment.enter_context(services().access.one_moment())
+    # Who sends it and whether they may: one moment, one transaction. What a read sees belongs to it too.
+    g.moment = ExitStack()
+    g.moment.enter_context(services().access.one_moment())
     actor = current_actor()
     if rule.permission is not None:
         _require(actor, rule.permission, rule.place, request.view_args or {})
+    if request.method not in _READS:
+        g.pop("moment").close()
 
 
 def _let_go(_error: BaseException | None) -> None:
     moment: ExitStack | None = g.pop("moment", None)
     if moment is not None:
         moment.close()
+    actor: Actor | None = g.get("actor")
+    if actor is not None:
+        # Only now: it writes, and a thread that holds one connection must not wait for a second.
+        with suppress(Unavailable):
+            services().sessions.note_use(actor)
 
 
 def _require(actor: Actor, permission: Permission, place: Place, path: Mapping[str, Any]) -> None:

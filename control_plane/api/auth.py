@@ -58,7 +58,6 @@ def current_actor() -> Actor:
         known = g.actor = services().sessions.authenticate(
             _credential(), request=g.request_id, address=request.remote_addr or ""
         )
-        services().sessions.note_use(known)
     return known
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -31,6 +33,9 @@ from control_plane.store.share_rows import ShareRows
 from control_plane.store.version_rows import VersionRows
 
 __all__ = ["Store", "UnitOfWork"]
+
+# Longer than the database itself waits for another process.
+_LONGEST_WAIT_S: Final = 10.0
 
 
 class UnitOfWork:
@@ -68,6 +73,9 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # SQLite has one writer, and who waits for it sleeps and looks again, ever more rarely. The
+        # threads of one process take turns instead; only other processes are still waited for so.
+        self._turn = Lock() if engine.dialect.name == "sqlite" else None
         snapshot = {"ingot_read_only": True}
         if engine.dialect.name == "postgresql":
             # One statement alone is consistent there; several need the snapshot named.
@@ -77,7 +85,7 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """Open a writing transaction; it commits when the block ends without an error."""
-        with _translated(), self._engine.begin() as connection:
+        with _translated(), self._my_turn(), self._engine.begin() as connection:
             yield UnitOfWork(connection)
 
     @contextmanager
@@ -88,6 +96,18 @@ class Store:
             connection.execution_options(**{ONE_MOMENT: {}})
             with connection.begin():
                 yield UnitOfWork(connection)
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=_LONGEST_WAIT_S):
+            raise Unavailable("Too many changes wait for the database.", hint="Try again in a moment.")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
 
 @contextmanager

@@ -6,25 +6,25 @@ nothing here must know what a column means. Bulk inserts only.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Engine
 
 from control_plane.domain.credentials import make_text, sha256_hex
+from tests.bench.api_journal_seed import Journal, digest_of
+from tests.bench.api_rows import Row, insert_rows, read_rows, renamed
 
 __all__ = ["Scale", "Tenant", "copy_organizations", "copy_usage"]
 
-Row = dict[str, Any]
-_CHUNK: Final = 20_000
-_DAY_MS: Final = 86_400_000
+_DAY_MS, _HOUR_MS, _MINUTE_MS = 86_400_000, 3_600_000, 60_000
 _DAYS: Final = 30
+# The monitor keeps so many.
+_SERIES_DAYS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,53 +50,49 @@ class Tenant:
 
 def copy_organizations(engine: Engine, scale: Scale) -> list[Tenant]:
     """Copy the only organization, with its one function, `scale.organizations` times."""
-    source = _Source(engine)
-    tenants = []
+    source, tenants = _Source(engine), []
     for number in range(scale.organizations):
         tenant, rows = source.tenant(number, scale)
         tenants.append(tenant)
         for table, some in rows.items():
-            _insert(engine, table, some)
+            insert_rows(engine, table, some)
+    source.journal.finish()
     return tenants
 
 
 def copy_usage(engine: Engine, tenants: Sequence[Tenant], scale: Scale) -> None:
-    """Spread copies of the only usage event over all functions and the last days."""
-    event = _rows(engine, "usage_events")[0]
+    """Spread copies of the only usage event over all functions and the last days, with their sums."""
+    event, *_ = read_rows(engine, "usage_events")
+    hourly, *_ = read_rows(engine, "usage_hourly")
+    minutely, *_ = read_rows(engine, "usage_minutes")
     del event["seq"]
-    hourly = _rows(engine, "usage_hourly")[0]
     now, chance = int(time.time() * 1000), random.Random(1)
     places = [(tenant, function) for tenant in tenants for function in tenant.functions]
+    hours: Counter[tuple[int, int]] = Counter()
+    minutes: Counter[tuple[int, int]] = Counter()
 
     def events() -> Iterator[Row]:
         for number in range(scale.events):
-            tenant, function = places[number % len(places)]
+            place = number % len(places)
             at = now - chance.randrange(_DAYS * _DAY_MS)
-            yield event | {
-                "id": f"{at}-{number:032x}",
-                "organization": tenant.organization,
-                "project": tenant.project,
-                "function": function,
-                "accepted_ms": at,
-                "dispatched_ms": at,
-                "ended_ms": at + 5,
-            }
+            hours[place, at // _HOUR_MS * _HOUR_MS] += 1
+            if now - at < _SERIES_DAYS * _DAY_MS:
+                minutes[place, at // _MINUTE_MS * _MINUTE_MS] += 1
+            times = {"accepted_ms": at, "dispatched_ms": at, "ended_ms": at + 5}
+            yield event | _owner(*places[place]) | times | {"id": f"{at}-{number:032x}"}
 
-    def sums() -> Iterator[Row]:
-        for tenant, function in places:
-            for day in range(_DAYS):
-                hour = (now - day * _DAY_MS) // 3_600_000 * 3_600_000
-                yield hourly | {
-                    "hour_ms": hour,
-                    "organization": tenant.organization,
-                    "project": tenant.project,
-                    "function": function,
-                }
+    def sums(of: Row, counted: Counter[tuple[int, int]], unit: str) -> Iterator[Row]:
+        added = [name for name, value in of.items() if isinstance(value, int) and name != unit]
+        for (place, at), calls in sorted(counted.items(), key=lambda one: one[0][1]):
+            yield of | _owner(*places[place]) | {name: of[name] * calls for name in added} | {unit: at}
 
-    _insert(engine, "usage_events", events())
-    _insert(engine, "usage_hourly", sums())
-    with engine.begin() as connection:
-        connection.exec_driver_sql("ANALYZE")
+    insert_rows(engine, "usage_events", events())
+    insert_rows(engine, "usage_hourly", sums(hourly, hours, "hour_ms"))
+    insert_rows(engine, "usage_minutes", sums(minutely, minutes, "minute_ms"))
+
+
+def _owner(tenant: Tenant, function: str) -> Row:
+    return {"organization": tenant.organization, "project": tenant.project, "function": function}
 
 
 class _Source:
@@ -104,9 +100,10 @@ class _Source:
 
     def __init__(self, engine: Engine) -> None:
         names = ("organizations", "projects", "users", "bindings", "functions", "drafts", "draft_edits")
-        self.rows = {name: _rows(engine, name) for name in names}
-        self.credentials = [row for row in _rows(engine, "credentials") if row["kind"] == "ingt"]
-        self.more = {name: _rows(engine, name)[0] for name in ("versions", "reviews", "releases")}
+        self.rows = {name: read_rows(engine, name) for name in names}
+        self.credentials = [row for row in read_rows(engine, "credentials") if row["kind"] == "ingt"]
+        self.more = {name: read_rows(engine, name)[0] for name in ("versions", "reviews", "releases")}
+        self.journal = Journal(engine)
         self.organization = self.rows["organizations"][0]
         self.project = self.rows["projects"][0]
         self.function = self.rows["functions"][0]
@@ -118,13 +115,14 @@ class _Source:
             user["id"]: f"usr_{number:013d}{place:013d}" for place, user in enumerate(self.rows["users"])
         }
         rows: dict[str, list[Row]] = {}
-        rows["organizations"] = [_renamed(self.organization, names) | {"name": f"org-{number}"}]
-        rows["projects"] = [_renamed(self.project, names)]
+        rows["organizations"] = [renamed(self.organization, names) | {"name": f"org-{number}"}]
+        rows["projects"] = [renamed(self.project, names)]
         rows["users"] = [
-            _renamed(user, names) | {"email": f"{number}.{user['email']}"} for user in self.rows["users"]
+            renamed(user, names) | {"email": f"{number}.{user['email']}"} for user in self.rows["users"]
         ]
-        rows["bindings"] = [_renamed(one, names) for one in self.rows["bindings"] if one["organization"]]
+        rows["bindings"] = [renamed(one, names) for one in self.rows["bindings"] if one["organization"]]
         tokens, rows["credentials"] = self._tokens(number, names)
+        rows |= self.journal.organization_rows(names, number)
         functions = []
         for place in range(scale.functions):
             function = f"fn_{number:013d}{place:013d}"
@@ -141,7 +139,9 @@ class _Source:
             text = make_text("ingt", (1 << 300) + (number << 16) + place)
             tokens[str(user["email"]).partition("@")[0]] = text
             rows.append(
-                _renamed(row, names) | {"id": f"tok_{number:013d}{place:013d}", "sha256": sha256_hex(text)}
+                renamed(row, names)
+                | {"id": f"tok_{number:013d}{place:013d}", "sha256": sha256_hex(text)}
+                | {"expires_ms": int(time.time() * 1000) + 30 * _DAY_MS}
             )
         return tokens, rows
 
@@ -151,11 +151,11 @@ class _Source:
         known = {**names, self.function["id"]: function}
         yield (
             "functions",
-            [_renamed(self.function, known) | {"name": f"function-{place}", "latest": versions}],
+            [renamed(self.function, known) | {"name": f"function-{place}", "latest": versions}],
         )
-        yield "drafts", [_renamed(row, known) for row in self.rows["drafts"]]
-        yield "draft_edits", [_renamed(row, known) for row in self.rows["draft_edits"]]
-        version = _renamed(self.more["versions"], known)
+        yield "drafts", [renamed(row, known) for row in self.rows["drafts"]]
+        yield "draft_edits", [renamed(row, known) for row in self.rows["draft_edits"]]
+        version = renamed(self.more["versions"], known)
         tail = function.removeprefix("fn_")
         yield (
             "versions",
@@ -164,56 +164,11 @@ class _Source:
                 | {
                     "id": f"ver_{tail[4:]}{number:04d}",
                     "number": number,
-                    "digest": "sha256:" + hashlib.sha256(f"{function}/{number}".encode()).hexdigest(),
+                    "digest": digest_of(function, number),
                 }
                 for number in range(1, versions + 1)
             ],
         )
-        yield "reviews", [_renamed(self.more["reviews"], known) | {"id": f"rev_{tail}"}]
-        # Not live: what is tried is the control plane, not a host with thousands of listeners.
-        release = _renamed(self.more["releases"], known) | {"id": f"rel_{tail}", "state": "superseded"}
-        yield "releases", [release]
-
-
-def _rows(engine: Engine, table: str) -> list[Row]:
-    with engine.connect() as connection:
-        return [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings()]
-
-
-def _renamed(row: Row, names: Mapping[str, str]) -> Row:
-    text = json.dumps(row)
-    for old, new in names.items():
-        text = text.replace(old, new)
-    renamed: Row = json.loads(text)
-    return renamed
-
-
-def _insert(engine: Engine, table: str, rows: Iterable[Row]) -> None:
-    """Insert many rows with equal keys as fast as the database takes them."""
-    waiting: list[Row] = []
-    with closing(engine.raw_connection()) as raw:
-        for row in rows:
-            waiting.append(row)
-            if len(waiting) == _CHUNK:
-                _write(raw, engine.dialect.name, table, waiting)
-                waiting = []
-        if waiting:
-            _write(raw, engine.dialect.name, table, waiting)
-
-
-def _write(raw: Any, dialect: str, table: str, rows: Sequence[Row]) -> None:
-    columns = list(rows[0])
-    named = ", ".join(f'"{column}"' for column in columns)
-    cursor = raw.cursor()
-    if dialect == "postgresql":
-        with cursor.copy(f"COPY {table} ({named}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row([row[column] for column in columns])
-        raw.commit()
-        return
-    cursor.execute("BEGIN IMMEDIATE")
-    marks = ", ".join("?" * len(columns))
-    cursor.executemany(
-        f"INSERT INTO {table} ({named}) VALUES ({marks})", ([row[name] for name in columns] for row in rows)
-    )
-    cursor.execute("COMMIT")
+        review, release = (renamed(self.more[table], known) for table in ("reviews", "releases"))
+        yield from self.journal.function_rows(version, review, release, versions).items()
+        yield from self.journal.share_rows(known, place, versions).items()
