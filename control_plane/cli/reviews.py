@@ -212,7 +212,7 @@ def withdraw(state: CliState, review: str) -> None:
 def comment(state: CliState, /, review: str, **remark: Any) -> None:
     """Remark on a REVIEW, on a line of one of its files, or in a thread."""
     with state.client() as client:
-        _show(state, client.create(f"/reviews/{review}/comments", remark))
+        _show(state, client.create(f"{_path(client, review)}/comments", remark))
 
 
 @review.command("resolve")
