@@ -9,10 +9,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from control_plane.domain.monitoring import Reading
-from control_plane.errors import IngotError
 from control_plane.ports import Clock
 
 __all__ = ["PERIOD_S", "Sampler", "instances_of"]
@@ -21,6 +20,7 @@ PERIOD_S: Final = 10.0
 # Samples that wait while the database does not take them: ten minutes, then the oldest are lost.
 _KEPT: Final = 60
 
+_Found = TypeVar("_Found")
 Numbers = Callable[[], Mapping[str, float]]
 
 
@@ -61,24 +61,25 @@ class Sampler:
         return found
 
     def give_back(self, readings: list[Reading]) -> None:
-        """Keep samples that could not be stored for the next question."""
-        self._taken.extendleft(reversed(readings))
+        """Keep samples that could not be stored for the next question, as many as there is room for."""
+        room = _KEPT - len(self._taken)
+        # A full deque would push out the newest.
+        self._taken.extendleft(reversed(readings[-room:] if room else []))
 
     def sample(self) -> Reading:
         """Take one sample now."""
         values: dict[str, float | None] = {}
         for name, read in self._numbers.items():
             values |= self._read(name, read) or {}
-        status = self._read("host", self._host)
-        instances = instances_of(status) if status is not None else {}
-        if status is not None:
+        instances = self._read("host", lambda: instances_of(self._host()))
+        if instances is not None:
             values["instances"] = float(sum(instances.values()))
-        return Reading(self._clock.now_ms(), values, instances)
+        return Reading(self._clock.now_ms(), values, instances or {})
 
-    def _read(self, name: str, read: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    def _read(self, name: str, read: Callable[[], _Found]) -> _Found | None:
         try:
             found = read()
-        except (OSError, IngotError, ValueError, KeyError) as error:
+        except Exception as error:  # noqa: BLE001 - the thread must go on, whatever an answer looks like
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             if self._failing.get(name) is None:
                 self._report(f"the monitor cannot read the {name}", reason)
