@@ -22,9 +22,11 @@ _DATA: Final = Path(".ingot")
 def nearest_data() -> Path:
     """Return the data folder here or in a folder above, as one works in a function's folder below it."""
     here = Path.cwd()
-    found = (folder / _DATA for folder in (here, *here.parents) if (folder / _DATA / "keys").is_dir())
-    nearest = next(found, None)
-    return _DATA if nearest in {None, here / _DATA} else Path(os.path.relpath(str(nearest)))
+    for folder in here.parents if not (here / _DATA / "keys").is_dir() else ():
+        if (folder / _DATA / "keys").is_dir():
+            # Whole, since the run folder's name is made of it.
+            return folder / _DATA
+    return _DATA
 
 
 data_option = click.option(

@@ -12,6 +12,7 @@ __all__ = ["author_places", "failure_lines", "last_place", "plain", "record_line
 
 # Where a sandbox shows the function's folder.
 _FUNCTION: Final = "/function/"
+_MISSING: Final = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
 _FRAME: Final = re.compile(r'File "/function/([^"]+)", line (\d+)')
 
 
@@ -51,7 +52,10 @@ def failure_lines(code: str, message: str) -> Iterator[str]:
     yield plain(f"{code}  {place}" if place else code)
     for line in author_places(message).splitlines():
         yield f"    {plain(line)}"
-    if advice := advice_on((code,)):
+    missing = _MISSING.search(message)
+    if missing:
+        yield f"Hint: Add what brings “{plain(missing[1])}” to requirements.txt."
+    elif not place and (advice := advice_on((code,))):
         yield f"Hint: {advice}"
 
 

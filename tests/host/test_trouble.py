@@ -242,6 +242,15 @@ def test_a_test_run_that_hangs_or_fails_says_so(host: FunctionHost) -> None:
     assert refused["code"] == "invalid"
 
 
+def test_a_test_run_that_uses_too_much_memory_says_so(host: FunctionHost) -> None:
+    target = host.target(_SHARED, limits=Limits(memory_mb=64))
+    del host.targets[target.id]
+    request = {"method": "POST", "path": "/", "headers": [], "body": ""}
+    answer = host.ask({"op": "test", "target": asdict(target), "request": request, "timeout_ms": 20_000})
+    assert (answer["ok"], answer["code"]) == (False, "out_of_memory"), answer
+    assert "64 MB" in answer["message"]
+
+
 def test_a_malformed_wanted_state_is_refused_as_a_whole(host: FunctionHost) -> None:
     target = host.target()
     before = host.apply()

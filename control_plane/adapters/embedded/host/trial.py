@@ -121,9 +121,12 @@ class Trial:
             self._result = {"ok": True, "duration_ms": round(duration, 3)} | parsed
         elif not whole:
             self._result = _failed(Failure("crashed", "the answer is larger than 10 MB"))
-        if self._instance is not None:
+        if self._instance is None:
+            return
+        if self._result is not None:
             self._instance.ask_to_end("retired")
-            self._instance.timer = self._machine.loop.after(1.0, lambda: self._kill("retired"))
+        # Without an answer it is about to end by itself, and how it does is the result.
+        self._instance.timer = self._machine.loop.after(1.0, lambda: self._kill("retired"))
 
     def _too_late(self) -> None:
         self._result = _failed(Failure("overdue", "the function did not answer in time"))
@@ -141,7 +144,11 @@ class Trial:
         self._exchange.finish()
         if self._result is None:
             code = instance.reason if instance.reason in {"out_of_memory", "overdue"} else "crashed"
-            failure = instance.failure or Failure(code, "the function's process ended without an answer")
+            text = "the function's process ended without an answer"
+            if code == "out_of_memory":
+                most = instance.wanted.limits.memory_mb
+                text = f"the function used more than its {most} MB (limits.memory_mb)"
+            failure = instance.failure or Failure(code, text)
             self._result = _failed(failure)
         self._answer(
             self._result
