@@ -51,18 +51,12 @@ def test_what_waits_is_found(lines: Lines) -> None:
     known = [review["id"]]
     assert review["id"] in lines.reviewer.ok("review", "inbox")
     assert "None." in lines.author.run("review", "inbox").stderr
-    assert [one["id"] for one in lines.author.json("review", "inbox", "--mine", "submitted")] == [
-        review["id"]
-    ]
-    assert [one["id"] for one in lines.reviewer.json("review", "list", "--function", "orders")] == [
-        review["id"]
-    ]
+    assert [one["id"] for one in lines.author.json("review", "inbox", "--mine", "submitted")] == known
+    assert [one["id"] for one in lines.reviewer.json("review", "list", "--function", "orders")] == known
     lines.reviewer.ok("review", "reject", review["id"], "--reason", "No.")
     assert lines.reviewer.json("review", "list") == []
     assert [one["state"] for one in lines.reviewer.json("review", "list", "--all")] == ["rejected"]
-    assert [one["id"] for one in lines.reviewer.json("review", "inbox", "--mine", "decided")] == [
-        review["id"]
-    ]
+    assert [one["id"] for one in lines.reviewer.json("review", "inbox", "--mine", "decided")] == known
 
 
 def test_what_is_to_be_decided_is_shown(lines: Lines) -> None:
