@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import schemathesis
 from hypothesis import strategies as st
 
+CONFIG = Path(__file__).with_name("schemathesis.toml")
 _TYPES = ("application/gzip", "application/x-gzip", "application/x-tar", "application/zip")
 # What the test has made, and texts that name something or nothing; a schema knows their length alone.
 _THERE = {"project": "main", "function": "hello", "number": 1, "organization": "current"}

@@ -15,11 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.schemathesis_hooks import CONFIG
 from tests.support.system import System, running_system
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
-_CONFIG = Path(__file__).with_name("schemathesis.toml")
 _HELLO = {
     "main.py": "def execute(input, context):\n    return {'hello': 'you'}\n",
     "ingot.toml": 'handler = "main:execute"\n',
@@ -90,7 +90,7 @@ def try_it(system: System, *options: str) -> Tried:
     command = [
         str(Path(sys.executable).with_name("schemathesis")),
         "--config-file",
-        str(_CONFIG),
+        str(CONFIG),
         "run",
         f"{system.console}/api/v1/openapi.json",
         "--seed=1",
@@ -106,7 +106,7 @@ def try_it(system: System, *options: str) -> Tried:
     environment = {
         **os.environ,
         "COLUMNS": "120",
-        "PYTHONPATH": str(_CONFIG.parents[2]),
+        "PYTHONPATH": str(CONFIG.parents[2]),
         "SCHEMATHESIS_HOOKS": "tests.e2e.schemathesis_hooks",
     }
     # It leaves its database of examples where it runs.
@@ -173,7 +173,7 @@ def test_the_running_api_keeps_its_description() -> None:
         prepare(system)
         chained = Tried()
         for name, paths in _CHAINS.items():
-            one = try_it(system, "--phases=stateful", "--max-time=9", f"--include-path-regex={paths}")
+            one = try_it(system, "--phases=stateful", "--max-time=8", f"--include-path-regex={paths}")
             assert one.phases == {"stateful"}, name
             assert one.reached, name
             chained.add(one)
