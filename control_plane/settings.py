@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 from control_plane.errors import Invalid
 from control_plane.settings_groups import (
@@ -31,6 +32,7 @@ from control_plane.settings_groups import (
     Metering,
     Retention,
     Tls,
+    Traces,
 )
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Retention",
     "Settings",
     "Tls",
+    "Traces",
     "load_settings",
     "nearest",
     "run_folder",
@@ -67,6 +70,7 @@ class Settings:
     gateway: Gateway = field(default_factory=Gateway)
     metering: Metering = field(default_factory=Metering)
     tls: Tls = field(default_factory=Tls)
+    traces: Traces = field(default_factory=Traces)
     retention: Retention = field(default_factory=Retention)
     files: Files = field(default_factory=Files)
 
@@ -134,6 +138,7 @@ def load_settings(data: Path, environment: Mapping[str, str], file: Path | None 
     groups = {
         group: _group(group, kind, written.get(group, {}), environment) for group, kind in GROUPS.items()
     }
+    _check_traces(groups["traces"])
     data = data.absolute()
     return Settings(data=data, run=run_folder(data, environment), **groups)
 
@@ -183,6 +188,23 @@ def settings_from_file(file: Path) -> dict[str, Any]:
         message = f"The settings file {file} has an unknown group “{unknown[0]}”."
         raise Invalid(message, field=unknown[0], hint=nearest(unknown[0], GROUPS))
     return written
+
+
+def _check_traces(traces: Traces) -> None:
+    """Refuse what would only show as spans that never arrive."""
+    address = urlsplit(traces.endpoint)
+    if traces.endpoint and (address.scheme not in {"http", "https"} or not address.hostname):
+        raise Invalid(
+            f"traces.endpoint is {traces.endpoint!r}, which is no http or https address.",
+            field="traces.endpoint",
+            hint="Name the collector's OTLP/HTTP receiver, as http://127.0.0.1:4318.",
+        )
+    if not 0 <= traces.percent <= 100:
+        raise Invalid(
+            f"traces.percent is {traces.percent}.",
+            field="traces.percent",
+            hint="It is a share from 0 to 100.",
+        )
 
 
 def _group(group: str, kind: type, written: Any, environment: Mapping[str, str]) -> Any:

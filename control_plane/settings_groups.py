@@ -22,6 +22,7 @@ __all__ = [
     "Metering",
     "Retention",
     "Tls",
+    "Traces",
 ]
 
 
@@ -164,6 +165,22 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Traces:
+    """Spans of calls and of the API, for an OpenTelemetry collector."""
+
+    endpoint: str = _option(
+        "",
+        "Address of the collector's OTLP/HTTP receiver, as `http://127.0.0.1:4318`; the path is `/v1/traces` "
+        "unless it is named. Empty: no spans are made, as nobody asked for them.",
+    )
+    percent: float = _option(
+        100.0,
+        "Share of the traces that begin here which is exported, in percent; a caller's own trace goes by "
+        "its `sampled` flag. All by default: few calls are made while traces are first looked at.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long what piles up is kept. 0 days keep it for ever."""
 
@@ -223,6 +240,7 @@ GROUPS = {
     "gateway": Gateway,
     "metering": Metering,
     "tls": Tls,
+    "traces": Traces,
     "retention": Retention,
     "files": Files,
 }

@@ -27,6 +27,7 @@ def make_gateway_settings(settings: Settings, identities: Mapping[str, int | Non
         tls=bool(settings.tls.certificate),
         console_scheme=urlsplit(settings.console_url).scheme,
         functions_scheme=urlsplit(settings.functions_url).scheme,
+        trace_percent=settings.traces.percent if settings.traces.endpoint else 0.0,
     )
 
 

@@ -17,15 +17,17 @@ from control_plane.adapters.embedded.runtime import EmbeddedRuntime
 from control_plane.adapters.gateway.lease import renew_lease
 from control_plane.adapters.gateway.statistics import GatewayStatistics
 from control_plane.bootstrap.gateway import make_gateway_settings
+from control_plane.bootstrap.traces import make_spans
 from control_plane.domain.retention import DAY_MS
 from control_plane.meter.cycle import Cycle
 from control_plane.meter.follower import LogFollower
 from control_plane.meter.lease import LeaseKeeper, LeaseLimits
 from control_plane.meter.sampler import Sampler
+from control_plane.meter.traces import CallTraces
 from control_plane.ports import Clock
 from control_plane.settings import Settings, settings_from_document
 from control_plane.store.engine import create_engine
-from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS
+from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS, Intake
 from control_plane.store.usage_ledger import UsageLedger
 from control_plane.store.usage_migrations import migrate_usage
 from control_plane.store.usage_retention import UsageRetention
@@ -69,7 +71,12 @@ def build_meter(document: Mapping[str, Any], report: Callable[[str, list[str]], 
         stack.callback(access.close)
         host = LogFollower(HOST_RECORDS, settings.data / "host" / "records.log", None)
         stack.callback(host.close)
-        cycle = Cycle(ledger, access, host, clock)
+        spans = make_spans(settings, "meter")
+        stored: Callable[[Intake], None] = _no_traces
+        if spans:
+            stack.callback(spans.close)
+            stored = CallTraces(spans.offer).observe
+        cycle = Cycle(ledger, access, host, clock, stored)
         yield Meter(
             cycle,
             ledger,
@@ -81,6 +88,10 @@ def build_meter(document: Mapping[str, Any], report: Callable[[str, list[str]], 
             _folders(settings),
             _remover(settings, engine),
         )
+
+
+def _no_traces(_intake: Intake) -> None:
+    """Make no spans, as nobody asked for them."""
 
 
 def _lease(settings: Settings, clock: Clock, report: Callable[[str, list[str]], None]) -> LeaseKeeper:

@@ -15,6 +15,7 @@ from control_plane.bootstrap.cleanup import make_retention
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.bootstrap.guards import make_guards
 from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, make_runtime, read_settings
+from control_plane.bootstrap.traces import make_spans, release_tracer
 from control_plane.events.cleaning import Cleaning
 from control_plane.services.events import Events
 from control_plane.services.file_removal import FileRemoval
@@ -45,6 +46,8 @@ class Worker:
     cleaning: Cleaning
     # Measures guarded releases and acts; returns what was done.
     look_after_guards: Callable[[], tuple[GuardAction, ...]]
+    # Is told of each release whether it went live.
+    trace_release: Callable[[str, bool], None]
 
 
 @contextlib.contextmanager
@@ -54,7 +57,11 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
     changes = make_changes(settings)
     retention = make_retention(settings, changes)
     gateway = HAProxyGateway(make_gateway_settings(settings, document["identities"]), SystemClock())
-    with ThreadPoolExecutor(_PREPARING, thread_name_prefix="prepare") as executor:
+    spans = make_spans(settings, "worker")
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(ThreadPoolExecutor(_PREPARING, thread_name_prefix="prepare"))
+        if spans:
+            stack.callback(spans.close)
         reconciler = Reconciler(
             changes,
             make_runtime(settings),
@@ -77,4 +84,5 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
                 content_every_s=settings.retention.content_hours * 900,
             ),
             look_after_guards=make_guards(settings, changes).look,
+            trace_release=release_tracer(spans),
         )

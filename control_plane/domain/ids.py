@@ -10,7 +10,7 @@ from typing import Final
 
 from control_plane.errors import Invalid
 
-__all__ = ["NAME_PATTERN", "PREFIXES", "RESERVED_NAMES", "check_name", "make_id"]
+__all__ = ["NAME_PATTERN", "PREFIXES", "RESERVED_NAMES", "check_name", "made_ms", "make_id"]
 
 # One prefix for each noun; an id's prefix is how a log line says what it names.
 PREFIXES: Final = {
@@ -69,6 +69,17 @@ def make_id(noun: str, now_ms: int, random_80_bits: int) -> str:
     number = (now_ms & (1 << 48) - 1) << 80 | random_80_bits & (1 << 80) - 1
     digits = [_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)]
     return f"{PREFIXES[noun]}_{''.join(digits)}"
+
+
+def made_ms(identifier: str) -> int:
+    """Return when an id of `make_id` was made, in Unix milliseconds. Raises ValueError for another text."""
+    digits = identifier.rpartition("_")[2]
+    if len(digits) != 26:
+        raise ValueError(f"{identifier!r} is no id")
+    number = 0
+    for digit in digits:
+        number = number << 5 | _ALPHABET.index(digit)
+    return number >> 80
 
 
 def check_name(name: str, field: str = "name") -> str:

@@ -25,6 +25,7 @@ class Parts:
     done: list[str] = field(default_factory=list)
     acted: tuple[GuardAction, ...] = ()
     fault: Exception | None = None
+    traced: list[tuple[str, bool]] = field(default_factory=list)
 
     def step(self) -> Step:
         self.done.append("step")
@@ -61,6 +62,7 @@ class Parts:
             self.delete_files,
             cast(Cleaning, None),
             self.look_after_guards,
+            lambda release, live: self.traced.append((release, live)),
         )
 
 
@@ -144,6 +146,7 @@ def test_each_end_of_a_release_is_said(capsys: pytest.CaptureFixture[str]) -> No
     Turns(parts.worker(), HandClock()).turn()
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(line["level"], line["release"]) for line in said] == [("info", "rel_1"), ("warning", "rel_2")]
+    assert parts.traced == [("rel_1", True), ("rel_2", False)]
 
 
 @pytest.mark.parametrize("broken", ["step", "sequence", "look_after_guards", "checkpoint", "sweep"])

@@ -58,7 +58,8 @@ class AccessRecord:
     # "sync", "stream", or empty for a call that was refused before routing.
     mode: str
     memory_mb: int
-    # The trace's id in hex; empty for a call that was refused, and in records of older gateways.
+    # The trace's id in hex, and `-span-flags-parent` while traces are exported; empty for a call
+    # that was refused, and in records of older gateways.
     trace: str = ""
 
 

@@ -61,6 +61,8 @@ class GatewaySettings:
     # What callers speak, to us or to a proxy in front of us.
     console_scheme: str = "http"
     functions_scheme: str = "http"
+    # Of the traces that begin here, so many are marked to be exported; 0 means that none is.
+    trace_percent: float = 0.0
 
     def socket(self, name: str) -> str:
         """Return the path of a socket in the run folder."""

@@ -181,7 +181,7 @@ def function_rules(settings: GatewaySettings) -> list[str]:
         *_body(),
         *limits_rules(),
         *_arrived(settings),
-        *inward_rules(settings.functions_scheme),
+        *inward_rules(settings),
         *outward_rules(settings),
         *_dispatch(),
     ]
