@@ -172,6 +172,8 @@ class FakeBuilder:
     def declaration(self, files: Mapping[str, bytes]) -> Declaration:
         given = json.loads(files.get("ingot.json", b"{}"))
         limits = Limits(**given.pop("limits", {}))
+        # No declaration names it yet; it stands in the manifest.
+        given.pop("egress", None)
         lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
         return check_declaration(Declaration(runtime="python3.11", limits=limits, **(given | lists)))
 
@@ -191,7 +193,8 @@ class FakeBuilder:
     def build(self, files: Mapping[str, bytes], lock: str) -> Built:
         self.meanwhile()
         tree = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
-        manifest = canonical_json({"tree": tree, "lock": lock})
+        egress = json.loads(files.get("ingot.json", b"{}")).get("egress", [])
+        manifest = canonical_json({"tree": tree, "lock": lock, "egress": egress})
         layers = {"function": "sha256:" + hashlib.sha256(canonical_json(tree)).hexdigest()}
         if json.loads(lock):
             layers["deps"] = "sha256:" + hashlib.sha256(lock.encode()).hexdigest()
