@@ -1,7 +1,8 @@
 """The ASGI application behind `/api/v1/stream`: events and the logs of test runs as server-sent events.
 
 A client resumes with Last-Event-ID (or `?after=`). Who may read is asked again
-at each look-up, so a revoked session or a lost role ends its streams.
+at each look-up, so a revoked session or a lost role ends its streams. A stream of
+events looks only when something happened in its organization.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -19,8 +21,10 @@ from control_plane.api.headers import SECURITY_HEADERS
 from control_plane.api.release_feed import ReleaseFeed
 from control_plane.api.request_ids import accepted_request_id
 from control_plane.api.state import ApiOptions
+from control_plane.api.stirrings import Stirrings
 from control_plane.api.stream_credentials import credential_of
 from control_plane.errors import IngotError, NotFound
+from control_plane.services.events import Mark
 
 if TYPE_CHECKING:
     from control_plane.bootstrap.streams import StreamServices
@@ -32,6 +36,8 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Look = Callable[[int], Awaitable[News]]
 
 _POLL_S: Final = 0.5
+# What ends by the clock alone, as a session does, is noticed this late at most.
+_RECHECK_S: Final = 30.0
 # Proxies cut connections on which nothing moves.
 _HEARTBEAT_S: Final = 15.0
 _RELEASES: Final = re.compile(r"/api/v1/stream/functions/([a-z0-9_-]{1,80})/releases")
@@ -47,6 +53,7 @@ class StreamApp:
         self._poll_s = poll_s
         # Look-ups are short; the pool bounds how many connections the database sees.
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream")
+        self._stirrings = Stirrings(lambda before: self._call(services.events.marks, before), poll_s / 2)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one connection."""
@@ -58,14 +65,22 @@ class StreamApp:
             feed = self._feed(scope["path"], scope["method"])
             text = credential_of(headers, self._options)
             after = _position(headers, scope.get("query_string", b""))
-            cursor = await self._call(self._first, feed, text, after, request_id)
+            organization, cursor = await self._call(self._first, feed, text, after, request_id)
         except IngotError as error:
             await _problem(send, error, scope["path"], request_id)
             return
         await send({"type": "http.response.start", "status": 200, "headers": _headers(request_id)})
 
+        seen: tuple[float, Mark | None] = (0.0, None)
+
         async def look(position: int) -> News:
+            nonlocal seen
+            mark = await self._stirrings.of(organization) if feed.journalled else None
+            if mark is not None and mark == seen[1] and time.monotonic() - seen[0] < _RECHECK_S:
+                return News((), position)
             found: News = await self._call(self._news, feed, text, position, request_id)
+            # More is there already: it is no news that moves a mark.
+            seen = time.monotonic(), None if found.more else mark
             return found
 
         pause_s = self._poll_s if feed.pause_s is None else min(feed.pause_s, self._poll_s)
@@ -110,8 +125,9 @@ class StreamApp:
     async def _call(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
-    def _first(self, feed: Feed, text: str, after: int | None, request_id: str) -> int:
-        return feed.first(self._services.sessions.authenticate(text, request=request_id), after)
+    def _first(self, feed: Feed, text: str, after: int | None, request_id: str) -> tuple[str, int]:
+        actor = self._services.sessions.authenticate(text, request=request_id)
+        return actor.organization, feed.first(actor, after)
 
     def _news(self, feed: Feed, text: str, position: int, request_id: str) -> News:
         return feed.news(self._services.sessions.authenticate(text, request=request_id), position)

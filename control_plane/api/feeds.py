@@ -39,6 +39,8 @@ class Feed(Protocol):
 
     # How often to look, in seconds; None: as often as the stream does.
     pause_s: float | None
+    # Nothing is new unless the organization's audit chain or events moved.
+    journalled: bool
 
     def first(self, actor: Actor, after: int | None) -> int:
         """Return the position to begin behind; None begins with what comes next."""
@@ -53,6 +55,7 @@ class EventFeed:
     """An organization's events."""
 
     pause_s: float | None = None
+    journalled: bool = True
 
     def __init__(self, events: Events) -> None:
         self._events = events
@@ -73,6 +76,7 @@ class RunFeed:
     """One test run: its log records as they come, then how it ended."""
 
     pause_s: float | None = 0.1
+    journalled: bool = False
 
     def __init__(self, watch: RunWatch, function: str, run: str) -> None:
         self._watch, self._function, self._run = watch, function, run

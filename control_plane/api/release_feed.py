@@ -17,6 +17,8 @@ class ReleaseFeed:
     """Where one function's traffic stands, from now on."""
 
     pause_s: float | None = None
+    # Conditions come without an audit entry.
+    journalled: bool = False
 
     def __init__(self, releases: ReleaseReads, function: str) -> None:
         self._releases, self._function = releases, function

@@ -152,6 +152,14 @@ class OutboxRows:
         statement = select(func.max(outbox.c.sequence)).where(outbox.c.organization == organization)
         return int(self._connection.execute(statement).scalar_one() or 0)
 
+    def last_sequences(self, after: int) -> dict[str, int]:
+        """Return the place of each tenant's newest event behind a place, of those that have one there."""
+        statement = select(outbox.c.organization, func.max(outbox.c.sequence).label("sequence"))
+        rows = self._connection.execute(
+            statement.where(outbox.c.sequence > after).group_by(outbox.c.organization)
+        )
+        return {row.organization: int(row.sequence) for row in rows}
+
 
 class CounterRows:
     """Numbers that only grow."""

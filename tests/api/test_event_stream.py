@@ -122,6 +122,34 @@ def test_refusals_are_problem_documents(api: ApiWorld, people: ApiPeople) -> Non
         assert json.loads(answer.text)["status"] == status
 
 
+def test_a_stream_asks_nothing_while_nothing_happens(api: ApiWorld, people: ApiPeople) -> None:
+    while api.world.events.sequence():
+        pass
+    asked: list[int] = []
+    after = api.world.events.after
+    marks = api.world.events.marks
+    looks: list[int] = []
+
+    def counted_after(*arguments: Any, **options: Any) -> Any:
+        asked.append(1)
+        return after(*arguments, **options)
+
+    def counted_marks(before: Any) -> Any:
+        looks.append(1)
+        if len(looks) == 10:
+            api.world.functions.create(people.author, project="main", name="news")
+            while api.world.events.sequence():
+                pass
+        return marks(before)
+
+    api.world.events.after, api.world.events.marks = counted_after, counted_marks  # type: ignore[method-assign]
+    heard = listen(api, bearer(api, people.owner), enough=lambda text: '"news"' in text)
+    assert [event["data"]["name"] for event in events_of(heard.text)] == ["news"]
+    # Once when it began, and for what came: the audit entry and the event's place are two moments.
+    assert len(looks) >= 10
+    assert len(asked) <= 3
+
+
 def test_losing_the_session_ends_the_stream(api: ApiWorld, people: ApiPeople) -> None:
     made = api.world.tokens.create(people.owner, name="stream")
     started: list[int] = []
