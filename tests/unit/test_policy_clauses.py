@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +13,9 @@ from control_plane.domain.access import Role
 from control_plane.domain.identity import Actor, ReviewPolicy
 from control_plane.domain.review_policies import PolicyRule, Risk, RoleNeed, ValuesRule
 from control_plane.domain.reviews import Review, ReviewKind, ReviewState
-from control_plane.domain.values import ValueKey, ValueKind
+from control_plane.domain.values import Stage, ValueKey, ValueKind
 from control_plane.domain.versions import Version
+from control_plane.ports import Built, TestCall
 from control_plane.services.releases import ReleaseRefused, Wish
 from tests.support.builders import World
 from tests.unit.conftest import People
@@ -217,3 +221,50 @@ def test_a_value_of_one_function_is_judged_for_that_function(world: World, peopl
     mine = ValueKey(ValueKind.SETTING, "API_URL", function="orders")
     world.settings.put(people.operator, "main", mine, "for orders alone")
     assert verdict(world, people, 1) == "approval_missing"
+
+
+def test_evidence_holds_every_delta(world: World, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, licences = world.builder.build, {"numpy": "BSD-3-Clause", "six": "MIT"}
+
+    def with_bill(files: Mapping[str, bytes], lock: str) -> Built:
+        """Build, and write a bill of materials of what is locked."""
+        components = [
+            {"name": name, "version": version, "licenses": [{"expression": licences[name]}]}
+            for name, version in world.builder.packages(lock).items()
+        ]
+        bill = world.blobs.put(json.dumps({"components": components}).encode())
+        return replace(build(files, lock), sbom=bill)
+
+    monkeypatch.setattr(world.builder, "build", with_bill)
+
+    def frozen(pins: str, **declared: Any) -> Version:
+        world.drafted(people.author, **declared)
+        draft = world.drafts.get(people.author, "orders")
+        world.drafts.put_file(people.author, "orders", "requirements.txt", pins.encode(), if_match=draft.etag)
+        return world.versions.freeze(people.author, "orders")
+
+    first = frozen("six==1.0", egress=["a:1"])
+    world.approved(people.author, people.reviewer, first)
+    world.released(people.operator, first)
+    second = frozen("numpy==2.0", secrets=["PIN"], limits={"memory_mb": 512}, egress=["b:1"])
+    test_value = ValueKey(ValueKind.SECRET, "PIN", Stage.TEST)
+    world.settings.put(people.operator, "main", test_value, "1")
+    run = world.test_runs.run(people.author, "orders", TestCall("GET", "/", (), b"", 1_000))
+    review = world.reviews.submit(people.author, "orders", second.number)
+    found = world.evidence.of(people.reviewer, review.id)
+    told = {
+        name: [(one.name, one.before, one.after) for one in getattr(found, name)]
+        for name in ("dependencies", "sbom", "licences", "egress", "secrets", "limits")
+    }
+    assert told == {
+        "dependencies": [("numpy", None, "2.0"), ("six", "1.0", None)],
+        "sbom": [("numpy", None, "2.0 (BSD-3-Clause)"), ("six", "1.0 (MIT)", None)],
+        "licences": [("BSD-3-Clause", None, "BSD-3-Clause"), ("MIT", "MIT", None)],
+        "egress": [("b:1", None, "b:1"), ("a:1", "a:1", None)],
+        "secrets": [("PIN", None, "PIN")],
+        "limits": [("limits.memory_mb", 256, 512)],
+    }
+    assert [one.id for one in found.test_runs] == [run.id]
+    assert found.cost_before is not None
+    assert (found.cost_before.memory_mb, found.cost_before.basis) == (256, "timeout")
+    assert (found.cost_after.memory_mb, found.cost_after.basis) == (512, "test_runs")
