@@ -51,7 +51,7 @@ def test_draft_files_are_listed_renamed_and_deleted(author: CommandLine, folder:
     assert author.json("draft", "rename", "orders", "function.py", "main.py")["revision"] == 4
     author.ok("draft", "delete", "orders", "ingot.json")
     assert [file["path"] for file in author.json("draft", "files", "orders")] == ["main.py"]
-    assert author.run("draft", "delete", "orders", "none.py").exit_code == 1
+    assert author.run("draft", "delete", "orders", "none.py").exit_code == 4
 
 
 def test_a_run_goes_on_by_itself(live: LiveApi, author: CommandLine, folder: Path) -> None:
