@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -107,6 +108,20 @@ class Settings:
 
 # The settings file's name in the data folder.
 FILE_NAME = "ingot.toml"
+# What it was called before; read by nobody, so it must not lie there as if it were.
+_OLD_FILE_NAME = "settings.toml"
+
+# Variables of the command line, of `scripts/demo.py` and of the supervisor for its children.
+_OTHER_VARIABLES = frozenset(
+    f"INGOT_{name}"
+    for name in (
+        *("URL", "TOKEN", "KEY", "FUNCTIONS_URL", "EMAIL", "NEW_PASSWORD", "CONFIG_HOME", "VERBOSE", "DATA"),
+        *("CONFIG", "READY_FD", "SECRETS_FD", "STORE_FD"),
+        *("FD_ACCESS_LOG", "FD_CONSOLE", "FD_FUNCTIONS"),
+    )
+)
+# Kubernetes sets these in every pod beside a service that is called ingot, or ingot-something.
+_SERVICE_LINK = re.compile(r"INGOT_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)")
 
 
 def options() -> Iterator[tuple[str, str, Any, str]]:
@@ -151,9 +166,18 @@ def settings_from_document(document: str) -> Settings:
 
 
 def settings_file(data: Path, named: Path | None = None) -> Path | None:
-    """Return the file to read: the one that was named, else the data folder's own if there is one."""
+    """Return the file to read: the one that was named, else the data folder's own if there is one.
+
+    Raises Invalid when the data folder holds one by the name of earlier versions.
+    """
     if named is not None:
         return named
+    if (data / _OLD_FILE_NAME).exists():
+        raise Invalid(
+            f"{data / _OLD_FILE_NAME} is not read: the settings file is called {FILE_NAME} now.",
+            field=_OLD_FILE_NAME,
+            hint=f"mv {data / _OLD_FILE_NAME} {data / FILE_NAME}",
+        )
     found = data / FILE_NAME
     return found if found.exists() else None
 
@@ -166,14 +190,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    """Refuse variables that look like settings; others that begin with INGOT_ are the command line's."""
+    """Refuse every variable in our name that nothing reads: it was meant to change something."""
     known = {environment_name for environment_name, *_ in options()}
-    groups = [group.upper() for group in GROUPS]
-    for name in environment:
-        group, _, rest = name.removeprefix("INGOT_").partition("_")
-        if not name.startswith("INGOT_") or not rest or name in known:
+    for name, value in environment.items():
+        if not name.startswith("INGOT_") or name in known or name in _OTHER_VARIABLES:
             continue
-        if group in groups or difflib.get_close_matches(group, groups, n=1, cutoff=0.8):
+        if not _SERVICE_LINK.fullmatch(name) and not value.startswith(("tcp://", "udp://")):
             raise Invalid(f"{name} is not a setting.", field=name, hint=nearest(name, known))
 
 

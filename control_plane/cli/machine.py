@@ -14,7 +14,14 @@ import click
 if TYPE_CHECKING:
     from control_plane.settings import Settings
 
-__all__ = ["data_option", "load_machine", "nearest_data", "output_option", "settings_option"]
+__all__ = [
+    "data_option",
+    "load_machine",
+    "locate_machine",
+    "nearest_data",
+    "output_option",
+    "settings_option",
+]
 
 _DATA: Final = Path(".ingot")
 
@@ -45,6 +52,14 @@ settings_option = click.option(
 output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output format."
 )
+
+
+def locate_machine(data: Path) -> Settings:
+    """Return where the Ingot on this data folder is, unconfigured: enough to look at it or to stop it."""
+    from control_plane.settings import Settings, run_folder
+
+    data = data.absolute()
+    return Settings(data=data, run=run_folder(data, os.environ))
 
 
 def load_machine(data: Path, named: Path | None) -> Settings:

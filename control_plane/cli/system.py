@@ -15,7 +15,13 @@ from typing import Any
 
 import click
 
-from control_plane.cli.machine import data_option, load_machine, output_option, settings_option
+from control_plane.cli.machine import (
+    data_option,
+    load_machine,
+    locate_machine,
+    output_option,
+    settings_option,
+)
 from control_plane.errors import IngotError, Unavailable
 
 __all__ = ["COMMANDS"]
@@ -69,7 +75,7 @@ def down(data: Path) -> None:
     """Stop the Ingot that runs on this data folder; running calls are finished first."""
     from control_plane.supervisor.lock import is_held
 
-    settings = load_machine(data, None)
+    settings = locate_machine(data)
     if _ask(settings.run, b"stop") is None:
         click.echo("Ingot is not running here.")
         return
@@ -90,7 +96,7 @@ def down(data: Path) -> None:
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output format.")
 def status(data: Path, output: str) -> None:
     """Show the processes of the Ingot on this data folder."""
-    run = load_machine(data, None).run
+    run = locate_machine(data).run
     state = _ask(run, b"status")
     if state is not None:
         state["host"] = _ask_host(run)

@@ -79,6 +79,8 @@ def test_every_setting_explains_itself() -> None:
         ({"INGOT_LISTEN_CONSOL_PORT": "1"}, "INGOT_LISTEN_CONSOLE_PORT"),
         ({"INGOT_LISTN_CONSOLE_PORT": "1"}, "INGOT_LISTEN_CONSOLE_PORT"),
         ({"INGOT_RETENTION_USAGE_DAY": "1"}, "INGOT_RETENTION_USAGE_DAYS"),
+        ({"INGOT_TRACE_ENDPOINT": "x"}, "INGOT_TRACES_ENDPOINT"),
+        ({"INGOT_CONSOLE_PORT": "1"}, "INGOT_LISTEN_CONSOLE_PORT"),
     ],
 )
 def test_a_slip_is_answered_with_what_was_meant(environment: dict[str, str], meant: str) -> None:
@@ -88,6 +90,7 @@ def test_a_slip_is_answered_with_what_was_meant(environment: dict[str, str], mea
 
 
 def test_variables_of_the_command_line_are_no_slips() -> None:
+    assert load_settings(DATA, {"INGOT_PORT": "tcp://10.0.0.1:80"}) == load_settings(DATA, {})
     names = (
         "URL",
         "TOKEN",
@@ -98,8 +101,48 @@ def test_variables_of_the_command_line_are_no_slips() -> None:
         "FUNCTIONS_URL",
         "CONFIG",
         "STORE_FD",
+        # What Kubernetes adds beside services called ingot and ingot-api.
+        "SERVICE_HOST",
+        "SERVICE_PORT_HTTP",
+        "API_PORT_8080_TCP_ADDR",
     )
     assert load_settings(DATA, {f"INGOT_{name}": "x" for name in names}) == load_settings(DATA, {})
+
+
+@pytest.mark.parametrize("name", ["INGOT_X", "INGOT_", "INGOT_COLOUR_OF_THE_SKY", "INGOT_LISTEN"])
+def test_a_variable_that_nothing_reads_is_refused(name: str) -> None:
+    with pytest.raises(Invalid, match=f"{name} is not a setting") as caught:
+        load_settings(DATA, {name: "1"})
+    assert "ingot settings explain" in (caught.value.hint or "")
+
+
+def test_a_settings_file_by_its_old_name_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    old = tmp_path / "settings.toml"
+    old.write_text("[retention]\nusage_days = 7\n")
+    for _ in range(2):
+        with pytest.raises(Invalid, match=r"is called ingot\.toml now") as caught:
+            settings_file(tmp_path)
+        assert caught.value.hint == f"mv {old} {tmp_path / 'ingot.toml'}"
+        (tmp_path / "ingot.toml").touch()
+    assert settings_file(tmp_path, old) == old, "whoever names it means it"
+
+
+@pytest.mark.parametrize(
+    ("written", "field"),
+    [
+        ('[traces]\nendpoint = "collector:4318"', "traces.endpoint"),
+        ('[traces]\nendpoint = "ftp://collector"', "traces.endpoint"),
+        ("[traces]\npercent = 101", "traces.percent"),
+        ("[traces]\npercent = -1", "traces.percent"),
+    ],
+)
+def test_what_would_lose_every_span_is_refused_at_the_start(tmp_path: Path, written: str, field: str) -> None:
+    file = tmp_path / "ingot.toml"
+    file.write_text(written)
+    with pytest.raises(Invalid) as caught:
+        load_settings(DATA, {}, file)
+    assert caught.value.field == field
+    assert caught.value.hint
 
 
 def test_the_data_folder_may_hold_the_file_and_another_may_be_named(tmp_path: Path) -> None:
