@@ -147,7 +147,8 @@ def _credential() -> str:
     text = texts[0] if texts else ""
     if not text:
         raise Unauthenticated(
-            "This needs a sign-in.", hint="Sign in (`ingot login` on the command line), or send a personal token as Authorization: Bearer."
+            "This needs a sign-in.",
+            hint="Sign in, by `ingot login` too, or send a personal token as Authorization: Bearer.",
         )
     if request.headers.get("Sec-Fetch-Site") not in _OWN_PAGE:
         raise Unauthenticated(
