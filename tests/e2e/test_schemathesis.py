@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.schemathesis_hooks import CONFIG
 from tests.support.system import System, running_system
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 _HELLO = {
     "main.py": "def execute(input, context):\n    return {'hello': 'you'}\n",
@@ -47,13 +47,15 @@ _CHECKS = {
 # The nouns that lead to each other, by the paths of their routes. Each is tried by itself, as a walk over
 # all routes at once hardly ever takes two steps in a row. What takes functions and people away comes last.
 _CHAINS = {
-    "releases": r"^/api/v1/functions/\{function\}/(draft|versions|releases.*|tags.*)$",
-    "reviews": r"^/api/v1/(functions/\{function\}/(draft|versions|reviews)|reviews.*)$",
+    "releases": r"^/api/v1/functions(/\{function\}/(draft|versions|releases.*|tags.*))?$",
+    "reviews": r"^/api/v1/(functions(/\{function\}/(draft|versions|reviews))?|reviews.*)$",
     "sharing": r"^/api/v1/(functions/\{function\}/(versions|shares|previews.*)|shares.*|market.*|files.*)$",
     "calls": r"^/api/v1/(invocations.*|why.*|starters.*|functions/\{function\}/draft/test-runs.*)$",
     "places": r"^/api/v1/(projects.*|departments.*|organizations.*|members.*|roles|api-keys.*)$",
     "authoring": r"^/api/v1/functions(/\{function\}(/(draft|versions).*)?)?$",
 }
+# Here a new function, which has no code, would only stand before the one that has.
+_OF_WHAT_IS_THERE = {"releases", "reviews"}
 # Each of these must have answered well after a link led there: the way from a draft to a release,
 # and from a project to a key.
 _STEPS = {
@@ -173,9 +175,11 @@ def test_the_running_api_keeps_its_description() -> None:
         prepare(system)
         chained = Tried()
         for name, paths in _CHAINS.items():
-            one = try_it(system, "--phases=stateful", "--max-time=8", f"--include-path-regex={paths}")
+            options = ["--phases=stateful", "--max-examples=10", f"--include-path-regex={paths}"]
+            if name in _OF_WHAT_IS_THERE:
+                options.append("--exclude-name=POST /api/v1/functions")
+            one = try_it(system, *options)
             assert one.phases == {"stateful"}, name
-            assert one.reached, name
             chained.add(one)
         each = try_it(system, "--phases=coverage,fuzzing", "--max-examples=3")
         check_log(system)
@@ -184,7 +188,7 @@ def test_the_running_api_keeps_its_description() -> None:
     assert each.checks >= _CHECKS
     assert set(each.answers) >= wanted
     assert chained.checks >= _CHECKS
-    assert chained.reached.total() >= 60, chained.reached
+    assert chained.reached.total() >= 150, chained.reached
     assert len(chained.reached) >= 20, chained.reached
     assert set(chained.reached) >= _STEPS, chained.reached
     # What is only ever refused is tried in vain.
