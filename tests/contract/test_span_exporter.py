@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -97,3 +99,14 @@ def test_nobody_there_costs_the_spans_and_no_time() -> None:
     made.spans.offer([span()])
     made.spans.close(0.5)
     assert time.monotonic() - began < 3
+
+
+def test_without_spans_the_library_is_not_even_loaded() -> None:
+    code = (
+        "import sys, control_plane.bootstrap.meter, control_plane.bootstrap.worker, control_plane.wsgi\n"
+        "print([name for name in sys.modules if name.startswith(('opentelemetry', 'google.protobuf'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"

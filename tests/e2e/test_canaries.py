@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.collector import Collector, collector
 from tests.support.system import System, running_system
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -25,8 +26,14 @@ FUNCTION = {
 
 
 @pytest.fixture(scope="module")
-def system() -> Iterator[System]:
-    with running_system() as made:
+def spans() -> Iterator[Collector]:
+    with collector() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def system(spans: Collector) -> Iterator[System]:
+    with running_system(INGOT_TRACES_ENDPOINT=spans.url) as made:
         yield made
 
 
@@ -44,7 +51,7 @@ def files_with(folder: Path, text: str) -> list[str]:
     )
 
 
-def test_no_secret_lies_in_any_file(system: System) -> None:
+def test_no_secret_lies_in_any_file_or_span(system: System, spans: Collector) -> None:
     token = system.people["owner"].http.headers["Authorization"].removeprefix("Bearer ")
     sent = {
         name: canary()
@@ -69,9 +76,15 @@ def test_no_secret_lies_in_any_file(system: System) -> None:
     system.stop()
     found = {name: files_with(system.folder, text) for name, text in sent.items()}
     found |= {"key": files_with(system.folder, key), "token": files_with(system.folder, token)}
+    exported = repr(spans.spans)
+    found |= {f"{name} exported": ["span"] for name, text in sent.items() if text in exported}
     # The one-time secret part alone must not be anywhere either.
     found |= {"key's secret": files_with(system.folder, key.split("_")[-2])}
     assert {name: files for name, files in found.items() if files} == {}
+    # What might have told them was written at all.
+    assert {one.service for one in spans.spans} >= {"ingot-gateway", "ingot-instance", "ingot-control-plane"}
+    assert any(path.stat().st_size for path in (system.data / "host" / "logs").glob("*/*.jsonl"))
+    assert (system.data / "logs" / "worker.log").stat().st_size
 
 
 def put_secret(system: System, value: str) -> None:

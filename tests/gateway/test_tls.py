@@ -141,7 +141,7 @@ def test_a_certificate_and_its_key_may_lie_apart_and_must_belong_together(tmp_pa
     assert found.days_left(NOW) == 30
     assert found.days_left(NOW + timedelta(days=31)) == -1
     (tmp_path / "other.pem").write_text(make_self_signed(("b.example",), 30, NOW))
-    with pytest.raises(Invalid, match="not the certificate's"):
+    with pytest.raises(Invalid, match="not the certificate's in /"):
         read_certificate(tmp_path / "cert.pem", tmp_path / "other.pem")
     with pytest.raises(Invalid, match="unencrypted private key"):
         read_certificate(tmp_path / "cert.pem")

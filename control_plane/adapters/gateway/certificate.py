@@ -59,7 +59,7 @@ def read_certificate(certificate: Path, key: Path | None = None) -> Certificate:
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if loaded.public_key().public_bytes(*form) != own.public_key().public_bytes(*form):
         raise Invalid(
-            "The private key is not the certificate's.",
+            f"The private key is not the certificate's in {certificate}.",
             field="tls.key",
             hint="Name the key that it was made for.",
         )
