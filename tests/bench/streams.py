@@ -6,12 +6,13 @@ clients. Turns alternate, so that whatever else the machine does meets all three
 
 from __future__ import annotations
 
+import multiprocessing
 import resource
 import socket
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from multiprocessing.synchronize import Event
 from typing import Final
 
 from tests.bench.open_loop import Results, Work, run_open_loop
@@ -81,28 +82,35 @@ def _streams(system: System, count: int) -> Iterator[None]:
 
 @contextmanager
 def _slow_clients(system: System, count: int) -> Iterator[None]:
-    """Hold requests open whose heads come byte by byte and never end."""
-    opened = [_connected(system.console_port, b"GET /api/v1/me HTTP/1.1\r\nHost: c") for _ in range(count)]
-    ended = threading.Event()
+    """Hold requests open whose heads come byte by byte and never end.
 
-    def drip() -> None:
-        while not ended.wait(1):
-            for place, one in enumerate(opened):
-                try:
-                    one.send(b"c")
-                except OSError:
-                    # The gateway lost its patience; a slow client comes back at once.
-                    opened[place] = _connected(system.console_port, b"GET /api/v1/me HTTP/1.1\r\nHost: c")
-
-    thread = threading.Thread(target=drip)
-    thread.start()
+    They live in a process of their own: beside the callers they would hold up
+    the callers themselves, and the API would be blamed for it.
+    """
+    spawning = multiprocessing.get_context("spawn")
+    ready, ended = spawning.Event(), spawning.Event()
+    process = spawning.Process(target=_drip, args=(system.console_port, count, ready, ended), daemon=True)
+    process.start()
     try:
+        assert ready.wait(60), "the slow clients did not come"
         yield
     finally:
         ended.set()
-        thread.join(30)
-        for one in opened:
-            one.close()
+        process.join(30)
+
+
+def _drip(port: int, count: int, ready: Event, ended: Event) -> None:
+    _allow_descriptors()
+    head = b"GET /api/v1/me HTTP/1.1\r\nHost: c"
+    opened = [_connected(port, head) for _ in range(count)]
+    ready.set()
+    while not ended.wait(1):
+        for place, one in enumerate(opened):
+            try:
+                one.send(b"c")
+            except OSError:
+                # The gateway lost its patience; a slow client comes back at once.
+                opened[place] = _connected(port, head)
 
 
 def _connected(port: int, said: bytes) -> socket.socket:
