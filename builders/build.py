@@ -14,6 +14,7 @@ Signatures (all failures are `builders.errors.BuildError`):
     read_lock(content: bytes) -> Lock                      # the draft's stored lock, back from bytes
     freeze(plan, lock) -> Frozen                           # .manifest: bytes, .digest: "sha256:<hex>"
     build(frozen, files, lock, folders, *, platform=None, progress=...) -> Built
+    try_out(plan, lock, folders, *, platform=None) -> dict[str, str]   # layers of a draft, to run it
     machine_platform() -> str                              # "linux-x86_64" or "linux-aarch64"
 
 `Lock.content` is canonical JSON, `Lock.digest` its "sha256:<hex>"; `Lock.python`
@@ -43,7 +44,7 @@ from builders.platforms import PLATFORMS, machine_platform
 from builders.progress import Phases, Progress, no_progress
 from builders.sbom import bill_of_materials
 from builders.storage import remove_leftovers
-from builders.unpack import unpack_layer
+from builders.unpack import place_files, unpack_layer
 
 __all__ = [
     "Built",
@@ -57,6 +58,7 @@ __all__ = [
     "machine_platform",
     "read_draft",
     "read_lock",
+    "try_out",
 ]
 
 
@@ -121,6 +123,21 @@ def build(
     with phases.phase("image"):
         image = put_image(folders.blobs, frozen.manifest, chosen, layers)
     return Built(chosen, {layer.role: layer.digest for layer in layers}, image, sbom, phases.timings_ms)
+
+
+def try_out(plan: Plan, lock: Lock, folders: Folders, *, platform: str | None = None) -> dict[str, str]:
+    """Make the unpacked layers that running a draft needs, role -> digest, and nothing else.
+
+    Dependencies are as durable as a version's, being its own; the files are
+    not, so an edit runs without a wait for the disk.
+    """
+    chosen = platform or machine_platform()
+    layers = {"function": place_files(plan.files, folders.layers)}
+    if lock.for_platform(chosen):
+        deps, _ = dependency_layer(lock, chosen, folders.blobs, folders.cache, Phases(no_progress))
+        unpack_layer(folders.blobs, folders.layers, deps, "deps")
+        layers["deps"] = deps
+    return layers
 
 
 def _layers(plan: Plan, lock: Lock, folders: Folders, platform: str, phases: Phases) -> list[ImageLayer]:

@@ -18,7 +18,7 @@ from builders.layers import put_layer
 from builders.locked import Lock, LockedPackage, Wheel
 from builders.platforms import PLATFORMS
 from builders.progress import Phases
-from builders.storage import blob_path, replace_file, temporary_folder
+from builders.storage import blob_path, replace_file, still_needed, temporary_folder
 from builders.uv_command import failing_lines, is_unreachable, run_uv
 
 __all__ = ["dependency_layer"]
@@ -64,7 +64,8 @@ def _remembered(note: Path, blobs: Path) -> tuple[str, int] | None:
     try:
         found = json.loads(note.read_bytes())
         digest, size = found["digest"], found["size"]
-        if blob_path(blobs, digest).stat().st_size == size:
+        path = blob_path(blobs, digest)
+        if still_needed(path) and path.stat().st_size == size:
             return digest, size
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # A missing or damaged note only costs making the layer again.

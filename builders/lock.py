@@ -65,8 +65,8 @@ def lock(
 def _write_inputs(work: Path, plan: Plan, python: str, kept: Lock | None) -> None:
     (work / "requirements.in").write_text("".join(f"{line}\n" for line in plan.requirements))
     (work / "pyproject.toml").write_text(_project(python))
-    if kept:
-        # uv prefers the versions it finds in its output file.
+    if kept and kept.packages:
+        # uv prefers the versions it finds in its output file; a list of none is no list to it.
         (work / "pylock.toml").write_text(_preferences(kept))
 
 

@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import IO
 
 __all__ = [
-    "BlobWriter", "blob_path", "locked", "new_blob", "put_blob", "remove_leftovers", "remove_tree",
-    "replace_file", "sync_folder", "sync_tree", "temporary_folder",
+    "BlobWriter", "blob_path", "locked", "new_blob", "no_sweep", "put_blob", "remove_leftovers",
+    "remove_tree", "replace_file", "still_needed", "sweeping", "sync_folder", "sync_tree",
+    "temporary_folder",
 ]  # fmt: skip
 
 _TEMPORARY = ".tmp-"
+# Shared by whoever relies on content that is there, held alone by a sweep while it looks and removes.
+_SWEEP_LOCK = ".sweep.lock"
 # Older than any step that is still running.
 _LEFTOVER_AGE_S = 6 * 3600
 
@@ -79,7 +82,7 @@ def new_blob(blobs: Path) -> Iterator[BlobWriter]:
 def put_blob(blobs: Path, content: bytes) -> str:
     """Store a small content and return its digest; storing it again is free."""
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    if not blob_path(blobs, digest).exists():
+    if not still_needed(blob_path(blobs, digest)):
         with new_blob(blobs) as writer:
             writer.write(content)
     return digest
@@ -162,3 +165,45 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def still_needed(path: Path) -> bool:
+    """Say whether content is there, and make it young again, so that no sweep takes it for forgotten.
+
+    Without the lock a sweep could look before and remove after.
+    """
+    with no_sweep(path.parent):
+        try:
+            os.utime(path)
+        except (FileNotFoundError, PermissionError):
+            # What another user left can be made anew by its own writer.
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def no_sweep(folder: Path) -> Iterator[None]:
+    """Keep sweeps of a folder away while the block runs; any number may at once."""
+    with _flocked(folder, fcntl.LOCK_SH):
+        yield
+
+
+@contextlib.contextmanager
+def sweeping(folder: Path) -> Iterator[bool]:
+    """Hold a folder for a sweep, for milliseconds; gives False when somebody relies on it now."""
+    try:
+        with _flocked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield True
+    except BlockingIOError:
+        yield False
+
+
+@contextlib.contextmanager
+def _flocked(folder: Path, how: int) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / _SWEEP_LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)

@@ -7,17 +7,30 @@ any time: that is how it is verified.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from builders import tree
 from builders.errors import BuildError
-from builders.layers import MAX_DEPTH, MAX_PATH_BYTES, ROOTS, entries_of_folder, write_layer
-from builders.storage import blob_path, sync_folder, sync_tree, temporary_folder
+from builders.layers import (
+    MAX_DEPTH,
+    MAX_PATH_BYTES,
+    ROOTS,
+    Entry,
+    entries_of_files,
+    entries_of_folder,
+    write_layer,
+)
+from builders.storage import blob_path, still_needed, sync_folder, sync_tree, temporary_folder
 
-__all__ = ["layer_folder", "unpack_layer", "verify_layer"]
+__all__ = ["layer_folder", "place_files", "unpack_layer", "verify_layer"]
+
+# The layer that may also be placed from files: small, and of a digest that is quickly computed.
+_PLACED = "function"
 
 
 def layer_folder(layers: Path, digest: str) -> Path:
@@ -28,7 +41,9 @@ def layer_folder(layers: Path, digest: str) -> Path:
 def unpack_layer(blobs: Path, layers: Path, digest: str, role: str) -> Path:
     """Return the layer's folder, unpacking its blob if need be. Safe to do twice at once."""
     folder = layer_folder(layers, digest)
-    if folder.is_dir():
+    if _is_there(folder, digest, role):
+        if role == _PLACED:
+            sync_tree(folder)
         return folder
     with temporary_folder(layers) as content:
         _extract(blob_path(blobs, digest), content, ROOTS[role])
@@ -51,8 +66,45 @@ def unpack_layer(blobs: Path, layers: Path, digest: str, role: str) -> Path:
     return folder
 
 
+def place_files(files: Mapping[str, bytes], layers: Path) -> str:
+    """Lay a draft's files down as its function layer, without a blob; returns the layer's digest.
+
+    For code that somebody tries: it is made again whenever it is asked for,
+    so nothing waits for the disk. `unpack_layer` makes it durable.
+    """
+    digest = _digest_of(entries_of_files(files), _PLACED)
+    folder = layer_folder(layers, digest)
+    if not _is_there(folder, digest, _PLACED):
+        with temporary_folder(layers) as content:
+            for path, text in files.items():
+                target = content / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(text)
+            _seal(content)
+            with contextlib.suppress(OSError):
+                # Whoever was first has won.
+                content.rename(folder)
+    return digest
+
+
+def _is_there(folder: Path, digest: str, role: str) -> bool:
+    """Say whether the layer lies there, whole: what was only placed may have lost its end with the power."""
+    if not still_needed(folder):
+        return False
+    if role != _PLACED or verify_layer(folder, digest, role):
+        return True
+    with temporary_folder(folder.parent) as grave:
+        grave.rmdir()
+        folder.rename(grave)
+    return False
+
+
 def verify_layer(folder: Path, digest: str, role: str) -> bool:
     """Say whether a folder is exactly the layer of this digest."""
+    return _digest_of({entry.path: entry for entry in entries_of_folder(folder)}, role) == digest
+
+
+def _digest_of(entries: Mapping[str, Entry], role: str) -> str:
     hashed = hashlib.sha256()
 
     class Sink:
@@ -60,8 +112,8 @@ def verify_layer(folder: Path, digest: str, role: str) -> bool:
             hashed.update(content)
             return len(content)
 
-    write_layer({entry.path: entry for entry in entries_of_folder(folder)}, ROOTS[role], Sink())
-    return f"sha256:{hashed.hexdigest()}" == digest
+    write_layer(entries, ROOTS[role], Sink())
+    return f"sha256:{hashed.hexdigest()}"
 
 
 def _extract(blob: Path, target: Path, root: str) -> None:

@@ -36,6 +36,8 @@ class IngotError(Exception):
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    # What to do when whoever raises it knows nothing more exact.
+    advice: ClassVar[str] = "Try again; if it stays, give the request id to the operator."
 
     def __init__(
         self,
@@ -48,7 +50,7 @@ class IngotError(Exception):
         super().__init__(message)
         self.message = message
         self.field = field
-        self.hint = hint
+        self.hint = self.advice if hint is None else hint
         # (JSON pointer, what is wrong) pairs, one for each field at fault.
         self.errors = errors
 
@@ -58,6 +60,7 @@ class Invalid(IngotError):
 
     code = "invalid"
     status = 422
+    advice = "Correct what is named, and send it again."
 
 
 class Unauthenticated(IngotError):
@@ -65,6 +68,7 @@ class Unauthenticated(IngotError):
 
     code = "unauthenticated"
     status = 401
+    advice = "Sign in, or send a personal token as Authorization: Bearer; `ingot login` makes one."
 
 
 class Forbidden(IngotError):
@@ -72,6 +76,7 @@ class Forbidden(IngotError):
 
     code = "forbidden"
     status = 403
+    advice = "Ask an owner of the organization for a role that has the right; `ingot whoami` shows yours."
 
 
 class NotFound(IngotError):
@@ -79,6 +84,7 @@ class NotFound(IngotError):
 
     code = "not_found"
     status = 404
+    advice = "Check its name; what you may not see looks the same."
 
 
 class Conflict(IngotError):
@@ -86,6 +92,7 @@ class Conflict(IngotError):
 
     code = "conflict"
     status = 409
+    advice = "Look at its present state, and decide again."
 
 
 class PreconditionFailed(IngotError):
@@ -93,6 +100,7 @@ class PreconditionFailed(IngotError):
 
     code = "precondition_failed"
     status = 412
+    advice = "Read it again, and repeat the change on what is there now."
 
 
 class TooLarge(IngotError):
@@ -100,6 +108,7 @@ class TooLarge(IngotError):
 
     code = "too_large"
     status = 413
+    advice = "Send less, or in smaller parts."
 
 
 class PreconditionRequired(IngotError):
@@ -107,6 +116,7 @@ class PreconditionRequired(IngotError):
 
     code = "precondition_required"
     status = 428
+    advice = "Read it first, and send its ETag back as If-Match."
 
 
 class TooMany(IngotError):
@@ -114,6 +124,7 @@ class TooMany(IngotError):
 
     code = "too_many"
     status = 429
+    advice = "Wait as long as Retry-After says, and try again."
     retryable = True
 
 
@@ -122,4 +133,5 @@ class Unavailable(IngotError):
 
     code = "unavailable"
     status = 503
+    advice = "Try again in a moment; `ingot status` shows what does not run."
     retryable = True

@@ -6,26 +6,32 @@ contract-tested fake count as two). Nothing here may import an adapter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from control_plane.domain.desired import GatewayState, HostState, HostTarget
 from control_plane.domain.functions import Declaration
+from control_plane.domain.retention import Content
 
 __all__ = [
     "Anchor",
     "Blobs",
+    "BreachedPasswords",
     "Builder",
     "Built",
     "Clock",
+    "Contents",
     "Entropy",
+    "FileBytes",
     "FunctionLogs",
     "Gateway",
     "GatewayChange",
     "LogPage",
     "Passwords",
     "Prepared",
+    "ReceivedBytes",
     "Runtime",
     "Sealer",
     "Signer",
@@ -66,6 +72,56 @@ class Blobs(Protocol):
         ...
 
 
+class ReceivedBytes(Protocol):
+    """A file's bytes that have come and are not in their place yet."""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and 64 hex digits of all of them."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    def keep(self) -> None:
+        """Put them in their place, durably."""
+        ...
+
+
+class FileBytes(Protocol):
+    """The bytes of files, by the file's id; streamed, as they may be larger than memory."""
+
+    def receive(self, file: str, chunks: Iterable[bytes]) -> AbstractContextManager[ReceivedBytes]:
+        """Write the chunks aside; what is not kept in the block is deleted."""
+        ...
+
+    def open(self, file: str) -> IO[bytes]:
+        """Return the bytes, to be closed by the caller. Raises FileNotFoundError."""
+        ...
+
+    def delete(self, file: str) -> None:
+        """Delete the bytes and what is left of attempts to send them; repeating it is no error."""
+        ...
+
+
+class Contents(Protocol):
+    """Blobs and unpacked layers as a clean-up sees them: how long nobody has relied on them."""
+
+    def untouched_since(self, before_ms: int) -> Iterator[Content]:
+        """Yield what nobody has written or relied on since then."""
+        ...
+
+    def parts(self, image: str) -> frozenset[str]:
+        """Return the digests that an image's manifest names; none when it is no image."""
+        ...
+
+    def remove(self, content: Content, before_ms: int) -> bool:
+        """Remove one, unless somebody has relied on it since `before_ms` or does now."""
+        ...
+
+
 class Sealer(Protocol):
     """Encrypts secret values; only holders of the master key open them."""
 
@@ -90,6 +146,14 @@ class Passwords(Protocol):
         ...
 
 
+class BreachedPasswords(Protocol):
+    """Passwords that leaked somewhere and are tried first by whoever guesses."""
+
+    def holds(self, password: str) -> bool:
+        """Say whether the password is known to have leaked."""
+        ...
+
+
 class Signer(Protocol):
     """Signs audit checkpoints with a key that the database does not hold."""
 
@@ -99,6 +163,10 @@ class Signer(Protocol):
 
     def verify(self, message: bytes, signature: str) -> bool:
         """Say whether this key made the signature."""
+        ...
+
+    def public_key(self) -> str:
+        """Return what others verify with, as base64 text."""
         ...
 
 
@@ -132,6 +200,16 @@ class Built:
     phases: tuple[tuple[str, float], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A draft that can run on this machine, by the digest that its version will have."""
+
+    digest: str
+    declaration: Declaration
+    # layer role ("function", "deps") -> digest
+    layers: Mapping[str, str]
+
+
 class Builder(Protocol):
     """Locks and freezes drafts; the same draft gives the same digest anywhere."""
 
@@ -152,6 +230,10 @@ class Builder(Protocol):
 
     def build(self, files: Mapping[str, bytes], lock: str) -> Built:
         """Make manifest, layers, image and SBOM; repeating it costs little."""
+        ...
+
+    def try_out(self, files: Mapping[str, bytes], lock: str) -> Tried | None:
+        """Make what running the draft needs, fast; None when its lock does not fit its files."""
         ...
 
     def base(self, runtime: str) -> str:
@@ -182,6 +264,8 @@ class TestCall:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     timeout_ms: int
+    # Under this id it can be watched and cancelled while it runs.
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +294,23 @@ class Runtime(Protocol):
         """Make the wanted state so, durably; returns when every target can be reached."""
         ...
 
-    def prepare(self, target: str, timeout_ms: int) -> Prepared:
-        """Load a target's code once and say whether it serves."""
+    def prepare(self, target: str, timeout_ms: int, digest: str = "") -> Prepared:
+        """Load a target's code once and say whether it serves.
+
+        With a digest, wait first until the target is wanted with this code.
+        """
         ...
 
     def test(self, target: HostTarget, call: TestCall) -> TestOutcome:
         """Run one request in a one-shot instance of the same sandbox."""
+        ...
+
+    def test_logs(self, run: str) -> tuple[Mapping[str, Any], ...]:
+        """Return all that a test run has written until now; nothing when it does not run."""
+        ...
+
+    def cancel_test(self, run: str) -> bool:
+        """End a test run; its caller gets the code `cancelled`. Says whether it ran."""
         ...
 
     def status(self) -> Mapping[str, Any]:
@@ -260,6 +355,11 @@ class LogPage:
 class FunctionLogs(Protocol):
     """What functions wrote: day files here, a log store in a cluster."""
 
-    def read(self, function: str, *, after: str = "", request: str = "", limit: int = 100) -> LogPage:
-        """Return the newest records, or those behind a position, oldest first; of one request if named."""
+    def read(
+        self, function: str, *, after: str = "", request: str = "", limit: int = 100, around_ms: int = 0
+    ) -> LogPage:
+        """Return the newest records, or those behind a position, oldest first; of one request if named.
+
+        With `around_ms`, Unix milliseconds, begin shortly before that time instead.
+        """
         ...

@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import threading
-import time
 from typing import Any
+
+from control_plane.json_logs import json_line
 
 __all__ = ["inherited_keys", "log_to_stderr", "say_ready", "stop_event"]
 
@@ -44,6 +45,5 @@ def stop_event() -> threading.Event:
 
 def log_to_stderr(role: str, level: str, message: str, **fields: Any) -> None:
     """Write one JSON line about this process."""
-    line = {"ts": time.time_ns() // 1_000_000, "level": level, "role": role, "message": message, **fields}
-    sys.stderr.write(json.dumps(line, default=str) + "\n")
+    sys.stderr.write(json_line(level, message, {"role": role, **fields}) + "\n")
     sys.stderr.flush()

@@ -6,7 +6,6 @@ Each takes its frozen settings document, wires itself and runs to its end.
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -36,6 +35,7 @@ def host(document: Mapping[str, Any]) -> None:
     """Run the function host."""
     from control_plane.adapters.embedded.host.main import run
     from control_plane.bootstrap.host import build_host_config
+    from control_plane.json_logs import log_as_json
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_as_json("host")
     raise SystemExit(run(build_host_config(document, inherited_keys())))

@@ -1,144 +1,60 @@
-"""Settings: small frozen dataclasses, one for each concern, resolved once by the supervisor.
+"""Settings, resolved once by the supervisor: what there is stands in `settings_groups`.
 
-Each field carries its meaning, its unit and the reason for its default as
-`help`; the settings page of the docs is checked against them by a test. A value comes from
-the environment (`INGOT_<GROUP>_<FIELD>`), else from the settings file (TOML,
-`[group] field = …`), else from here. No secret is a setting: keys travel by an
-inherited descriptor. Nothing here reads a database or starts a process.
+A value comes from the environment (`INGOT_<GROUP>_<FIELD>`), else from the
+settings file (TOML, `[group] field = …`), else from the group's default. How one
+came about is told by `settings_explained`. Nothing here reads a database or
+starts a process.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import re
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 from control_plane.errors import Invalid
+from control_plane.settings_groups import (
+    GROUPS,
+    Database,
+    Files,
+    Gateway,
+    Host,
+    Identity,
+    Listen,
+    Metering,
+    Retention,
+    Tls,
+    Traces,
+)
 
 __all__ = [
     "Database",
+    "Files",
     "Gateway",
     "Host",
+    "Identity",
     "Listen",
     "Metering",
+    "Retention",
     "Settings",
+    "Tls",
+    "Traces",
     "load_settings",
+    "nearest",
     "run_folder",
+    "settings_file",
     "settings_from_document",
+    "settings_from_file",
 ]
-
-
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """Where people and callers reach Ingot."""
-
-    address: str = _option(
-        "127.0.0.1",
-        "Address of both listeners. Loopback by default: nobody else on the network is meant yet.",
-    )
-    console_port: int = _option(8080, "Port of the console and the API.")
-    functions_port: int = _option(
-        8081, "Port of the functions' own origin; a function's page must never share the console's."
-    )
-    console_url: str = _option(
-        "", "Public URL of the console, when a proxy stands in front. Empty: address and port."
-    )
-    functions_url: str = _option(
-        "", "Public URL of the functions' origin, when a proxy stands in front. Empty: address and port."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Where rows live."""
-
-    control_url: str = _option(
-        "", "SQLAlchemy URL of the control database. Empty: SQLite in the data folder, which needs no server."
-    )
-    usage_url: str = _option("", "SQLAlchemy URL of the usage database. Empty: SQLite in the data folder.")
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """The function host: instances, templates, isolation."""
-
-    isolation: str = _option(
-        "auto",
-        "auto, namespaces, landlock or none. auto takes the strongest level that this machine allows and "
-        "refuses to start when there is none; none runs functions unisolated and must be asked for.",
-    )
-    idle_timeout_s: float = _option(
-        60.0,
-        "Seconds without a call after which an instance ends; a minute keeps bursts warm and costs little.",
-    )
-    max_life_s: float = _option(
-        3600.0, "Seconds after which an instance is replaced, so that leaks in user code end within the hour."
-    )
-    memory_mb: int = _option(
-        0,
-        "Memory for all instances together, in MB. 0: half of the machine's memory, as others live here too.",
-    )
-    level2_templates: int = _option(
-        32, "Templates kept with a version's code imported; each costs the pages that the import touched."
-    )
-    level2_memory_mb: int = _option(
-        1024, "Memory for all level-2 templates together, in MB; the least recently used goes first."
-    )
-    uid_base: int = _option(
-        61000,
-        "First of the user ids that are used when Ingot runs as root: services from here, functions from "
-        "here plus 1000. The range must hold no real user.",
-    )
-    log_mb_per_day: int = _option(
-        64, "Log of one function and day, in MB; what comes after is counted, not kept."
-    )
-    log_mb_total: int = _option(
-        2048, "Logs of all functions and days together, in MB; the oldest days are deleted beyond it."
-    )
-    drain_s: float = _option(
-        35.0,
-        "Seconds for which an instance that was told to end may finish what runs; above the longest "
-        "time-out of a call that shall survive a release or a stop.",
-    )
-    backlog: int = _option(
-        1024,
-        "Connections that may wait at one version's socket; above the calls that the gateway lets "
-        "through at once, as a full backlog answers 503 without a wait.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """HAProxy."""
-
-    slots: int = _option(256, "Version slots declared at start; doubled by a reload when they are used up.")
-    queue_timeout_ms: int = _option(
-        30_000, "How long a call waits for a free instance before it is answered 503."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Metering:
-    """The meter and its lease over the gateway."""
-
-    lease_s: int = _option(
-        5, "Seconds for which the gateway may answer calls without a sign of life from the meter."
-    )
-    max_lag_lines: int = _option(
-        1_000_000,
-        "Unread access-log lines above which the lease is not renewed: uncounted calls must not pile up.",
-    )
-    min_free_mb: int = _option(256, "Free disk space below which the lease is not renewed, in MB.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +66,30 @@ class Settings:
     run: Path
     listen: Listen = field(default_factory=Listen)
     database: Database = field(default_factory=Database)
+    identity: Identity = field(default_factory=Identity)
     host: Host = field(default_factory=Host)
     gateway: Gateway = field(default_factory=Gateway)
     metering: Metering = field(default_factory=Metering)
+    tls: Tls = field(default_factory=Tls)
+    traces: Traces = field(default_factory=Traces)
+    retention: Retention = field(default_factory=Retention)
+    files: Files = field(default_factory=Files)
+
+    @property
+    def scheme(self) -> str:
+        """Return what both origins speak themselves."""
+        return "https" if self.tls.certificate else "http"
 
     @property
     def console_url(self) -> str:
         """Return the console's public origin, without a slash at the end."""
-        return self.listen.console_url or f"http://{self.listen.address}:{self.listen.console_port}"
+        return self.listen.console_url or f"{self.scheme}://{self.listen.address}:{self.listen.console_port}"
 
     @property
     def functions_url(self) -> str:
         """Return the functions' public origin, without a slash at the end."""
-        return self.listen.functions_url or f"http://{self.listen.address}:{self.listen.functions_port}"
+        listen = self.listen
+        return listen.functions_url or f"{self.scheme}://{listen.address}:{listen.functions_port}"
 
     @property
     def control_url(self) -> str:
@@ -179,7 +106,22 @@ class Settings:
         return json.dumps(asdict(self), default=str, indent=1, sort_keys=True)
 
 
-GROUPS = {"listen": Listen, "database": Database, "host": Host, "gateway": Gateway, "metering": Metering}
+# The settings file's name in the data folder.
+FILE_NAME = "ingot.toml"
+# What it was called before; read by nobody, so it must not lie there as if it were.
+_OLD_FILE_NAME = "settings.toml"
+
+# Variables of the command line, of `scripts/demo.py` and of the supervisor for its children.
+_OTHER_VARIABLES = frozenset(
+    f"INGOT_{name}"
+    for name in (
+        *("URL", "TOKEN", "KEY", "FUNCTIONS_URL", "EMAIL", "NEW_PASSWORD", "CONFIG_HOME", "VERBOSE", "DATA"),
+        *("CONFIG", "READY_FD", "SECRETS_FD", "STORE_FD"),
+        *("FD_ACCESS_LOG", "FD_CONSOLE", "FD_FUNCTIONS"),
+    )
+)
+# Kubernetes sets these in every pod beside a service that is called ingot, or ingot-something.
+_SERVICE_LINK = re.compile(r"INGOT_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)")
 
 
 def options() -> Iterator[tuple[str, str, Any, str]]:
@@ -206,14 +148,12 @@ def load_settings(data: Path, environment: Mapping[str, str], file: Path | None 
 
     Raises Invalid naming the setting that is unknown or of the wrong type.
     """
-    written = _read_file(file) if file else {}
-    known = {environment_name for environment_name, *_ in options()}
-    for name in environment:
-        if any(name.startswith(f"INGOT_{group.upper()}_") for group in GROUPS) and name not in known:
-            raise Invalid(f"{name} is not a setting.", field=name, hint="See the settings page of the docs.")
+    written = settings_from_file(file) if file else {}
+    _refuse_unknown(environment)
     groups = {
         group: _group(group, kind, written.get(group, {}), environment) for group, kind in GROUPS.items()
     }
+    _check_traces(groups["traces"])
     data = data.absolute()
     return Settings(data=data, run=run_folder(data, environment), **groups)
 
@@ -225,15 +165,68 @@ def settings_from_document(document: str) -> Settings:
     return Settings(data=Path(raw["data"]), run=Path(raw["run"]), **groups)
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def settings_file(data: Path, named: Path | None = None) -> Path | None:
+    """Return the file to read: the one that was named, else the data folder's own if there is one.
+
+    Raises Invalid when the data folder holds one by the name of earlier versions.
+    """
+    if named is not None:
+        return named
+    if (data / _OLD_FILE_NAME).exists():
+        raise Invalid(
+            f"{data / _OLD_FILE_NAME} is not read: the settings file is called {FILE_NAME} now.",
+            field=_OLD_FILE_NAME,
+            hint=f"mv {data / _OLD_FILE_NAME} {data / FILE_NAME}",
+        )
+    found = data / FILE_NAME
+    return found if found.exists() else None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint that names what was probably meant."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    meant = f"Did you mean {close[0]}? " if close else ""
+    return f"{meant}`ingot settings explain` lists every setting."
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """Refuse every variable in our name that nothing reads: it was meant to change something."""
+    known = {environment_name for environment_name, *_ in options()}
+    for name, value in environment.items():
+        if not name.startswith("INGOT_") or name in known or name in _OTHER_VARIABLES:
+            continue
+        if not _SERVICE_LINK.fullmatch(name) and not value.startswith(("tcp://", "udp://")):
+            raise Invalid(f"{name} is not a setting.", field=name, hint=nearest(name, known))
+
+
+def settings_from_file(file: Path) -> dict[str, Any]:
+    """Return what a settings file holds, by group. Raises Invalid naming what is wrong with it."""
     try:
         written = tomllib.loads(file.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise Invalid(f"The settings file {file} cannot be read: {error}") from error
     unknown = [group for group in written if group not in GROUPS]
     if unknown:
-        raise Invalid(f"The settings file {file} has an unknown group “{unknown[0]}”.", field=unknown[0])
+        message = f"The settings file {file} has an unknown group “{unknown[0]}”."
+        raise Invalid(message, field=unknown[0], hint=nearest(unknown[0], GROUPS))
     return written
+
+
+def _check_traces(traces: Traces) -> None:
+    """Refuse what would only show as spans that never arrive."""
+    address = urlsplit(traces.endpoint)
+    if traces.endpoint and (address.scheme not in {"http", "https"} or not address.hostname):
+        raise Invalid(
+            f"traces.endpoint is {traces.endpoint!r}, which is no http or https address.",
+            field="traces.endpoint",
+            hint="Name the collector's OTLP/HTTP receiver, as http://127.0.0.1:4318.",
+        )
+    if not 0 <= traces.percent <= 100:
+        raise Invalid(
+            f"traces.percent is {traces.percent}.",
+            field="traces.percent",
+            hint="It is a share from 0 to 100.",
+        )
 
 
 def _group(group: str, kind: type, written: Any, environment: Mapping[str, str]) -> Any:
@@ -250,7 +243,9 @@ def _group(group: str, kind: type, written: Any, environment: Mapping[str, str])
             values[option.name] = _convert(name, written[option.name], types[option.name])
     unknown = [name for name in written if name not in types]
     if unknown:
-        raise Invalid(f"{group}.{unknown[0]} is not a setting.", field=f"{group}.{unknown[0]}")
+        name = f"{group}.{unknown[0]}"
+        hint = nearest(name, (known for _, known, _, _ in options()))
+        raise Invalid(f"{name} is not a setting.", field=name, hint=hint)
     return kind(**values)
 
 

@@ -15,7 +15,7 @@ command -v "$python" >/dev/null || fail "no $python here. Run: apt install pytho
 "$python" -c 'from ensurepip import version' 2>/dev/null || "$python" -m pip --version >/dev/null 2>&1 ||
     fail "$python cannot make environments. Run: apt install python3-venv"
 
-echo "Installing Ingot's packages into $venv (about half a minute, once) ..."
+echo "Installing Ingot's packages into $venv (half a minute to two, once) ..."
 rm -rf "$venv"
 if "$python" -c 'from ensurepip import version' 2>/dev/null; then
     "$python" -m venv "$venv"

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Write the settings page of the docs: `scripts/settings_page.py > control_plane/docs/settings.md`."""
+"""Write what is generated from the settings.
+
+`scripts/settings_page.py > control_plane/docs/settings.md`; with `--env`, `> .env.example`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from control_plane.settings import options
+from control_plane.settings_explained import environment_example
 
 INTRODUCTION = """# Settings
 
 Every setting has a default that works on one machine. A value comes from the environment, else from
-`settings.toml` in the data folder (or the file named by `ingot up --settings`), else from the default.
-A name that is no setting is an error, so that a typing mistake is not a silent default.
+`ingot.toml` in the data folder (or the file named by `ingot up --settings`), else from the default.
+A name that is no setting is an error that names the nearest one: no typing mistake is a silent default.
+`ingot settings explain [NAME]` shows the value in force, where it comes from, its unit and what it means;
+`.env.example` lists every variable.
 
 ```toml
 [listen]
@@ -36,4 +42,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(environment_example() if sys.argv[1:] == ["--env"] else page())

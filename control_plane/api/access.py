@@ -8,34 +8,42 @@ Services decide again inside their transactions: this is the outer of two walls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 
 from control_plane.api.auth import current_actor, refuse_foreign_origin
 from control_plane.api.state import services
-from control_plane.domain.access import ROLES, Permission
+from control_plane.domain.access import Permission
 from control_plane.domain.identity import Actor
-from control_plane.errors import Forbidden
+from control_plane.errors import Forbidden, Unavailable
 
 __all__ = ["Place", "Rule", "install_access", "own", "public", "requires", "rule_of"]
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _MARK: Final = "ingot_access"
+_READS: Final = frozenset({"GET", "HEAD"})
 
 
 class Place(StrEnum):
     """Where a permission must be held; the value is the route's path variable."""
 
+    # The organization in the path, else the one that the caller acts in.
     ORGANIZATION = "organization"
+    DEPARTMENT = "department"
     PROJECT = "project"
     FUNCTION = "function"
     REVIEW = "review"
     API_KEY = "api_key"
+    FILE = "file"
+    SHARE = "share"
     # The body names the project, so the service alone can decide where; here: somewhere at all.
     ANYWHERE = ""
+    # Above all organizations.
+    SYSTEM = "system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ def rule_of(app: Flask, endpoint: str) -> Rule | None:
 def install_access(app: Flask) -> None:
     """Check every request against its route's rule before the view runs."""
     app.before_request(_check)
+    app.teardown_request(_let_go)
 
 
 def _mark(rule: Rule) -> Callable[[_View], _View]:
@@ -91,22 +100,42 @@ def _check() -> None:
         raise Forbidden("This route names no permission, so nobody may call it.")
     if rule.public:
         return
+    # Who sends it and whether they may: one moment, one transaction. What a read sees belongs to it too.
+    g.moment = ExitStack()
+    g.moment.enter_context(services().access.one_moment())
     actor = current_actor()
     if rule.permission is not None:
         _require(actor, rule.permission, rule.place, request.view_args or {})
+    if request.method not in _READS:
+        g.pop("moment").close()
+
+
+def _let_go(_error: BaseException | None) -> None:
+    moment: ExitStack | None = g.pop("moment", None)
+    if moment is not None:
+        moment.close()
+    actor: Actor | None = g.get("actor")
+    if actor is not None:
+        # Only now: it writes, and a thread that holds one connection must not wait for a second.
+        with suppress(Unavailable):
+            services().sessions.note_use(actor)
 
 
 def _require(actor: Actor, permission: Permission, place: Place, path: Mapping[str, Any]) -> None:
-    if place is Place.ANYWHERE and not actor.must_change_password and _held_somewhere(actor, permission):
+    if place is Place.ANYWHERE and not actor.must_change_password and actor.holds_somewhere(permission):
         return
-    project = ""
-    if place not in {Place.ANYWHERE, Place.ORGANIZATION}:
-        project = _project_of(actor, place, str(path[place.value]))
-    services().access.require(actor, permission, project)
-
-
-def _held_somewhere(actor: Actor, permission: Permission) -> bool:
-    return any(permission in ROLES[binding.role] for binding in actor.bindings)
+    access = services().access
+    if place is Place.SYSTEM:
+        access.require_system(actor, permission)
+    elif place is Place.DEPARTMENT:
+        access.require_department(actor, permission, str(path[place.value]))
+    elif place is Place.ORGANIZATION and place.value in path:
+        access.require_named_organization(actor, permission, str(path[place.value]))
+    else:
+        project = ""
+        if place not in {Place.ANYWHERE, Place.ORGANIZATION}:
+            project = _project_of(actor, place, str(path[place.value]))
+        access.require(actor, permission, project)
 
 
 def _project_of(actor: Actor, place: Place, identifier: str) -> str:
@@ -118,4 +147,8 @@ def _project_of(actor: Actor, place: Place, identifier: str) -> str:
         return str(known.reviews.get(actor, identifier).project)
     if place is Place.API_KEY:
         return str(known.api_keys.get(actor, identifier).project)
+    if place is Place.FILE:
+        return str(known.files.get(actor, identifier).project)
+    if place is Place.SHARE:
+        return str(known.sharing.get(actor, identifier).project)
     return identifier

@@ -12,9 +12,11 @@ from control_plane.api.access import install_access
 from control_plane.api.auth import install_planted_cookie_removal
 from control_plane.api.headers import install_security_headers
 from control_plane.api.media import install_media_types
+from control_plane.api.methods import install_methods
 from control_plane.api.metrics import Metrics, install_metrics
 from control_plane.api.openapi import describe
 from control_plane.api.paging import Cursors
+from control_plane.api.path_numbers import install_path_numbers
 from control_plane.api.problems import install_problems
 from control_plane.api.request_ids import install_request_ids
 from control_plane.api.state import ApiOptions, ApiState
@@ -52,6 +54,7 @@ def create_app(services: Services, options: ApiOptions | None = None) -> APIFlas
     # One address for each thing: a slash more is another address.
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
+    install_path_numbers(app)
     metrics = Metrics()
     cursors = Cursors(options.cursor_key or secrets.token_bytes(32))
     app.extensions["ingot"] = ApiState(services, options, cursors, metrics)
@@ -63,6 +66,7 @@ def create_app(services: Services, options: ApiOptions | None = None) -> APIFlas
     install_problems(app)
     install_access(app)
     install_media_types(app)
+    install_methods(app)
     for blueprint in (page.blueprint, guides.blueprint, system.blueprint, *BLUEPRINTS):
         app.register_blueprint(blueprint)
     describe(app)

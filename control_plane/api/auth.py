@@ -29,6 +29,7 @@ __all__ = [
     "current_csrf_token",
     "install_planted_cookie_removal",
     "refuse_foreign_origin",
+    "session_text",
     "set_session_cookie",
 ]
 
@@ -65,9 +66,14 @@ def csrf_token(session_text: str) -> str:
     return hmac.new(session_text.encode(), b"ingot csrf", sha256).hexdigest()
 
 
+def session_text() -> str:
+    """Return the text of the session cookie that came, whether it proves anything or not."""
+    return request.cookies.get(api_options().cookie_name, "")
+
+
 def current_csrf_token() -> str:
     """Return the token of this request's session; empty for a personal token."""
-    text = request.cookies.get(api_options().cookie_name, "")
+    text = session_text()
     return csrf_token(text) if text and "Authorization" not in request.headers else ""
 
 
@@ -141,7 +147,8 @@ def _credential() -> str:
     text = texts[0] if texts else ""
     if not text:
         raise Unauthenticated(
-            "This needs a sign-in.", hint="Sign in at /, or send a personal token as Authorization: Bearer."
+            "This needs a sign-in.",
+            hint="Sign in, by `ingot login` too, or send a personal token as Authorization: Bearer.",
         )
     if request.headers.get("Sec-Fetch-Site") not in _OWN_PAGE:
         raise Unauthenticated(

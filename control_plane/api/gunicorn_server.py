@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,25 +10,9 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
-__all__ = ["JsonLines", "serve"]
+from control_plane.json_logs import JsonLines
 
-
-class JsonLines(logging.Formatter):
-    """One JSON object for each record."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line; a traceback becomes a field."""
-        line: dict[str, Any] = {
-            "ts": int(record.created * 1000),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if request_id := getattr(record, "request_id", ""):
-            line["request_id"] = request_id
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+__all__ = ["serve"]
 
 
 class _Server(BaseApplication):  # type: ignore[misc]

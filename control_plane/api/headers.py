@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Flask, Response, request
 
-__all__ = ["CONTENT_SECURITY_POLICY", "SECURITY_HEADERS", "install_security_headers"]
+__all__ = ["CONTENT_SECURITY_POLICY", "DOWNLOAD_POLICY", "SECURITY_HEADERS", "install_security_headers"]
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     [
@@ -21,6 +21,9 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+
+# For bytes that somebody uploaded: even where a browser shows them, they are of no origin and run nothing.
+DOWNLOAD_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 SECURITY_HEADERS: Final[dict[str, str]] = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -38,8 +41,11 @@ def install_security_headers(app: Flask) -> None:
     """Add the headers to every answer; what reads private data is never cached."""
 
     def add(response: Response) -> Response:
+        download = response.headers.get("Content-Security-Policy") == DOWNLOAD_POLICY
         for name, value in SECURITY_HEADERS.items():
             response.headers[name] = value
+        if download:
+            response.headers["Content-Security-Policy"] = DOWNLOAD_POLICY
         if request.path.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")
         return response

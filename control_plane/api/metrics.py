@@ -1,20 +1,43 @@
-"""Counts requests and their durations by route, in Prometheus' text format.
+"""What a scraper is told, in Prometheus' text format: the API's requests, functions' calls, the machine.
 
-Labels are route patterns, never addresses, so no tenant's name or id is shown
-and the number of series is bounded.
+Labels are route patterns and ids, never addresses or names from outside. A
+scraper sees the functions of its token's organization only, those that were
+called within a day, and at most 500 versions, so the number of series is bounded.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from flask import Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from control_plane.domain.series import BUCKETS_MS
+from control_plane.services.monitor import Scraped
 
 __all__ = ["Metrics", "install_metrics"]
 
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_Scrape = tuple[Sequence[Scraped], Sequence[Any], Mapping[str, float | None]]
+# Reading -> (name of the series, help); shown to those who watch the whole system.
+_MACHINE: Final = {
+    "connections": ("ingot_gateway_sessions", "Open connections at the gateway."),
+    "queued": ("ingot_gateway_queued_calls", "Calls that wait for a free instance."),
+    "instances": ("ingot_instances", "Instances of all organizations."),
+    "lag_lines": ("ingot_meter_lag_lines", "Lines of the access log that are not counted yet."),
+    "lease_s": ("ingot_meter_lease_seconds", "For how long the gateway may still answer calls."),
+    "cpu_percent": ("ingot_machine_cpu_percent", "Use of all processors."),
+    "memory_used_mb": ("ingot_machine_memory_used_megabytes", "Memory in use."),
+    "disk_used_mb": ("ingot_machine_disk_used_megabytes", "Disk in use below the data folder."),
+}
 
 
 class Metrics:
@@ -36,9 +59,61 @@ class Metrics:
             registry=self.registry,
         )
 
-    def render(self) -> Response:
-        """Return the exposition."""
-        return Response(generate_latest(self.registry), content_type=CONTENT_TYPE_LATEST)
+    def render(self, scrape: _Scrape) -> Response:
+        """Return the exposition: this process' own series, then what was counted."""
+        counted = CollectorRegistry()
+        counted.register(_Counted(scrape))
+        body = generate_latest(self.registry) + generate_latest(counted)
+        return Response(body, content_type=CONTENT_TYPE_LATEST)
+
+
+class _Counted:
+    """A collector over what the monitor knows at one moment."""
+
+    def __init__(self, scrape: _Scrape) -> None:
+        self._scrape = scrape
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family."""
+        versions, running, machine = self._scrape
+        labels = ["function", "version"]
+        calls = CounterMetricFamily("ingot_function_calls", "Calls.", labels=labels)
+        errors = CounterMetricFamily(
+            "ingot_function_errors", "Calls that did not go well, by who must act.", labels=[*labels, "fault"]
+        )
+        cold = CounterMetricFamily(
+            "ingot_function_cold_starts", "Calls that waited for a start.", labels=labels
+        )
+        durations = HistogramMetricFamily(
+            "ingot_function_duration_seconds", "Time that instances worked on calls.", labels=labels
+        )
+        for one in versions:
+            key = [one.function, one.version]
+            calls.add_metric(key, one.calls)
+            cold.add_metric(key, one.cold_starts)
+            for fault, count in one.faults.items():
+                errors.add_metric([*key, fault], count)
+            durations.add_metric(key, _cumulative(one.buckets), one.duration_ms / 1_000)
+        instances = GaugeMetricFamily(
+            "ingot_function_instances", "Running instances within the last two minutes.", labels=labels
+        )
+        for function, version, count in running:
+            instances.add_metric([function, version], count)
+        yield from (calls, errors, cold, durations, instances)
+        for reading, (name, text) in _MACHINE.items():
+            value = machine.get(reading)
+            if value is not None:
+                yield GaugeMetricFamily(name, text, value=value)
+
+
+def _cumulative(buckets: Sequence[int]) -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    total = 0
+    bounds = [*(str(bound / 1_000) for bound in BUCKETS_MS), "+Inf"]
+    for bound, count in zip(bounds, buckets, strict=True):
+        total += count
+        found.append((bound, float(total)))
+    return found
 
 
 def install_metrics(app: Flask, metrics: Metrics) -> None:

@@ -9,7 +9,11 @@ from apiflask import APIFlask
 from flask import current_app
 
 from control_plane.api.access import rule_of
+from control_plane.api.openapi_headers import add_headers
+from control_plane.api.openapi_links import add_links
 from control_plane.api.problems import PROBLEM_TYPE
+from control_plane.api.schemas import MAX_NUMBER
+from control_plane.api.uploads import uploaded_types
 
 __all__ = ["describe", "document"]
 
@@ -51,23 +55,44 @@ _STREAM: Final[dict[str, Any]] = {
                 "in": "header",
                 "name": "Last-Event-ID",
                 "description": "Sequence number to continue behind.",
-                "schema": {"type": "integer", "minimum": 0},
+                "schema": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
             },
             {
                 "in": "query",
                 "name": "after",
                 "description": "The same, for a first connection.",
-                "schema": {"type": "integer", "minimum": 0},
+                "schema": {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
             },
         ],
         "responses": {
             "200": {
                 "description": "Events.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                # No schema: what one would describe, a text or each event, is not agreed upon.
+                "content": {"text/event-stream": {}},
             }
         },
         "security": [{"token": []}, {"session": []}],
         "x-permission": "event:read",
+    }
+}
+
+
+_STREAM_PATH: Final = "/api/v1/stream"
+_RUN_STREAM_PATH: Final = "/api/v1/stream/functions/{function}/test-runs/{run}"
+_RUN_STREAM: Final[dict[str, Any]] = {
+    "get": {
+        **_STREAM["get"],
+        "operationId": "get_test_run_stream",
+        "summary": "Follow a test run's log records until it ends.",
+        "tags": ["test runs"],
+        "parameters": [
+            *(
+                {"in": "path", "name": name, "required": True, "schema": {"type": "string"}}
+                for name in ("function", "run")
+            ),
+            *_STREAM["get"]["parameters"],
+        ],
+        "x-permission": "function:read",
     }
 }
 
@@ -118,16 +143,27 @@ def _complete(app: APIFlask) -> Any:
                 if method in operations:
                     endpoint = _endpoint(app, path, method)
                     _finish(app, operations[method], endpoint, problem)
-        stream = deepcopy(_STREAM)
-        stream["get"]["responses"]["default"] = problem
-        spec["paths"]["/api/v1/stream"] = stream
+        _mend_tuples(spec)
+        for path, stream in ((_STREAM_PATH, _STREAM), (_RUN_STREAM_PATH, _RUN_STREAM)):
+            described = deepcopy(stream)
+            described["get"]["responses"]["default"] = problem
+            spec["paths"][path] = described
+        _name_fields(spec)
+        add_links(spec["paths"])
         return spec
 
     return complete
 
 
 def _finish(app: APIFlask, operation: dict[str, Any], endpoint: str, problem: dict[str, Any]) -> None:
-    operation["responses"]["default"] = problem
+    operation["responses"]["default"] = dict(problem)
+    operation["responses"]["400"] = {
+        "description": "Not well-formed; what cannot even be read as HTTP is answered in HTML.",
+        "content": {**problem["content"], "text/html": {}},
+    }
+    add_headers(app, operation, endpoint)
+    _describe_uploads(app, operation, endpoint)
+    _bound_path_numbers(operation)
     rule = rule_of(app, endpoint)
     if rule is None or rule.public:
         operation["security"] = []
@@ -135,6 +171,50 @@ def _finish(app: APIFlask, operation: dict[str, Any], endpoint: str, problem: di
     operation["security"] = [{"token": []}, {"session": []}]
     if rule.permission is not None:
         operation["x-permission"] = str(rule.permission)
+
+
+def _describe_uploads(app: APIFlask, operation: dict[str, Any], endpoint: str) -> None:
+    """Add the bodies that views stream, which no model describes."""
+    if media_types := uploaded_types(app, endpoint):
+        bytes_ = {"schema": {"type": "string", "format": "binary"}}
+        operation["requestBody"] = {"content": dict.fromkeys(sorted(media_types), bytes_)}
+    if "requestBody" in operation:
+        operation["requestBody"]["required"] = True
+
+
+def _bound_path_numbers(operation: dict[str, Any]) -> None:
+    for parameter in operation["parameters"]:
+        if parameter["in"] == "path" and parameter["schema"].get("type") == "integer":
+            parameter["schema"] |= {"minimum": 1, "maximum": MAX_NUMBER}
+
+
+def _name_fields(spec: dict[str, Any]) -> None:
+    """Say of each list which names `fields=` takes: those of its items."""
+    schemas = spec["components"]["schemas"]
+    for item in spec["paths"].values():
+        for parameter in item.get("get", {}).get("parameters", ()):
+            if parameter["name"] == "fields":
+                page = item["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+                row = schemas[page["$ref"].rpartition("/")[2]]["properties"]["items"]["items"]
+                described = schemas[row["$ref"].rpartition("/")[2]]
+                names = list(described["properties"])
+                # Whoever asks for some fields gets no others.
+                described.pop("required", None)
+                one = {"type": "string", "enum": names}
+                parameter |= {"style": "form", "explode": False}
+                parameter["schema"] = {"type": "array", "items": one, "minItems": 1}
+
+
+def _mend_tuples(schema: Any) -> None:
+    """Write tuples as JSON Schema 2020-12 does: the framework writes them as OpenAPI 3.0 did."""
+    if isinstance(schema, list):
+        for one in schema:
+            _mend_tuples(one)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("items"), list):
+            schema["prefixItems"] = schema.pop("items")
+        for one in schema.values():
+            _mend_tuples(one)
 
 
 def _endpoint(app: APIFlask, path: str, method: str) -> str:

@@ -16,6 +16,7 @@ from flask import Response, g, json, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
+from control_plane.domain.byte_ranges import RangeNotSatisfiable
 from control_plane.errors import IngotError
 
 __all__ = ["HTTP_CODES", "PROBLEM_TYPE", "install_problems", "problem_response"]
@@ -39,6 +40,8 @@ HTTP_CODES: Final[dict[int, tuple[str, str]]] = {
     500: ("internal", "Try again; if it stays, give the request id to the operator."),
     501: ("not_implemented", "See /api/v1/openapi.json for every route."),
 }
+
+_INPUT_HINT: Final = "Correct each field that is named; /api/v1/openapi.json describes them."
 
 
 def problem_response(  # noqa: PLR0913  (each is one member of the document)
@@ -85,6 +88,8 @@ def _from_ours(error: IngotError) -> Response:
     headers: list[tuple[str, str]] = []
     if error.status == 401:
         headers.append(("WWW-Authenticate", 'Bearer realm="ingot"'))
+    if isinstance(error, RangeNotSatisfiable):
+        headers.append(("Content-Range", f"bytes */{error.size}"))
     if error.retryable:
         headers.append(("Retry-After", str(max(1, int(getattr(error, "retry_after_s", 1))))))
     return problem_response(
@@ -102,10 +107,12 @@ def _from_framework(error: HTTPError) -> Response:
     """Render what APIFlask raises: a schema that the input does not fit, or a bad body."""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        faults = [(_pointer(item["loc"]), item["msg"]) for item in cause.errors(include_url=False)]
+        found = cause.errors(include_url=False)
+        # What a rule of ours says stands for itself.
+        faults = [(_pointer(item["loc"]), item["msg"].removeprefix("Value error, ")) for item in found]
         first = f"{faults[0][0] or '/'}: {faults[0][1]}"
         return problem_response(
-            "invalid", 422, f"The input does not fit: {first}.", hint=HTTP_CODES[422][1], errors=faults
+            "invalid", 422, f"The input does not fit: {first}.", hint=_INPUT_HINT, errors=faults
         )
     return _plain(error.status_code, str(error.message), [])
 

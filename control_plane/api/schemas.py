@@ -7,11 +7,20 @@ attributes, so a field appears on the wire only when a model names it.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-__all__ = ["Input", "OptionalTime", "Output", "Time", "timestamp"]
+from control_plane.domain.ids import NAME_PATTERN
+
+__all__ = ["MAX_NUMBER", "Input", "Name", "Number", "OptionalTime", "Output", "Time", "timestamp"]
+
+# JSON readers keep whole numbers exactly up to here; a database's own numbers end later.
+MAX_NUMBER: Final = 2**53 - 1
+# A new name; the domain decides and says what is wrong with one, the document only shows the rule.
+Name = Annotated[str, Field(max_length=40, json_schema_extra={"pattern": f"^{NAME_PATTERN}$"})]
+# The number of a version or release.
+Number = Annotated[int, Field(ge=1, le=MAX_NUMBER)]
 
 
 class Input(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,11 @@ def run(document: Mapping[str, Any]) -> None:
     def load() -> Any:
         from control_plane.wsgi import build_app
 
-        return build_app(document, keys)
+        app = build_app(document, keys)
+        # What is there now stays: to look through it for garbage again and again would stop every thread.
+        gc.collect()
+        gc.freeze()
+        return app
 
     # Threads wait for locks, freezes and test runs of other processes, so there are
     # more of them than cores; one process keeps limits in memory exact.
@@ -29,5 +34,6 @@ def run(document: Mapping[str, Any]) -> None:
         worker_class="gthread",
         threads=24,
         keepalive=30,
-        limit_request_line=8190,
+        # The gateway bounds the line; what passes it is refused as a problem, not as a page.
+        limit_request_line=0,
     )

@@ -32,7 +32,7 @@ def run(document: Mapping[str, Any]) -> None:
     serve(
         Path(document["run"]) / "streams.sock",
         load,
-        worker_class="asgi",
+        worker_class="control_plane.api.stream_worker.StreamWorker",
         worker_connections=2_000,
         # Open streams never end by themselves, so a stop must not wait for them.
         graceful_timeout=2,

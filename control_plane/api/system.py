@@ -8,6 +8,7 @@ from apiflask import APIBlueprint
 from flask import Response, current_app, jsonify
 
 from control_plane.api.access import Place, public, requires
+from control_plane.api.auth import current_actor
 from control_plane.api.openapi import document
 from control_plane.api.state import ApiState, services
 from control_plane.domain.access import Permission
@@ -25,19 +26,19 @@ def livez() -> Response:
 
 
 @blueprint.get("/readyz")
-@public("Says only whether the database answers.")
+@public("Says only which of this process' own parts answer.")
 def readyz() -> Response:
-    """Answer 200 when requests can be served, else the problem."""
-    services().health.check()
-    return Response("ready\n", content_type="text/plain; charset=utf-8")
+    """Answer 200 when requests can be served, else the problem with each part that does not answer."""
+    parts = services().health.check()
+    return Response(f"ready: {', '.join(parts)}\n", content_type="text/plain; charset=utf-8")
 
 
 @blueprint.get("/metrics")
-@requires(Permission.LOG_READ, Place.ORGANIZATION)
+@requires(Permission.MONITOR_READ, Place.ORGANIZATION)
 def metrics() -> Response:
-    """Show counts and durations of requests; scrape it with a personal token."""
+    """Show what functions, the API and the machine do; scrape it with a personal token."""
     state: ApiState = current_app.extensions["ingot"]
-    return state.metrics.render()
+    return state.metrics.render(services().monitor.scrape(current_actor()))
 
 
 @blueprint.get("/api/v1/openapi.json")

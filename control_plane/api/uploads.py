@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, ClassVar
+from typing import IO, Any, ClassVar, Final, TypeVar
 
-from flask import request
+from flask import Flask, request
 
 from control_plane.errors import IngotError, Invalid, TooLarge
 
-__all__ = ["UnsupportedMediaType", "streamed_body"]
+__all__ = ["UnsupportedMediaType", "body_chunks", "streamed_body"]
 
 _CHUNK = 1 << 18
+_MARK: Final = "ingot_uploads"
+_View = TypeVar("_View", bound=Callable[..., Any])
+_UNCAPPED = 1 << 60
 
 
 class UnsupportedMediaType(IngotError):
@@ -21,6 +24,21 @@ class UnsupportedMediaType(IngotError):
 
     code: ClassVar[str] = "unsupported_media_type"
     status: ClassVar[int] = 415
+
+
+def uploads(media_types: frozenset[str]) -> Callable[[_View], _View]:
+    """Say in the API's description which bodies a view streams."""
+
+    def mark(view: _View) -> _View:
+        setattr(view, _MARK, media_types)
+        return view
+
+    return mark
+
+
+def uploaded_types(app: Flask, endpoint: str) -> frozenset[str]:
+    """Return the media types that a route streams; none for most."""
+    return getattr(app.view_functions[endpoint], _MARK, frozenset())
 
 
 @contextmanager
@@ -51,6 +69,14 @@ def streamed_body(limit: int, media_types: frozenset[str]) -> Iterator[IO[bytes]
             raise Invalid("The body is empty.", hint="Send the content as the request's body.")
         file.seek(0)
         yield file
+
+
+def body_chunks() -> Iterator[bytes]:
+    """Yield the request's body piece by piece; whoever takes them says when it is too much."""
+    # The application's own cap is meant for JSON; whoever announced the bytes set another one.
+    request.max_content_length = _UNCAPPED
+    while chunk := request.stream.read(_CHUNK):
+        yield chunk
 
 
 def _too_large(limit: int) -> TooLarge:

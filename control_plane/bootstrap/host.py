@@ -42,6 +42,7 @@ def build_host_config(document: Mapping[str, Any], keys: Mapping[str, str]) -> H
         level2_memory_mb=options.level2_memory_mb,
         log_mb_per_day=options.log_mb_per_day,
         log_mb_total=options.log_mb_total,
+        log_days=settings.retention.log_days,
         drain_s=options.drain_s,
         backlog=options.backlog,
     )

@@ -1,4 +1,4 @@
-"""What the meter turns over: its database, the two logs it reads and the gateway's lease."""
+"""What the meter turns over: its database, the two logs it reads, the gateway's lease and the samples."""
 
 from __future__ import annotations
 
@@ -9,18 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
+
 from control_plane.adapters.embedded.clock import SystemClock
+from control_plane.adapters.embedded.machine_readings import MachineReadings
+from control_plane.adapters.embedded.runtime import EmbeddedRuntime
 from control_plane.adapters.gateway.lease import renew_lease
+from control_plane.adapters.gateway.statistics import GatewayStatistics
 from control_plane.bootstrap.gateway import make_gateway_settings
+from control_plane.bootstrap.traces import make_spans
+from control_plane.domain.retention import DAY_MS
 from control_plane.meter.cycle import Cycle
 from control_plane.meter.follower import LogFollower
 from control_plane.meter.lease import LeaseKeeper, LeaseLimits
+from control_plane.meter.sampler import Sampler
+from control_plane.meter.traces import CallTraces
 from control_plane.ports import Clock
 from control_plane.settings import Settings, settings_from_document
 from control_plane.store.engine import create_engine
-from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS
+from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS, Intake
 from control_plane.store.usage_ledger import UsageLedger
 from control_plane.store.usage_migrations import migrate_usage
+from control_plane.store.usage_retention import UsageRetention
+from control_plane.store.usage_series import SeriesLedger
 from control_plane.store.usage_tables import USAGE_SCHEMA
 
 __all__ = ["Meter", "build_meter"]
@@ -35,9 +46,15 @@ class Meter:
     cycle: Cycle
     ledger: UsageLedger
     lease: LeaseKeeper
+    sampler: Sampler
+    series: SeriesLedger
+    # How long sums by minute and samples are kept.
+    series_ms: int
     clock: Clock
     # Folders whose disks must have room.
     folders: tuple[Path, ...]
+    # Removes a batch of the calls that are over at that time; returns how many.
+    remove_old: Callable[[int], int]
 
 
 @contextlib.contextmanager
@@ -54,8 +71,27 @@ def build_meter(document: Mapping[str, Any], report: Callable[[str, list[str]], 
         stack.callback(access.close)
         host = LogFollower(HOST_RECORDS, settings.data / "host" / "records.log", None)
         stack.callback(host.close)
-        cycle = Cycle(ledger, access, host, clock)
-        yield Meter(cycle, ledger, _lease(settings, clock, report), clock, _folders(settings))
+        spans = make_spans(settings, "meter")
+        stored: Callable[[Intake], None] = _no_traces
+        if spans:
+            stack.callback(spans.close)
+            stored = CallTraces(spans.offer).observe
+        cycle = Cycle(ledger, access, host, clock, stored)
+        yield Meter(
+            cycle,
+            ledger,
+            _lease(settings, clock, report),
+            _sampler(settings, clock, report),
+            SeriesLedger(engine),
+            settings.metering.series_days * 86_400_000,
+            clock,
+            _folders(settings),
+            _remover(settings, engine),
+        )
+
+
+def _no_traces(_intake: Intake) -> None:
+    """Make no spans, as nobody asked for them."""
 
 
 def _lease(settings: Settings, clock: Clock, report: Callable[[str, list[str]], None]) -> LeaseKeeper:
@@ -64,6 +100,24 @@ def _lease(settings: Settings, clock: Clock, report: Callable[[str, list[str]], 
     wanted = settings.metering
     limits = LeaseLimits(wanted.lease_s, wanted.max_lag_lines, wanted.min_free_mb * 2**20)
     return LeaseKeeper(lambda until: renew_lease(gateway, until), limits, clock, report)
+
+
+def _sampler(settings: Settings, clock: Clock, report: Callable[[str, list[str]], None]) -> Sampler:
+    runtime = EmbeddedRuntime(settings.data / "host", settings.run)
+    numbers: dict[str, Callable[[], Mapping[str, float]]] = {
+        "machine": MachineReadings(settings.data),
+        "gateway": GatewayStatistics(make_gateway_settings(settings, {})),
+    }
+    return Sampler(clock, numbers, runtime.status, lambda what, why: report(what, [why] if why else []))
+
+
+def _remover(settings: Settings, engine: Engine) -> Callable[[int], int]:
+    usage, kept = UsageRetention(engine), settings.retention
+
+    def remove(now_ms: int) -> int:
+        return usage.remove(now_ms - kept.usage_days * DAY_MS, kept.batch) if kept.usage_days else 0
+
+    return remove
 
 
 def _folders(settings: Settings) -> tuple[Path, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 from control_plane.adapters.embedded.anchor import Ed25519Signer, FileAnchor
 from control_plane.adapters.embedded.clock import SystemClock, SystemEntropy
 from control_plane.adapters.embedded.runtime import EmbeddedRuntime
+from control_plane.domain.files import Quota
 from control_plane.services.audit import Audit
 from control_plane.services.changes import Changes
 from control_plane.settings import Settings, settings_from_document
@@ -19,7 +20,7 @@ from control_plane.store.engine import create_engine
 from control_plane.store.tables import CONTROL_SCHEMA
 from control_plane.store.unit_of_work import Store
 
-__all__ = ["key", "make_audit", "make_changes", "make_poke", "make_runtime", "read_settings"]
+__all__ = ["file_quota", "key", "make_audit", "make_changes", "make_poke", "make_runtime", "read_settings"]
 
 
 def read_settings(document: Mapping[str, Any]) -> Settings:
@@ -42,6 +43,12 @@ def make_audit(settings: Settings, changes: Changes, keys: Mapping[str, str]) ->
     """Return the audit chains with the key that signs their checkpoints."""
     anchor = FileAnchor(settings.data / "audit" / "checkpoints.jsonl")
     return Audit(changes, Ed25519Signer(key(keys, "audit")), anchor)
+
+
+def file_quota(settings: Settings) -> Quota:
+    """Return what the files of one project may take."""
+    megabyte, files = 1_000_000, settings.files
+    return Quota(files.largest_mb * megabyte, files.project_mb * megabyte, files.project_count)
 
 
 def key(keys: Mapping[str, str], name: str) -> bytes:

@@ -9,10 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from control_plane.adapters.embedded.clock import SystemClock
+from control_plane.adapters.embedded.file_bytes import FolderFileBytes
 from control_plane.adapters.gateway.gateway import HAProxyGateway
+from control_plane.bootstrap.cleanup import make_retention
 from control_plane.bootstrap.gateway import make_gateway_settings
+from control_plane.bootstrap.guards import make_guards
 from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, make_runtime, read_settings
+from control_plane.bootstrap.traces import make_spans, release_tracer
+from control_plane.events.cleaning import Cleaning
 from control_plane.services.events import Events
+from control_plane.services.file_removal import FileRemoval
+from control_plane.services.guarding import GuardAction
+from control_plane.services.preview_expiry import PreviewExpiry
 from control_plane.services.reconciler import Reconciler
 
 __all__ = ["Worker", "build_worker"]
@@ -30,6 +38,16 @@ class Worker:
     sequence_events: Callable[[], int]
     # Signs the audit chains that are due; returns how many.
     checkpoint: Callable[[], int]
+    # Ends previews that nobody works with; returns how many.
+    sweep_previews: Callable[[], int]
+    # Deletes files that have expired or never came; returns how many.
+    delete_files: Callable[[], int]
+    # Removes what is over, beside everything else.
+    cleaning: Cleaning
+    # Measures guarded releases and acts; returns what was done.
+    look_after_guards: Callable[[], tuple[GuardAction, ...]]
+    # Is told of each release whether it went live.
+    trace_release: Callable[[str, bool], None]
 
 
 @contextlib.contextmanager
@@ -37,8 +55,13 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
     """Yield the worker's parts; its threads end with the block."""
     settings = read_settings(document)
     changes = make_changes(settings)
+    retention = make_retention(settings, changes)
     gateway = HAProxyGateway(make_gateway_settings(settings, document["identities"]), SystemClock())
-    with ThreadPoolExecutor(_PREPARING, thread_name_prefix="prepare") as executor:
+    spans = make_spans(settings, "worker")
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(ThreadPoolExecutor(_PREPARING, thread_name_prefix="prepare"))
+        if spans:
+            stack.callback(spans.close)
         reconciler = Reconciler(
             changes,
             make_runtime(settings),
@@ -51,4 +74,15 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
             reconciler=reconciler,
             sequence_events=Events(changes).sequence,
             checkpoint=make_audit(settings, changes, keys).checkpoint,
+            sweep_previews=PreviewExpiry(changes).sweep,
+            delete_files=FileRemoval(changes, FolderFileBytes(settings.data / "files")).delete_due,
+            cleaning=Cleaning(
+                retention.clean_rows,
+                retention.clean_content,
+                every_s=settings.retention.every_s,
+                # Content lives for a grace at least, so a look four times in it is often enough.
+                content_every_s=settings.retention.content_hours * 900,
+            ),
+            look_after_guards=make_guards(settings, changes).look,
+            trace_release=release_tracer(spans),
         )

@@ -13,7 +13,7 @@ from control_plane.cli.output import note, show_one
 from control_plane.cli.profiles import Profile, forget, remember
 from control_plane.cli.state import CliState, pass_state
 
-__all__ = ["login", "logout", "whoami"]
+__all__ = ["ask", "keep", "login", "logout", "make_token", "read_password", "whoami"]
 
 
 @click.command()
@@ -38,15 +38,12 @@ def login(  # noqa: PLR0913, PLR0917  (each is one option)
     if given:
         kept = Profile(url=url, token=given)
     else:
-        address = email or _ask("E-mail")
-        body = {"email": address, "password": _password(password_stdin)}
+        address = email or ask("E-mail")
+        body = {"email": address, "password": read_password(password_stdin)}
         if organization:
             body["organization"] = organization
-        kept = _make_token(state, url, body, new_password, days)
-    me = _whoami(kept)
-    kept = Profile(url=url, token=kept.token, email=me["user"]["email"], token_id=kept.token_id)
-    path = remember(kept)
-    note(f"Signed in to {url} as {kept.email}; the token is in {path}.")
+        kept = make_token(state, url, body, new_password, days)
+    keep(kept)
 
 
 @click.command()
@@ -75,7 +72,7 @@ def whoami(state: CliState) -> None:
     if state.output == "json":
         show_one(state, me)
         return
-    roles = ", ".join(f"{binding['role']} of {binding['scope']}" for binding in me["bindings"])
+    roles = ", ".join(f"{binding['role']} of {binding['place']}" for binding in me["bindings"])
     show_one(
         state,
         {
@@ -87,7 +84,15 @@ def whoami(state: CliState) -> None:
     )
 
 
-def _make_token(
+def keep(made: Profile) -> None:
+    """Remember a token that works, and say whose it is."""
+    me = _whoami(made)
+    kept = Profile(url=made.url, token=made.token, email=me["user"]["email"], token_id=made.token_id)
+    path = remember(kept)
+    note(f"Signed in to {kept.url} as {kept.email}; the token is in {path}.")
+
+
+def make_token(
     state: CliState, url: str, body: dict[str, str], new_password: str | None, days: int
 ) -> Profile:
     """Sign in for one moment, make a token, and end the session again."""
@@ -101,7 +106,9 @@ def _make_token(
         if session["must_change_password"]:
             chosen = new_password or _new_password()
             change = {"current_password": body["password"], "new_password": chosen}
-            client.send("PUT", "/me/password", json=change, headers=proof)
+            session = client.send("PUT", "/me/password", json=change, headers=proof).json()
+            # The session went on as a new one.
+            proof["X-CSRF-Token"] = session["csrf_token"]
         name = f"ingot on {platform.node()[:60] or 'a computer'}"
         made = client.send("POST", "/tokens", json={"name": name, "days": days}, headers=proof).json()
         client.send("DELETE", "/sessions/current", headers=proof)
@@ -115,18 +122,20 @@ def _whoami(profile: Profile) -> Any:
         return client.get("/me")
 
 
-def _password(from_stdin: bool) -> str:
+def read_password(from_stdin: bool) -> str:
+    """Return what is typed, or the first line of standard input."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\n")
-    return _ask("Password", hidden=True)
+    return ask("Password", hidden=True)
 
 
 def _new_password() -> str:
     note("You signed in with a one-time password; choose your own (at least 12 characters).")
-    return _ask("New password", hidden=True, twice=True)
+    return ask("New password", hidden=True, twice=True)
 
 
-def _ask(question: str, *, hidden: bool = False, twice: bool = False) -> str:
+def ask(question: str, *, hidden: bool = False, twice: bool = False) -> str:
+    """Return the answer of whoever sits there. Raises Failure without a terminal."""
     if not sys.stdin.isatty():
         raise Failure(
             f"{question} is needed, and nobody is there to answer.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import IO, Final
 from control_plane.cli.failures import ExitCode, Failure
 from control_plane.cli.references import LINK_FILE
 
-__all__ = ["ARCHIVE_TYPE", "pack", "tree", "unpack"]
+__all__ = ["ARCHIVE_TYPE", "is_left_out", "pack", "tree", "unpack"]
 
 ARCHIVE_TYPE: Final = "application/gzip"
 
@@ -26,12 +27,22 @@ _SKIPPED: Final = frozenset(
 )  # fmt: skip
 
 
+def is_left_out(name: str) -> bool:
+    """Say whether a file or folder of this name belongs to tools, not to the function."""
+    return name in _SKIPPED or name.endswith(".pyc")
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """Yield what lies below the folder; what tools left is not even walked, as environments are large."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_left_out(name)]
+        yield from (Path(parent, name) for name in (*folders, *files) if not is_left_out(name))
+
+
 def tree(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield (path in the draft, file) of every file that belongs to the function, in order."""
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(_entries(folder)):
         parts = path.relative_to(folder).parts
-        if any(part in _SKIPPED for part in parts) or path.suffix == ".pyc":
-            continue
         if path.is_symlink():
             raise Failure(
                 f"{path} is a symbolic link; a function holds plain files only.",

@@ -5,8 +5,9 @@ Every command goes through here; nothing else in the CLI imports httpx.
 
 from __future__ import annotations
 
+import json as json_module
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 from control_plane.cli.failures import ApiProblem, ExitCode, Failure
@@ -15,7 +16,7 @@ from control_plane.cli.profiles import Profile
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Client"]
+__all__ = ["Client", "Unreachable"]
 
 _API = "/api/v1"
 
@@ -27,6 +28,8 @@ class Client:
         import httpx
 
         self.profile = profile
+        if not profile.url.startswith(("http://", "https://")):
+            raise _unusable(profile.url, "it does not begin with http:// or https://")
         headers = {"User-Agent": "ingot-cli", "Accept": "application/json"}
         if profile.token:
             headers["Authorization"] = f"Bearer {profile.token}"
@@ -40,11 +43,7 @@ class Client:
                 trust_env=False,
             )
         except (httpx.InvalidURL, ValueError) as error:
-            raise Failure(
-                f"“{profile.url}” is not a usable address: {error}.",
-                hint="Give an address such as http://127.0.0.1:8080.",
-                exit_code=ExitCode.USAGE,
-            ) from error
+            raise _unusable(profile.url, str(error)) from error
 
     def __enter__(self) -> Client:
         return self
@@ -72,6 +71,11 @@ class Client:
         except Unreachable:
             return self.send("POST", path, json=body, headers=sent).json()
 
+    def edit(self, path: str, body: Any) -> Any:
+        """Change what `path` names in the state that it has now; return it changed."""
+        seen = self.send("GET", path).headers["ETag"]
+        return self.send("PATCH", path, json=body, headers={"If-Match": seen}).json()
+
     def delete(self, path: str, *, headers: Mapping[str, str] | None = None) -> None:
         """Remove or revoke what `path` names."""
         self.send("DELETE", path, headers=headers)
@@ -89,6 +93,45 @@ class Client:
             if cursor is None or (limit and left <= 0):
                 return
 
+    def listen(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (type, data) of a stream's events until it ends."""
+        import httpx
+
+        try:
+            with self._http.stream("GET", _API + path, timeout=httpx.Timeout(60.0, connect=5.0)) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _problem(answer)
+                kind = ""
+                for line in answer.iter_lines():
+                    field, _, value = line.partition(": ")
+                    if field == "event":
+                        kind = value
+                    elif field == "data" and kind != "end":
+                        yield kind, json_module.loads(value)
+        except httpx.TransportError as error:
+            raise Unreachable(self.profile.url, error) from error
+
+    def copy(self, path: str, sink: IO[bytes], headers: Mapping[str, str]) -> None:
+        """Write the body of an answer to `sink` as it comes: at its end for a part, else from its start.
+
+        Raises Unreachable when the line breaks; what has come until then stays.
+        """
+        import httpx
+
+        try:
+            with self._http.stream("GET", _API + path, headers=dict(headers)) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _problem(answer)
+                if answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                    sink.seek(0)
+                    sink.truncate()
+                for piece in answer.iter_bytes():
+                    sink.write(piece)
+        except httpx.TransportError as error:
+            raise Unreachable(self.profile.url, error) from error
+
     def send(
         self,
         method: str,
@@ -102,10 +145,16 @@ class Client:
         """Send one request to the API and return a successful answer, or raise a Failure."""
         import httpx
 
+        # An empty query would take the place of the one that a signed address has.
         wanted = {name: value for name, value in (params or {}).items() if value is not None}
         try:
             answer = self._http.request(
-                method, _API + path, params=wanted, json=json, content=content, headers=dict(headers or {})
+                method,
+                _API + path,
+                params=wanted or None,
+                json=json,
+                content=content,
+                headers=dict(headers or {}),
             )
         except httpx.TimeoutException as error:
             raise Failure(
@@ -129,6 +178,14 @@ class Unreachable(Failure):
             hint="Start Ingot with `ingot up`, or name the server with --url or INGOT_URL.",
             exit_code=ExitCode.UNAVAILABLE,
         )
+
+
+def _unusable(url: str, why: str) -> Failure:
+    return Failure(
+        f"“{url}” is not a usable address: {why}.",
+        hint="Give an address such as http://127.0.0.1:8080.",
+        exit_code=ExitCode.USAGE,
+    )
 
 
 def _problem(answer: httpx.Response) -> ApiProblem:

@@ -8,6 +8,8 @@ from typing import IO, Any
 
 import click
 
+from control_plane.cli.advice import advice_on
+
 __all__ = ["ApiProblem", "ExitCode", "Failure", "exit_code_of"]
 
 
@@ -50,21 +52,31 @@ class ApiProblem(Failure):
     """A problem document that the server answered with."""
 
     def __init__(self, status: int, body: Mapping[str, Any]) -> None:
+        code, faults = str(body.get("code") or ""), _faults(body.get("errors"))
         super().__init__(
             str(body.get("detail") or body.get("title") or f"The server answered {status}."),
-            hint=str(body.get("hint") or ""),
+            # What a fault asks for is nearer to the matter than what the whole answer does.
+            hint=advice_on(tuple(place for place, _ in faults))
+            or str(body.get("hint") or "")
+            or advice_on((code,)),
             exit_code=exit_code_of(status),
             request_id=str(body.get("request_id") or ""),
         )
         self.status = status
-        self.code = str(body.get("code") or "")
-        faults = body.get("errors")
-        if isinstance(faults, list):
-            self.details = tuple(
-                f"{fault.get('pointer') or '/'}: {fault.get('detail')}"
-                for fault in faults
-                if isinstance(fault, dict) and fault.get("detail") != self.message
-            )
+        self.code = code
+        # What the sentence says already is not said again.
+        self.details = tuple(
+            f"{place or '/'}: {detail}" for place, detail in faults if detail not in self.message
+        )
+
+
+def _faults(errors: object) -> list[tuple[str, str]]:
+    """Return (place, what is wrong); functions say `message` where the API says `detail`."""
+    known = [fault for fault in errors if isinstance(fault, dict)] if isinstance(errors, list) else []
+    return [
+        (str(fault.get("pointer") or ""), str(fault.get("detail") or fault.get("message") or ""))
+        for fault in known
+    ]
 
 
 def exit_code_of(status: int) -> ExitCode:

@@ -9,6 +9,7 @@ import click
 
 from control_plane.cli.bodies import read_body, write_body
 from control_plane.cli.failures import ApiProblem, ExitCode, Failure
+from control_plane.cli.files import fetch_file
 from control_plane.cli.output import note
 from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, pass_state
@@ -19,6 +20,9 @@ __all__ = ["invoke"]
 @click.command()
 @click.argument("function")
 @click.option("--data", help="Body to send; @FILE reads it from a file, @- from standard input.")
+@click.option(
+    "--file", help="Id of a stored file to send as the body; it travels inline, so the body limit counts."
+)
 @click.option("--content-type", help="Kind of the body; default: told by the file's name, else JSON.")
 @click.option("--key", envvar="INGOT_KEY", help="The API key; default: INGOT_KEY.")
 @click.option("--version", help="A version's number or a tag such as canary; default: what is live.")
@@ -33,6 +37,7 @@ def invoke(  # noqa: PLR0913, PLR0917  (each is one option)
     state: CliState,
     function: str,
     data: str | None,
+    file: str | None,
     content_type: str | None,
     key: str | None,
     version: str | None,
@@ -44,7 +49,7 @@ def invoke(  # noqa: PLR0913, PLR0917  (each is one option)
     """Call FUNCTION (organization/name) and print its answer."""
     import httpx
 
-    body, kind = read_body(data, content_type)
+    body, kind = _body(state, data, file, content_type)
     url = _address(state, function, address) + (f"@{version}" if version else "")
     headers = {"X-Api-Key": key} if key else {}
     if body:
@@ -67,6 +72,17 @@ def invoke(  # noqa: PLR0913, PLR0917  (each is one option)
     timing = answer.headers.get("server-timing", "")
     if os.environ.get("INGOT_VERBOSE"):
         note(f"Status {answer.status_code} {timing}")
+
+
+def _body(state: CliState, data: str | None, file: str | None, content_type: str | None) -> tuple[bytes, str]:
+    """Return the body and its kind: from the command line, or a stored file's bytes."""
+    if file is None:
+        return read_body(data, content_type)
+    if data is not None:
+        raise Failure("The body is either --data or --file.", exit_code=ExitCode.USAGE)
+    with state.client(timeout_s=300) as client:
+        stored = client.get(f"/files/{file}")
+        return fetch_file(client, file), content_type or stored["content_type"]
 
 
 def _address(state: CliState, function: str, address: str | None) -> str:

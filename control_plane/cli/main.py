@@ -20,35 +20,66 @@ __all__ = ["COMMANDS", "VERSION", "cli", "main"]
 VERSION: Final = "0.1.0"
 
 
+# Commands of the machine have options of their own.
+_MACHINE: Final = {"system", "machine_settings", "backup", "cleanup", "tls"}
+
+
 def _at(module: str, attribute: str, summary: str) -> LazyCommand:
-    return LazyCommand(f"control_plane.cli.{module}", attribute, summary, module != "system")
+    return LazyCommand(f"control_plane.cli.{module}", attribute, summary, module not in _MACHINE)
 
 
 COMMANDS: Final[dict[str, LazyCommand]] = {
+    "setup": _at("setup", "setup", "Become the first owner of a new Ingot, and sign in."),
     "login": _at("account", "login", "Sign in and keep a personal token."),
     "logout": _at("account", "logout", "Revoke the token and forget it."),
+    "password": _at("password", "password", "Change your own password."),
     "whoami": _at("account", "whoami", "Show who you are on this server."),
     "init": _at("starters", "init", "Start a function's folder from a starter."),
-    "function": _at("functions", "function", "Create and look at functions."),
+    "starter": _at("starters", "starter", "Look at what a function can begin from."),
+    "function": _at("functions", "function", "Create, find, describe, retire and restore functions."),
     "draft": _at("drafts", "draft", "Push and pull a function's editable state."),
     "test": _at("testing", "test", "Run the draft once, in the sandbox it will run in."),
+    "test-run": _at("test_runs", "test_run", "Look at test runs, and end them."),
+    "dev": _at("dev", "dev", "Preview a folder, reloaded as its files change."),
+    "preview": _at("previews", "preview", "Try a draft or a version by real calls, before a review."),
     "freeze": _at("versions", "freeze", "Make an immutable version of the draft."),
-    "version": _at("versions", "version", "List, show and compare versions."),
+    "version": _at("versions", "version", "List, show, compare, deprecate and retire versions."),
     "submit": _at("reviews", "submit", "Ask for a review of a version."),
     "review": _at("reviews", "review", "Look at reviews and decide them."),
     "release": _at("releases", "release", "Put versions into traffic, and take them out."),
     "key": _at("keys", "key", "Manage callers' API keys."),
     "invoke": _at("invoke", "invoke", "Call a released function."),
+    "invocation": _at("invocations", "invocation", "Look at single calls."),
+    "why": _at(
+        "why",
+        "why",
+        "Explain the call with REQUEST_ID (X-Request-Id or X-Ingot-Usage-Id of its answer).",
+    ),
+    "monitor": _at("monitor", "monitor", "Show numbers over time."),
     "usage": _at("usage", "usage", "Show what was counted, and check it."),
     "logs": _at("logs", "logs", "Show a function's log records."),
     "setting": _at("settings", "setting", "Set values that functions read."),
-    "member": _at("members", "member", "Invite people."),
+    "secret": _at("settings", "secret", "Set values that functions read and people cannot."),
+    "file": _at("files", "file", "Keep large inputs and outputs."),
+    "share": _at("shares", "share", "Let others install a function."),
+    "market": _at("market", "market", "Find and install what others share."),
+    "organization": _at("organizations", "organization", "Make and look at organizations."),
+    "department": _at("departments", "department", "Make and look at departments."),
+    "project": _at("projects", "project", "Make, move and look at projects."),
+    "member": _at("members", "member", "Invite people, and say what they may do."),
+    "session": _at("credentials", "session", "Look at your open sessions and end them."),
+    "token": _at("credentials", "token", "Make personal tokens, look at them and end them."),
     "audit": _at("audit", "audit", "Read and verify the audit chain."),
+    "event": _at("events", "event", "Read the organization's events."),
     "openapi": _at("openapi", "openapi", "Print the API's description."),
     # The machine's own commands exist only where the whole of Ingot is installed.
     "up": _at("system", "up", "Start Ingot on this machine."),
     "down": _at("system", "down", "Stop Ingot on this machine."),
     "status": _at("system", "status", "Show the processes of the Ingot on this machine."),
+    "backup": _at("backup", "backup", "Back the data folder up, and bring it back."),
+    "cleanup": _at("cleanup", "cleanup", "Remove what is over, or show it."),
+    "tls": _at("tls", "tls", "Make, look at and replace the certificate."),
+    "settings": _at("machine_settings", "settings", "Show how this machine's Ingot is set up."),
     "doctor": _at("system", "doctor", "Say what this machine can isolate and run."),
     "_run": _at("system", "run_role", "Run one process of Ingot."),
 }

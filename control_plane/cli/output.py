@@ -12,7 +12,7 @@ import click
 
 from control_plane.cli.state import CliState
 
-__all__ = ["note", "progress", "show_list", "show_one"]
+__all__ = ["next_step", "note", "progress", "show_list", "show_one"]
 
 
 def show_list(state: CliState, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -46,6 +46,12 @@ def show_one(state: CliState, row: Mapping[str, Any], fields: Sequence[str] = ()
 def note(message: str) -> None:
     """Say something to the person, on standard error so that a pipe stays clean."""
     click.echo(message, err=True)
+
+
+def next_step(state: CliState, what: str) -> None:
+    """Say what one does next; a script, which reads JSON, knows that already."""
+    if state.output != "json":
+        note(f"Next: {what}")
 
 
 @contextmanager

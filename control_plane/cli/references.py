@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from control_plane.cli.failures import ExitCode, Failure
+from control_plane.cli.failures import ApiProblem, ExitCode, Failure
 
 if TYPE_CHECKING:
     from control_plane.cli.client import Client
 
-__all__ = ["LINK_FILE", "Link", "find_function", "find_project", "read_link", "write_link"]
+__all__ = [
+    "LINK_FILE",
+    "Link",
+    "find_function",
+    "find_project",
+    "function_names",
+    "read_link",
+    "write_link",
+]
 
 LINK_FILE: Final = ".ingot-draft.json"
 
@@ -60,6 +70,15 @@ def find_function(client: Client, reference: str | None, folder: Path | None = N
     return _only(client.get("/functions", name=name, limit=2)["items"], "function", reference)
 
 
+def function_names(client: Client, ids: Iterable[str]) -> dict[str, str]:
+    """Return what these functions are called; those that one cannot see any more are left out."""
+    names: dict[str, str] = {}
+    for one in sorted(set(ids) - {""}):
+        with contextlib.suppress(ApiProblem):
+            names[one] = client.get(f"/functions/{one}")["name"]
+    return names
+
+
 def find_project(client: Client, reference: str | None) -> Any:
     """Return the project that `reference` names; without one, the only project there is."""
     if reference and reference.startswith("prj_"):
@@ -81,7 +100,7 @@ def _only(found: list[Any], noun: str, reference: str) -> Any:
     if not found:
         raise Failure(
             f"There is no {noun} “{reference}” that you can see." if reference else f"There is no {noun}.",
-            hint=f"`ingot {noun} list` shows them." if noun == "function" else "",
+            hint=f"`ingot {noun} list` shows them.",
             exit_code=ExitCode.NOT_FOUND,
         )
     return found[0]

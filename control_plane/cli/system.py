@@ -15,23 +15,17 @@ from typing import Any
 
 import click
 
+from control_plane.cli.machine import (
+    data_option,
+    load_machine,
+    locate_machine,
+    output_option,
+    settings_option,
+)
 from control_plane.errors import IngotError, Unavailable
 
 __all__ = ["COMMANDS"]
 
-_DATA = click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".ingot"),
-    show_default=True,
-    help="The data folder.",
-)
-_SETTINGS = click.option(
-    "--settings",
-    "settings_file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="A settings file (TOML); by default settings.toml in the data folder, if there is one.",
-)
 # Running calls are finished first, which a function's time limit bounds.
 _DOWN_S = 120
 # role -> module and function
@@ -46,8 +40,8 @@ _ROLES = {
 
 
 @click.command()
-@_DATA
-@_SETTINGS
+@data_option
+@settings_option
 @click.option("--detach", is_flag=True, help="Return when Ingot is ready; stop it with `ingot down`.")
 @click.option(
     "--insecure-no-sandbox", is_flag=True, help="Run functions without isolation: only your own code."
@@ -58,7 +52,7 @@ def up(data: Path, settings_file: Path | None, detach: bool, insecure_no_sandbox
 
     from control_plane.supervisor.up import run_up
 
-    settings = _load(data, settings_file)
+    settings = load_machine(data, settings_file)
     if insecure_no_sandbox:
         settings = replace(settings, host=replace(settings.host, isolation="none"))
     if not detach:
@@ -76,12 +70,12 @@ def up(data: Path, settings_file: Path | None, detach: bool, insecure_no_sandbox
 
 
 @click.command()
-@_DATA
+@data_option
 def down(data: Path) -> None:
     """Stop the Ingot that runs on this data folder; running calls are finished first."""
     from control_plane.supervisor.lock import is_held
 
-    settings = _load(data, None)
+    settings = locate_machine(data)
     if _ask(settings.run, b"stop") is None:
         click.echo("Ingot is not running here.")
         return
@@ -98,11 +92,11 @@ def down(data: Path) -> None:
 
 
 @click.command()
-@_DATA
+@data_option
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output format.")
 def status(data: Path, output: str) -> None:
     """Show the processes of the Ingot on this data folder."""
-    run = _load(data, None).run
+    run = locate_machine(data).run
     state = _ask(run, b"status")
     if state is not None:
         state["host"] = _ask_host(run)
@@ -119,13 +113,22 @@ def status(data: Path, output: str) -> None:
 
 
 @click.command()
-@_DATA
-def doctor(data: Path) -> None:
-    """Say what this machine offers: isolation levels, gateway, interpreters, ports."""
+@data_option
+@settings_option
+@output_option
+def doctor(data: Path, settings_file: Path | None, output: str) -> None:
+    """Say what this machine offers and lacks, and what to do about it."""
+    from dataclasses import asdict
+
     from control_plane.supervisor.doctor import examine
 
-    for line in examine(_load(data, None)):
-        click.echo(line)
+    facts = list(examine(load_machine(data, settings_file)))
+    if output == "json":
+        click.echo(json.dumps([asdict(fact) for fact in facts], indent=2, ensure_ascii=False))
+        return
+    for fact in facts:
+        line = f"{'ok' if fact.ok else '--'}  {fact.sentence}"
+        click.echo(f"{line} {fact.hint}" if fact.hint else line)
 
 
 @click.command(name="_run", hidden=True)
@@ -140,13 +143,6 @@ def run_role(role: str) -> None:
 
 
 COMMANDS = (up, down, status, doctor, run_role)
-
-
-def _load(data: Path, file: Path | None) -> Any:
-    from control_plane.settings import load_settings
-
-    written = data / "settings.toml"
-    return load_settings(data, os.environ, file or (written if written.exists() else None))
 
 
 def _ask_host(run: Path) -> dict[str, Any] | None:

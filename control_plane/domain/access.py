@@ -13,7 +13,17 @@ from typing import Final
 
 from control_plane.errors import Invalid
 
-__all__ = ["ROLES", "SYSTEM", "Binding", "Permission", "Role", "Scope", "decide", "roles_within"]
+__all__ = [
+    "ROLES",
+    "SYSTEM",
+    "Binding",
+    "Permission",
+    "Restriction",
+    "Role",
+    "Scope",
+    "decide",
+    "roles_within",
+]
 
 
 class Permission(StrEnum):
@@ -21,6 +31,9 @@ class Permission(StrEnum):
 
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_CREATE = "organization:create"
+    ORGANIZATION_MANAGE = "organization:manage"
+    DEPARTMENT_READ = "department:read"
+    DEPARTMENT_MANAGE = "department:manage"
     MEMBER_READ = "member:read"
     MEMBER_MANAGE = "member:manage"
     PROJECT_READ = "project:read"
@@ -28,6 +41,8 @@ class Permission(StrEnum):
     PROJECT_MANAGE = "project:manage"
     FUNCTION_READ = "function:read"
     FUNCTION_WRITE = "function:write"
+    # At once and without a review: for what must stop now.
+    FUNCTION_TAKEDOWN = "function:takedown"
     VERSION_FREEZE = "version:freeze"
     VERSION_RETIRE = "version:retire"
     REVIEW_READ = "review:read"
@@ -41,8 +56,14 @@ class Permission(StrEnum):
     SETTING_WRITE = "setting:write"
     # Writing only: no permission reads a secret back.
     SECRET_WRITE = "secret:write"  # noqa: S105
+    FILE_READ = "file:read"
+    FILE_WRITE = "file:write"
+    SHARE_READ = "share:read"
+    SHARE_WRITE = "share:write"
     LOG_READ = "log:read"
     USAGE_READ = "usage:read"
+    # Series and figures; in the system those of the machine too.
+    MONITOR_READ = "monitor:read"
     EVENT_READ = "event:read"
     AUDIT_READ = "audit:read"
 
@@ -51,46 +72,75 @@ class Role(StrEnum):
     """A named set of permissions, bound at a scope."""
 
     OWNER = "owner"
-    ADMINISTRATOR = "administrator"
+    ADMIN = "admin"
     AUTHOR = "author"
     REVIEWER = "reviewer"
     OPERATOR = "operator"
     VIEWER = "viewer"
     AUDITOR = "auditor"
+    BILLING = "billing"
+    # Held in single projects only; everywhere else a guest sees what is shared.
+    GUEST = "guest"
 
 
 _P = Permission
 _READ: Final = frozenset(
     {
         _P.ORGANIZATION_READ,
+        _P.DEPARTMENT_READ,
         _P.PROJECT_READ,
         _P.FUNCTION_READ,
         _P.REVIEW_READ,
         _P.RELEASE_READ,
         _P.SETTING_READ,
+        _P.SHARE_READ,
         _P.USAGE_READ,
+        _P.MONITOR_READ,
         _P.EVENT_READ,
     }
 )
-_AUTHOR: Final = _READ | {_P.FUNCTION_WRITE, _P.VERSION_FREEZE, _P.REVIEW_SUBMIT, _P.KEY_READ, _P.LOG_READ}
-_OPERATOR: Final = _READ | {
-    _P.RELEASE_WRITE,
-    _P.VERSION_RETIRE,
-    _P.KEY_READ,
-    _P.KEY_MANAGE,
-    _P.SETTING_WRITE,
-    _P.SECRET_WRITE,
-    _P.LOG_READ,
-}
+# Files are inputs and outputs of calls, so whoever only looks at functions does not see them.
+_FILES: Final = frozenset({_P.FILE_READ, _P.FILE_WRITE})
+_AUTHOR: Final = (
+    _READ
+    | _FILES
+    | {
+        _P.FUNCTION_WRITE,
+        _P.VERSION_FREEZE,
+        _P.REVIEW_SUBMIT,
+        _P.KEY_READ,
+        _P.LOG_READ,
+        _P.SHARE_WRITE,
+    }
+)
+_OPERATOR: Final = (
+    _READ
+    | _FILES
+    | {
+        _P.RELEASE_WRITE,
+        _P.VERSION_RETIRE,
+        _P.FUNCTION_TAKEDOWN,
+        # A project's policy says which roles' approvals count; by default an operator's do not.
+        _P.REVIEW_DECIDE,
+        _P.KEY_READ,
+        _P.KEY_MANAGE,
+        _P.SETTING_WRITE,
+        _P.SECRET_WRITE,
+        _P.LOG_READ,
+        _P.SHARE_WRITE,
+    }
+)
 
 ROLES: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.OWNER: frozenset(Permission),
-    Role.ADMINISTRATOR: frozenset(Permission) - {_P.ORGANIZATION_CREATE},
+    Role.ADMIN: frozenset(Permission) - {_P.ORGANIZATION_CREATE},
     Role.AUTHOR: _AUTHOR,
     Role.REVIEWER: _READ | {_P.REVIEW_DECIDE},
     Role.OPERATOR: _OPERATOR,
     Role.VIEWER: _READ,
     Role.AUDITOR: _READ | {_P.AUDIT_READ, _P.MEMBER_READ, _P.LOG_READ},
+    Role.BILLING: frozenset({_P.ORGANIZATION_READ, _P.DEPARTMENT_READ, _P.PROJECT_READ, _P.USAGE_READ}),
+    Role.GUEST: frozenset({_P.PROJECT_READ, _P.FUNCTION_READ, _P.SHARE_READ}),
 }
 
 
@@ -133,6 +183,18 @@ class Binding:
 
     role: Role
     scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """The part of its owner's rights that a token carries: some permissions, at one place and below."""
+
+    permissions: tuple[Permission, ...]
+    scope: Scope
+
+    def lets(self, permission: Permission, scope: Scope) -> bool:
+        """Say whether the right may be used there, if its owner holds it."""
+        return permission in self.permissions and self.scope.covers(scope)
 
 
 def decide(bindings: Iterable[Binding], permission: Permission, scope: Scope) -> bool:

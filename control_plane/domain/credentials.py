@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from control_plane.domain.access import Restriction
 from control_plane.errors import Invalid
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Credential",
     "CredentialKind",
     "KeyKind",
+    "KeyMode",
+    "PreviousSecret",
     "checksum",
     "make_text",
     "parse_text",
@@ -47,6 +50,16 @@ class KeyKind(StrEnum):
 
     LIVE = "live"
     TEST = "test"
+
+
+class KeyMode(StrEnum):
+    """A way of calling that a key may be bound to."""
+
+    # Answered in one piece by a version that does not stream.
+    SYNC = "sync"
+    STREAM = "stream"
+    # With `Prefer: respond-async`.
+    ASYNC = "async"
 
 
 def _base62(number: int, length: int) -> str:
@@ -107,6 +120,12 @@ class Credential:
     created_ms: int
     expires_ms: int
     revoked_ms: int = 0
+    # When it last proved something, to the minute; 0 until then.
+    used_ms: int = 0
+    # The network address that a session was opened from.
+    address: str = ""
+    # What a token carries of its owner's rights; None carries all.
+    restriction: Restriction | None = None
 
     def valid(self, now_ms: int) -> bool:
         """Say whether it proves anything now."""
@@ -115,6 +134,14 @@ class Credential:
     def revoke(self, now_ms: int) -> Credential:
         """Return it revoked; the first moment stays."""
         return replace(self, revoked_ms=self.revoked_ms or now_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousSecret:
+    """A key's secret before the last rotation."""
+
+    hint: str
+    valid_until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +164,67 @@ class ApiKey:
     # 0 means never.
     expires_ms: int = 0
     revoked_ms: int = 0
-    # When the gateway was told to end the sessions of a revoked key; 0 until then.
+    # When the gateway last ended the key's open sessions; 0 until then.
     cut_ms: int = 0
+    # Its open sessions are to be ended: it was revoked, rotated at once, or lost a right.
+    to_cut: bool = False
+    # How it may call; empty means every way.
+    modes: tuple[KeyMode, ...] = ()
+    # Networks that it may call from; empty means everywhere.
+    networks: tuple[str, ...] = ()
+    # The secret before this one: hash and hint are empty, and the end 0, when there is none.
+    previous_sha256: str = ""
+    previous_hint: str = ""
+    previous_until_ms: int = 0
+    revision: int = 1
+
+    @property
+    def etag(self) -> str:
+        """What a change must name as seen."""
+        return f"k{self.revision}"
+
+    @property
+    def previous(self) -> PreviousSecret | None:
+        """The secret before this one, if there is one."""
+        if not self.previous_sha256:
+            return None
+        return PreviousSecret(self.previous_hint, self.previous_until_ms)
 
     def valid(self, now_ms: int) -> bool:
         """Say whether calls with it are let through now."""
         return not self.revoked_ms and (not self.expires_ms or now_ms < self.expires_ms)
 
     def revoke(self, now_ms: int) -> ApiKey:
-        """Return it revoked; the first moment stays."""
-        return replace(self, revoked_ms=self.revoked_ms or now_ms)
+        """Return it revoked, with its sessions to be ended; the first moment stays."""
+        return replace(self, revoked_ms=self.revoked_ms or now_ms, to_cut=True, revision=self.revision + 1)
+
+    def rotate(self, sha256: str, hint: str, until_ms: int, now_ms: int) -> ApiKey:
+        """Return it with a new secret; the one before opens until `until_ms`, older ones no more.
+
+        Without an overlap the open sessions of the old secret are to be ended.
+        """
+        until_ms = min(until_ms, self.expires_ms or until_ms)
+        stays = until_ms > now_ms
+        return replace(
+            self,
+            sha256=sha256,
+            hint=hint,
+            previous_sha256=self.sha256 if stays else "",
+            previous_hint=self.hint if stays else "",
+            previous_until_ms=until_ms if stays else 0,
+            to_cut=self.to_cut or not stays,
+            revision=self.revision + 1,
+        )
+
+    def forget_previous(self) -> ApiKey:
+        """Return it with its newest secret alone; sessions of the one before are to be ended."""
+        if not self.previous_sha256:
+            return self
+        return replace(
+            self,
+            previous_sha256="",
+            previous_hint="",
+            previous_until_ms=0,
+            to_cut=True,
+            revision=self.revision + 1,
+        )

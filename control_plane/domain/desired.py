@@ -72,6 +72,8 @@ class HostTarget:
     streaming: bool = False
     # Keep a level-2 template ready even when idle.
     warm: bool = True
+    # Its code will change again soon, so nothing is made in advance for it.
+    volatile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,10 @@ class CallerKey:
     concurrency: int = 0
     # Unix seconds; 0 means never.
     expires_at: int = 0
+    # "sync", "stream" and "async": how it may call; empty means every way.
+    modes: tuple[str, ...] = ()
+    # Networks such as "10.0.0.0/8" that it may call from; empty means everywhere.
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ edit raises. Freezing one into a version is in `versions`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from control_plane.domain.desired import Limits
-from control_plane.errors import Invalid, PreconditionFailed, PreconditionRequired, TooLarge
+from control_plane.errors import Invalid, NotFound, PreconditionFailed, PreconditionRequired, TooLarge
 
 __all__ = [
     "MAX_FILES",
@@ -22,7 +23,6 @@ __all__ = [
     "DraftFile",
     "Edit",
     "Function",
-    "TestRun",
     "check_declaration",
     "check_path",
 ]
@@ -82,6 +82,20 @@ class Function:
     latest: int = 0
     # Set when taken down; its release then receives no calls.
     removed_ms: int = 0
+    description: str = ""
+    # For people to find and group functions by; nothing is decided by them.
+    labels: Mapping[str, str] = field(default_factory=dict)
+    # Grows with each change of title, description or labels.
+    revision: int = 1
+    # The newest edit of the draft, freeze, or change of the function itself.
+    updated_ms: int = 0
+    # Of the newest version; empty before the first.
+    runtime: str = ""
+
+    @property
+    def etag(self) -> str:
+        """The strong validator that If-Match names."""
+        return f"f{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +144,19 @@ class Draft:
         others = [known for known in self.files if known.path != file.path]
         return self.with_files((*others, file))
 
+    def with_renamed(self, path: str, to: str) -> Draft:
+        """Return the draft with one file under another path; none is overwritten."""
+        file = next((known for known in self.files if known.path == path), None)
+        if file is None:
+            raise _no_file(path)
+        if any(known.path == to for known in self.files):
+            raise Invalid(f"The draft has a file “{to[:200]}” already.", field="to", hint="Delete it first.")
+        return self.without_file(path).with_file(replace(file, path=to))
+
     def without_file(self, path: str) -> Draft:
         """Return the draft without the file; unknown paths are refused."""
         if all(known.path != path for known in self.files):
-            raise Invalid(f"The draft has no file “{path[:200]}”.", field="path")
+            raise _no_file(path)
         return self.with_files(tuple(known for known in self.files if known.path != path))
 
     def with_files(self, files: tuple[DraftFile, ...]) -> Draft:
@@ -161,35 +184,12 @@ class Edit:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class TestRun:
-    """One request to a draft in a one-shot instance, with test-scoped values only."""
-
-    __test__ = False
-
-    id: str
-    organization: str
-    project: str
-    function: str
-    # The draft's revision and the digest that ran.
-    revision: int
-    digest: str
-    created_by: str
-    created_ms: int
-    # "running", "answered" or "failed"
-    state: str
-    status: int = 0
-    headers: tuple[tuple[str, str], ...] = ()
-    # base64
-    body: str = ""
-    logs: tuple[Any, ...] = ()
-    duration_us: int = 0
-    import_us: int = 0
-    # (module, self time in µs, cumulative time in µs), slowest first
-    import_profile: tuple[tuple[str, int, int], ...] = ()
-    peak_kb: int = 0
-    code: str = ""
-    message: str = ""
+def _no_file(path: str) -> NotFound:
+    return NotFound(
+        f"The draft has no file “{path[:200]}”.",
+        field="path",
+        hint="List the draft's files: paths are exact.",
+    )
 
 
 def check_path(path: str) -> str:

@@ -1,4 +1,4 @@
-"""People and tenants: users, organizations, projects and who is acting.
+"""People and tenants: users, organizations, departments, projects and who is acting.
 
 Credentials are in `credentials`, rights in `access`.
 """
@@ -10,12 +10,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from control_plane.domain.access import Binding, Scope
+from control_plane.domain.access import (
+    ROLES,
+    Binding,
+    Permission,
+    Restriction,
+    Role,
+    Scope,
+    decide,
+    roles_within,
+)
+from control_plane.domain.review_policies import ReviewPolicy
 from control_plane.errors import Invalid
 
 __all__ = [
     "PLATFORM",
     "Actor",
+    "Department",
     "Member",
     "Method",
     "Organization",
@@ -23,7 +34,6 @@ __all__ = [
     "ReviewPolicy",
     "User",
     "check_email",
-    "check_password",
 ]
 
 # The tenant of what belongs to no organization: failed sign-ins, the first owner's claim.
@@ -64,27 +74,46 @@ class Organization:
     name: str
     title: str
     created_ms: int
+    revision: int = 1
 
     @property
     def scope(self) -> Scope:
         """The place of its bindings."""
         return Scope((self.id,))
 
+    @property
+    def etag(self) -> str:
+        """The strong validator of its editable part."""
+        return f"o{self.revision}"
+
 
 @dataclass(frozen=True, slots=True)
-class ReviewPolicy:
-    """What a project asks before a version may be released."""
+class Department:
+    """Groups projects below an organization or another department; a place for bindings."""
 
-    # 0 is for personal projects: their functions are marked unreviewed everywhere.
-    approvals: int = 1
-    # An approval counts this long until it is used.
-    approval_days: int = 7
+    id: str
+    organization: str
+    name: str
+    title: str
+    # Parent ids from the organization down.
+    path: tuple[str, ...]
+    created_ms: int
+    revision: int = 1
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.approvals <= 6:
-            raise Invalid("A review policy asks for 0 to 6 approvals.", field="approvals")
-        if not 1 <= self.approval_days <= 90:
-            raise Invalid("Approvals count for 1 to 90 days.", field="approval_days")
+    @property
+    def scope(self) -> Scope:
+        """The place of its bindings."""
+        return Scope((*self.path, self.id))
+
+    @property
+    def parent(self) -> str:
+        """The department that it lies in; empty directly below the organization."""
+        return self.path[-1] if len(self.path) > 1 else ""
+
+    @property
+    def etag(self) -> str:
+        """The strong validator of its editable part."""
+        return f"d{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +136,11 @@ class Project:
         return Scope((*self.path, self.id))
 
     @property
+    def department(self) -> str:
+        """The department that it lies in; empty directly below the organization."""
+        return self.path[-1] if len(self.path) > 1 else ""
+
+    @property
     def etag(self) -> str:
         """The strong validator of its editable part."""
         return f"p{self.revision}"
@@ -118,6 +152,8 @@ class Member:
 
     user: User
     bindings: tuple[Binding, ...]
+    # Since when the organization lets them do nothing; 0 while it does.
+    disabled_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +172,24 @@ class Actor:
     request: str = ""
     address: str = ""
     must_change_password: bool = False
+    # What the token carries of these rights; None carries all.
+    restriction: Restriction | None = None
+
+    def allows(self, permission: Permission, scope: Scope) -> bool:
+        """Say whether the actor holds the right there and came with a credential that carries it."""
+        carried = self.restriction is None or self.restriction.lets(permission, scope)
+        return carried and decide(self.bindings, permission, scope)
+
+    def holds_somewhere(self, permission: Permission) -> bool:
+        """Say whether there may be a place where the actor holds the right."""
+        carried = self.restriction is None or permission in self.restriction.permissions
+        return carried and any(permission in ROLES[binding.role] for binding in self.bindings)
+
+    def may_grant(self, role: Role, scope: Scope) -> bool:
+        """Say whether the actor holds, and carries, every right of the role there."""
+        return roles_within(self.bindings, role, scope) and all(
+            self.allows(permission, scope) for permission in ROLES[role]
+        )
 
     @classmethod
     def system(cls, organization: str) -> Actor:
@@ -170,12 +224,3 @@ def check_email(email: str) -> str:
     if not _EMAIL.fullmatch(plain):
         raise Invalid(f"“{email[:80]}” is not an e-mail address.", field="email", hint="Write name@domain.")
     return plain
-
-
-def check_password(password: str, email: str) -> str:
-    """Return the password when it is long enough and not the address itself."""
-    if not 12 <= len(password) <= 256:
-        raise Invalid("A password has 12 to 256 characters.", field="password", hint="Use a sentence.")
-    if password.lower() in {email, email.partition("@")[0]} or len(set(password)) < 5:
-        raise Invalid("This password is too easy to guess.", field="password", hint="Use a sentence.")
-    return password

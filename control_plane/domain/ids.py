@@ -10,11 +10,12 @@ from typing import Final
 
 from control_plane.errors import Invalid
 
-__all__ = ["PREFIXES", "RESERVED_NAMES", "check_name", "make_id"]
+__all__ = ["NAME_PATTERN", "PREFIXES", "RESERVED_NAMES", "check_name", "made_ms", "make_id"]
 
 # One prefix for each noun; an id's prefix is how a log line says what it names.
 PREFIXES: Final = {
     "organization": "org",
+    "department": "dep",
     "project": "prj",
     "user": "usr",
     "session": "ses",
@@ -22,10 +23,14 @@ PREFIXES: Final = {
     "function": "fn",
     "version": "ver",
     "review": "rev",
+    "comment": "cmt",
     "release": "rel",
     "api_key": "key",
     "setting": "set",
     "test_run": "run",
+    "preview": "pvw",
+    "file": "file",
+    "share": "shr",
     "event": "evt",
     "audit_entry": "aud",
     "request": "req",
@@ -33,7 +38,8 @@ PREFIXES: Final = {
 
 # Crockford's alphabet: no I, L, O or U, so that an id survives being read aloud.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_NAME: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
+NAME_PATTERN: Final = "[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"
+_NAME: Final = re.compile(NAME_PATTERN)
 
 # Names that are, or may become, path segments of the gateway or the console.
 RESERVED_NAMES: Final = frozenset(
@@ -41,6 +47,7 @@ RESERVED_NAMES: Final = frozenset(
         "admin",
         "api",
         "assets",
+        "current",
         "docs",
         "healthz",
         "ingot",
@@ -62,6 +69,17 @@ def make_id(noun: str, now_ms: int, random_80_bits: int) -> str:
     number = (now_ms & (1 << 48) - 1) << 80 | random_80_bits & (1 << 80) - 1
     digits = [_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)]
     return f"{PREFIXES[noun]}_{''.join(digits)}"
+
+
+def made_ms(identifier: str) -> int:
+    """Return when an id of `make_id` was made, in Unix milliseconds. Raises ValueError for another text."""
+    digits = identifier.rpartition("_")[2]
+    if len(digits) != 26:
+        raise ValueError(f"{identifier!r} is no id")
+    number = 0
+    for digit in digits:
+        number = number << 5 | _ALPHABET.index(digit)
+    return number >> 80
 
 
 def check_name(name: str, field: str = "name") -> str:

@@ -37,6 +37,9 @@ class Call(NamedTuple):
     bytes_out: int
     streaming: bool
     memory_mb: int
+    # The trace's id in hex, as the instance saw it; empty where none was made. While traces are
+    # exported, the gateway's span, the flags and the caller's span follow (domain/traces.py).
+    trace: str = ""
 
 
 class StreamEnd(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from control_plane.domain.canonical import digest_of
 from control_plane.domain.desired import Limits
+from control_plane.domain.release_guards import Guard, watched_until
 from control_plane.domain.values import Bound
 from control_plane.errors import Conflict, Invalid
 
@@ -22,11 +23,9 @@ __all__ = [
     "Condition",
     "Release",
     "ReleasePart",
-    "ReleasePlan",
     "ReleaseState",
     "Throttle",
     "check_shares",
-    "describe",
     "limits_of",
     "release_digest",
     "target_id",
@@ -34,7 +33,7 @@ __all__ = [
 
 # A version that was live this recently may come back without a new approval.
 ROLLBACK_MS: Final = 30 * 86_400_000
-_TAG: Final = re.compile(r"[a-z]{1,20}")
+_TAG: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
 class ReleaseState(StrEnum):
@@ -114,6 +113,24 @@ class Release:
     conditions: tuple[Condition, ...] = ()
     live_ms: int = 0
     ended_ms: int = 0
+    # Who made it, as they were called then.
+    created_by_name: str = ""
+    guard: Guard | None = None
+    # Until when the guard watches it; 0 while it is not live.
+    watch_until_ms: int = 0
+
+    @property
+    def etag(self) -> str:
+        """What a change of the guard must name as seen."""
+        stood = [[one.type, one.status, one.reason, one.at_ms] for one in self.conditions]
+        seen = digest_of({"state": str(self.state), "conditions": stood, "guard": repr(self.guard)})
+        return f"r{self.number}-{seen[7:19]}"
+
+    @property
+    def watched(self) -> ReleasePart | None:
+        """The part that the guard is about."""
+        version = self.guard.version if self.guard else ""
+        return next((part for part in self.parts if part.version == version), None)
 
     def progressing(self, reason: str, message: str, now_ms: int) -> Release:
         """Say what is being waited for."""
@@ -122,7 +139,7 @@ class Release:
     def went_live(self, now_ms: int) -> Release:
         """Every target answers and the gateway sends calls there."""
         self._only_pending("go live")
-        done = replace(self, state=ReleaseState.LIVE, live_ms=now_ms)
+        done = replace(self, state=ReleaseState.LIVE, live_ms=now_ms)._watched()
         done = done._with(Condition("Progressing", False, "done", "Nothing left to do.", now_ms))
         return done._with(Condition("Ready", True, "serving", "Calls reach this release.", now_ms))
 
@@ -137,9 +154,34 @@ class Release:
         """A later release took its place, live or still pending."""
         if self.state not in {ReleaseState.PENDING, ReleaseState.LIVE}:
             raise Conflict(f"Release {self.number} is {self.state} already.")
-        done = replace(self, state=ReleaseState.SUPERSEDED, ended_ms=now_ms)
+        done = replace(self, state=ReleaseState.SUPERSEDED, ended_ms=now_ms, watch_until_ms=0)
         message = f"Release {number} took its place."
         return done._with(Condition("Ready", False, "superseded", message, now_ms))
+
+    def taken_down(self, now_ms: int) -> Release:
+        """Its function was taken down, and this release does not come back with it."""
+        done = replace(self, state=ReleaseState.SUPERSEDED, ended_ms=now_ms, watch_until_ms=0)
+        message = "The function was taken down."
+        return done._with(Condition("Ready", False, "taken_down", message, now_ms))
+
+    def guarded(self, guard: Guard | None, now_ms: int) -> Release:
+        """Return it with another guard, or with none."""
+        if self.state not in {ReleaseState.PENDING, ReleaseState.LIVE}:
+            raise Conflict(f"Release {self.number} is {self.state}; nothing watches it any more.")
+        changed = replace(self, guard=guard)._watched()
+        words = ("watching", "A guard watches it.") if guard else ("off", "No guard watches it.")
+        return changed._with(Condition("Guarded", guard is not None, *words, now_ms))
+
+    def guard_spoke(self, reason: str, message: str, now_ms: int, *, ends: bool) -> Release:
+        """Note what its guard decided; when it `ends`, the guard has nothing left to do."""
+        changed = replace(self, watch_until_ms=0) if ends else self
+        return changed._with(Condition("Guarded", not ends, reason, message, now_ms))
+
+    def _watched(self) -> Release:
+        part = self.watched
+        if self.state is not ReleaseState.LIVE or part is None:
+            return replace(self, watch_until_ms=0)
+        return replace(self, watch_until_ms=watched_until(self.guard, self.live_ms, [part.percent]))
 
     def _only_pending(self, verb: str) -> None:
         if self.state is not ReleaseState.PENDING:
@@ -148,20 +190,6 @@ class Release:
     def _with(self, condition: Condition) -> Release:
         others = tuple(known for known in self.conditions if known.type != condition.type)
         return replace(self, conditions=(*others, condition))
-
-
-@dataclass(frozen=True, slots=True)
-class ReleasePlan:
-    """What a release would do, before it is recorded."""
-
-    parts: tuple[ReleasePart, ...]
-    throttle: Throttle
-    digest: str
-    unreviewed: bool
-    # Whole sentences, each one step or consequence.
-    steps: tuple[str, ...]
-    # Reasons why it would be refused, as (code, sentence); empty when it can go.
-    refusals: tuple[tuple[str, str], ...] = ()
 
 
 def check_shares(shares: Sequence[tuple[int, int, str]]) -> None:
@@ -174,7 +202,7 @@ def check_shares(shares: Sequence[tuple[int, int, str]]) -> None:
         raise Invalid("A version stands in the release twice.", field="parts")
     if len(set(tags)) != len(tags) or not all(_TAG.fullmatch(tag) and tag != "live" for tag in tags):
         raise Invalid(
-            "Tags are different words of 1-20 letters, and “live” is the whole function's.",
+            "Tags are different, of small letters, digits and dashes, and “live” is the whole function's.",
             field="parts",
             hint="Use canary.",
         )
@@ -222,13 +250,3 @@ def target_id(part: ReleasePart, organization: str, isolation: str, limits: Limi
 def limits_of(limits: Limits, throttle: Throttle) -> Limits:
     """Return the declared limits with the release's number of instances, where it has one."""
     return replace(limits, instances=throttle.instances) if throttle.instances else limits
-
-
-def describe(parts: Sequence[ReleasePart]) -> tuple[str, ...]:
-    """Return what a release with these parts does, one sentence for each step."""
-    steps = []
-    for part in parts:
-        names = ", ".join([*part.bound.settings, *part.bound.secrets]) or "no values"
-        tag = f" as @{part.tag}" if part.tag else ""
-        steps.append(f"Version {part.number} receives {part.percent} %{tag}, with {names}, on {part.base}.")
-    return (*steps, "What is live now serves until every new target answers.")

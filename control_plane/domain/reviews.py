@@ -2,35 +2,59 @@
 
 A review belongs to one version, so its digest never changes; an approval
 repeats the digest that its author saw, and only approvals of exactly the
-version's digest ever count.
+version's digest ever count. What a policy asks for is in `review_policies`,
+remarks are in `review_comments`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from control_plane.domain.identity import ReviewPolicy
+from control_plane.domain.access import Role
+from control_plane.domain.review_comments import Comment
+from control_plane.domain.review_policies import (
+    Needs,
+    ReviewPolicy,
+    Risk,
+    needs_of,
+    satisfied,
+    stricter,
+)
 from control_plane.errors import Conflict, Forbidden, PreconditionFailed
 
 __all__ = [
     "TRANSITIONS",
     "Approval",
-    "Comment",
     "FourEyes",
+    "Measure",
     "Review",
     "ReviewAction",
+    "ReviewKind",
     "ReviewState",
     "approve",
     "check_four_eyes",
-    "comment",
     "move",
+    "needs_for",
     "valid_approvals",
 ]
 
 _DAY_MS: Final = 86_400_000
+
+
+class ReviewKind(StrEnum):
+    """What is asked for."""
+
+    # Let a version receive calls.
+    PUBLISH = "publish"
+    # Let a version that receives calls run with other values.
+    MODIFY = "modify"
+    # Let a version run no more.
+    TAKEDOWN = "takedown"
+    # Let a version that was taken down run again.
+    REINSTATE = "reinstate"
 
 
 class ReviewState(StrEnum):
@@ -39,10 +63,13 @@ class ReviewState(StrEnum):
     SUBMITTED = "submitted"
     IN_REVIEW = "in_review"
     APPROVED = "approved"
+    # The submitter is asked to answer, or to submit another version.
+    CHANGES_REQUESTED = "changes_requested"
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"
     # A newer version of the function was submitted.
     STALE = "stale"
+    # Calls reached the version, or it was taken down as asked: the approvals are used up.
     PUBLISHED = "published"
 
 
@@ -52,6 +79,8 @@ class ReviewAction(StrEnum):
     APPROVE = "approve"
     # The last approval that the policy asks for.
     COMPLETE = "complete"
+    REQUEST_CHANGES = "request_changes"
+    RESUBMIT = "resubmit"
     REJECT = "reject"
     WITHDRAW = "withdraw"
     OUTDATE = "outdate"
@@ -59,6 +88,7 @@ class ReviewAction(StrEnum):
 
 
 _S, _A = ReviewState, ReviewAction
+_OPEN: Final = frozenset({_S.SUBMITTED, _S.IN_REVIEW, _S.CHANGES_REQUESTED})
 # Everything that is not in this table is refused.
 TRANSITIONS: Final[Mapping[tuple[ReviewState, ReviewAction], ReviewState]] = {
     (_S.SUBMITTED, _A.APPROVE): _S.IN_REVIEW,
@@ -71,6 +101,13 @@ TRANSITIONS: Final[Mapping[tuple[ReviewState, ReviewAction], ReviewState]] = {
     (_S.IN_REVIEW, _A.REJECT): _S.REJECTED,
     (_S.IN_REVIEW, _A.WITHDRAW): _S.WITHDRAWN,
     (_S.IN_REVIEW, _A.OUTDATE): _S.STALE,
+    (_S.SUBMITTED, _A.REQUEST_CHANGES): _S.CHANGES_REQUESTED,
+    (_S.IN_REVIEW, _A.REQUEST_CHANGES): _S.CHANGES_REQUESTED,
+    (_S.APPROVED, _A.REQUEST_CHANGES): _S.CHANGES_REQUESTED,
+    (_S.CHANGES_REQUESTED, _A.RESUBMIT): _S.SUBMITTED,
+    (_S.CHANGES_REQUESTED, _A.REJECT): _S.REJECTED,
+    (_S.CHANGES_REQUESTED, _A.WITHDRAW): _S.WITHDRAWN,
+    (_S.CHANGES_REQUESTED, _A.OUTDATE): _S.STALE,
     (_S.APPROVED, _A.REJECT): _S.REJECTED,
     (_S.APPROVED, _A.WITHDRAW): _S.WITHDRAWN,
     # One more approval where the first expired or the project now asks for more.
@@ -88,28 +125,19 @@ class FourEyes(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One person's yes to exactly one digest."""
+    """One person's yes to exactly one digest, and to the values that they saw beside it."""
 
     user: str
     email: str
     digest: str
     at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Comment:
-    """A remark, on the whole or on one line of one file."""
-
-    user: str
-    at_ms: int
-    text: str
-    path: str = ""
-    line: int = 0
+    # `Bound.epoch` of the live values as shown; empty when none were looked at.
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The request to publish one version."""
+    """The request to publish one version, to change its values, or to take it down."""
 
     id: str
     organization: str
@@ -121,9 +149,9 @@ class Review:
     state: ReviewState
     submitter: str
     submitter_email: str
-    # (user id, e-mail) of the version's authors since the last published version.
+    # (user id, e-mail) of the version's authors since the last reviewed version.
     authors: tuple[tuple[str, str], ...]
-    # Approvals that the project asked for when it was submitted.
+    # Approvals that the project's policy came to when it was submitted.
     required: int
     note: str
     created_ms: int
@@ -132,11 +160,38 @@ class Review:
     decided_by: str = ""
     decided_ms: int = 0
     reason: str = ""
+    kind: ReviewKind = ReviewKind.PUBLISH
+    # The project's policy when it was submitted; the stricter of it and the present one decides.
+    policy: ReviewPolicy = field(default_factory=ReviewPolicy)
+    # Id of the version that it is compared with; empty when everything is new.
+    base: str = ""
+    # What changes against the base.
+    paths: tuple[str, ...] = ()
+    risks: tuple[Risk, ...] = ()
 
     @property
     def open(self) -> bool:
         """Say whether it can still be decided."""
-        return self.state in {ReviewState.SUBMITTED, ReviewState.IN_REVIEW}
+        return self.state in _OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What approvals are held against at one moment."""
+
+    needs: Needs
+    # user id -> roles in the project; who may not decide any more is absent.
+    roles: Mapping[str, frozenset[Role]]
+    # Of the live values now; empty while one is missing.
+    epoch: str
+    now_ms: int
+
+
+def needs_for(review: Review, policy: ReviewPolicy) -> Needs:
+    """Return what the stricter of the policy at submission and the present one comes to."""
+    return stricter(
+        needs_of(review.policy, review.paths, review.risks), needs_of(policy, review.paths, review.risks)
+    )
 
 
 def move(review: Review, action: ReviewAction) -> Review:
@@ -162,47 +217,61 @@ def check_four_eyes(review: Review, user: str, email: str) -> None:
             )
 
 
-def approve(review: Review, approval: Approval, policy: ReviewPolicy) -> Review:
+def approve(review: Review, approval: Approval, measure: Measure) -> Review:
     """Return the review with one more approval, approved when it is the last one needed."""
     if approval.digest != review.digest:
         raise PreconditionFailed(
             f"You saw {approval.digest[:23]}…, the review is for {review.digest[:23]}….",
             hint="Open the review again, read what changed, and approve the digest it shows.",
         )
+    _check_values(approval, measure)
     check_four_eyes(review, approval.user, approval.email)
+    if not measure.needs.counts(measure.roles.get(approval.user, frozenset())):
+        wanted = ", ".join(sorted({*measure.needs.approvers, *measure.needs.roles}))
+        raise Forbidden(
+            f"The review policy counts approvals of: {wanted or 'nobody'}.",
+            hint="Ask a member with one of these roles.",
+        )
     others = tuple(known for known in review.approvals if not _same_person(known, approval))
     approved = replace(review, approvals=(*others, approval))
-    valid = valid_approvals(approved, policy, approval.at_ms)
-    enough = len(valid) >= max(review.required, policy.approvals)
+    valid = valid_approvals(approved, measure)
+    enough = satisfied(measure.needs, [measure.roles[one.user] for one in valid])
     return move(approved, ReviewAction.COMPLETE if enough else ReviewAction.APPROVE)
 
 
-def valid_approvals(
-    review: Review, policy: ReviewPolicy, now_ms: int, allowed: Iterable[str] | None = None
-) -> tuple[Approval, ...]:
+def valid_approvals(review: Review, measure: Measure) -> tuple[Approval, ...]:
     """Return the approvals that count now.
 
-    They name the version's digest, are young enough, come from people who
-    neither submitted nor edited, and, when `allowed` is given, from users who
-    still hold the right.
+    They name the version's digest and, where the policy says so, the values
+    of now, are young enough, and come from people who neither submitted nor
+    edited and who still hold a role that counts.
     """
-    oldest = now_ms - policy.approval_days * _DAY_MS
-    permitted = None if allowed is None else frozenset(allowed)
+    needs = measure.needs
+    oldest = measure.now_ms - needs.approval_days * _DAY_MS
     return tuple(
         approval
         for approval in review.approvals
         if approval.digest == review.digest
         and approval.at_ms > oldest
-        and (permitted is None or approval.user in permitted)
+        and (not needs.values or (bool(measure.epoch) and approval.epoch == measure.epoch))
+        and needs.counts(measure.roles.get(approval.user, frozenset()))
         and not _is_involved(review, approval)
     )
 
 
-def comment(review: Review, remark: Comment) -> Review:
-    """Return the review with one more remark; a decided review takes none."""
-    if review.state in {_S.WITHDRAWN, _S.STALE, _S.REJECTED}:
-        raise Conflict(f"A review that is {review.state} takes no comments.")
-    return replace(review, comments=(*review.comments, remark))
+def _check_values(approval: Approval, measure: Measure) -> None:
+    """Refuse an approval of other values than those of now, or of none where the policy covers them."""
+    if measure.needs.values and not measure.epoch:
+        raise Conflict(
+            "A value that the version declares is missing, so nobody can approve the values.",
+            hint="Set each of them, then approve.",
+        )
+    if (measure.needs.values or approval.epoch) and approval.epoch != measure.epoch:
+        raise PreconditionFailed(
+            "The values of settings or secrets are not those that you saw.",
+            field="values",
+            hint="Open the review again and send the values that it shows.",
+        )
 
 
 def _same_person(one: Approval, other: Approval) -> bool:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from control_plane.domain.functions import Declaration, DraftFile
-from control_plane.errors import Conflict
+from control_plane.errors import Conflict, Invalid
 
 __all__ = [
     "Change",
@@ -25,6 +25,7 @@ __all__ = [
     "Version",
     "VersionContent",
     "VersionState",
+    "VersionSummary",
     "diff",
 ]
 
@@ -36,6 +37,8 @@ class VersionState(StrEnum):
     DEPRECATED = "deprecated"
     # May never be released again.
     RETIRED = "retired"
+    # May be released again only when a review reinstates it.
+    TAKEN_DOWN = "taken_down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Version:
     state: VersionState = VersionState.FROZEN
     # When it first received calls; 0 before.
     published_ms: int = 0
+    # Why it was deprecated or retired.
+    reason: str = ""
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -77,11 +82,42 @@ class Version:
         """Say whether the manifest still hashes to the digest."""
         return "sha256:" + hashlib.sha256(self.manifest_text.encode()).hexdigest() == self.digest
 
-    def move(self, state: VersionState) -> Version:
+    def move(self, state: VersionState, reason: str = "") -> Version:
         """Return it deprecated or retired; retiring is final."""
         if self.state is VersionState.RETIRED:
             raise Conflict(f"Version {self.number} is retired.", hint="Freeze a new version.")
-        return replace(self, state=state)
+        if self.state is VersionState.TAKEN_DOWN and state is not VersionState.RETIRED:
+            raise Conflict(
+                f"Version {self.number} was taken down.", hint="Ask for a review that reinstates it."
+            )
+        if len(reason) > 500 or (reason and not reason.isprintable()):
+            raise Invalid("A reason has at most 500 printable characters.", field="reason")
+        return replace(self, state=state, reason=reason)
+
+    def reinstated(self) -> Version:
+        """Return it as it may be released again. Only an approved review calls this."""
+        if self.state is not VersionState.TAKEN_DOWN:
+            raise Conflict(f"Version {self.number} was not taken down; it is {self.state}.")
+        return replace(self, state=VersionState.FROZEN, reason="")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSummary:
+    """A version in a list: without its manifest, files and lock, which may be large."""
+
+    id: str
+    organization: str
+    project: str
+    function: str
+    number: int
+    digest: str
+    revision: int
+    authors: tuple[tuple[str, str], ...]
+    created_by: str
+    created_ms: int
+    state: VersionState
+    published_ms: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

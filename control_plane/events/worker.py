@@ -13,19 +13,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from control_plane.bootstrap.worker import Worker as Parts
 from control_plane.bootstrap.worker import build_worker
+from control_plane.domain.release_guards import Action
 from control_plane.process import inherited_keys, log_to_stderr, say_ready, stop_event
+from control_plane.services.guarding import GuardAction
 from control_plane.services.reconciler import Step
 
 __all__ = ["Turns", "run"]
 
+_Done = TypeVar("_Done")
 _IDLE_S: Final = 1.0
 # While something waits for the host or the gateway.
 _WAITING_S: Final = 0.1
 _CHECKPOINT_S: Final = 60.0
+# A failing release is seen this soon after its calls were counted.
+_GUARDS_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -35,25 +40,58 @@ class Turns:
     parts: Parts
     clock: Callable[[], float]
     checked_at: float = float("-inf")
+    guarded_at: float = float("-inf")
     trouble: str = ""
 
     def turn(self) -> float:
         """Do what is due; return how long nothing will be due unless a poke comes, in seconds."""
-        while self.parts.sequence_events():
-            pass
-        step = self.parts.reconciler.step()
-        self._note(step)
+        # Somebody waits for what should run; events only need their places soon.
+        step = self._part("what should run", self.parts.reconciler.step)
+        if step is not None:
+            self._note(step)
+        self._part("the order of events", self._sequence)
         now = self.clock()
+        if now - self.guarded_at >= _GUARDS_S:
+            self.guarded_at = now
+            self._note_guards(self._part("the guards", self.parts.look_after_guards) or ())
         if now - self.checked_at >= _CHECKPOINT_S:
             self.checked_at = now
-            self.parts.checkpoint()
-        return _IDLE_S if step.settled else _WAITING_S
+            self._part("the checkpoints", self.parts.checkpoint)
+            self._part("the previews", self.parts.sweep_previews)
+            self._part("the files", self._delete_files)
+        return _IDLE_S if step is None or step.settled else _WAITING_S
+
+    def _part(self, name: str, work: Callable[[], _Done]) -> _Done | None:
+        """Do one part; one that fails comes again in its next turn, and the others are done all the same."""
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - whatever a part met, the worker goes on
+            log_to_stderr("worker", "error", "a part of a turn failed", part=name, error=repr(error))
+            return None
+
+    def _sequence(self) -> None:
+        while self.parts.sequence_events():
+            pass
+
+    def _delete_files(self) -> None:
+        while self.parts.delete_files():
+            pass
+
+    def _note_guards(self, actions: tuple[GuardAction, ...]) -> None:
+        for action in actions:
+            level = "info" if action.action is Action.PROMOTE else "warning"
+            said = f"a guard acted: {action.action}"
+            if action.action is Action.WATCH:
+                said = "a guard could not look"
+            log_to_stderr("worker", level, said, release=action.release, why=action.message)
 
     def _note(self, step: Step) -> None:
         for release in step.live:
             log_to_stderr("worker", "info", "a release is live", release=release)
+            self.parts.trace_release(release, True)
         for release in step.failed:
             log_to_stderr("worker", "warning", "a release failed", release=release)
+            self.parts.trace_release(release, False)
         if step.trouble != self.trouble:
             self.trouble = step.trouble
             level = "error" if step.trouble else "info"
@@ -66,6 +104,7 @@ def run(document: Mapping[str, Any]) -> None:
     pokes = _open_pokes(Path(document["run"]) / "worker.sock")
     with build_worker(document, inherited_keys()) as parts:
         turns = Turns(parts, time.monotonic)
+        parts.cleaning.start(stop)
         ready = False
         while not stop.is_set():
             try:

@@ -7,6 +7,7 @@ in one transaction, then the mark in memory moves and the disk behind it is free
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,11 +41,20 @@ class Turn:
 class Cycle:
     """The meter's loop body."""
 
-    def __init__(self, ledger: UsageLedger, access: LogFollower, host: LogFollower, clock: Clock) -> None:
+    def __init__(
+        self,
+        ledger: UsageLedger,
+        access: LogFollower,
+        host: LogFollower,
+        clock: Clock,
+        stored: Callable[[Intake], None] = lambda _: None,
+    ) -> None:
+        """`stored` sees each batch after it was stored; it must not wait and may not fail."""
         self._ledger = ledger
         self._access = access
         self._host = host
         self._clock = clock
+        self._stored = stored
         self._limit = _SMALLEST
 
     def turn(self) -> Turn:
@@ -68,6 +78,7 @@ class Cycle:
         for step in intake.steps:
             follower = self._access if step.after.source == self._access.source else self._host
             follower.advance(step.after)
+        self._stored(intake)
         if access:
             self._adapt(len(access.data), time.monotonic() - began)
         return Turn(lines, calls, len(intake.rejects))

@@ -76,6 +76,11 @@ class LeaseKeeper:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._refused: list[str] = []
+        self._until = 0
+
+    def left_s(self) -> int:
+        """Return for how long the gateway may still answer calls, in seconds."""
+        return max(self._until - self._clock.now_ms() // 1000, 0)
 
     def start(self) -> None:
         """Begin to renew."""
@@ -98,8 +103,10 @@ class LeaseKeeper:
         now_ms = self._clock.now_ms()
         found = objections(health, self._limits, now_ms)
         if not found:
+            until = now_ms // 1000 + self._limits.lease_s
             try:
-                self._renew(now_ms // 1000 + self._limits.lease_s)
+                self._renew(until)
+                self._until = until
             except OSError as error:
                 found = [f"the lease cannot be written: {error}"]
         if bool(found) != bool(self._refused):

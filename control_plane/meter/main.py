@@ -6,9 +6,10 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from control_plane.bootstrap.meter import Meter, build_meter
 from control_plane.meter.cycle import Turn
@@ -16,7 +17,7 @@ from control_plane.meter.follower import LogChanged
 from control_plane.meter.lease import Health
 from control_plane.process import log_to_stderr, say_ready, stop_event
 
-__all__ = ["run"]
+__all__ = ["Loop", "run"]
 
 # New lines are looked for this often. See docs/adr/0060-poll-the-access-log.md.
 _POLL_S: Final = 0.1
@@ -32,26 +33,37 @@ def run(document: Mapping[str, Any]) -> None:
     """Count until SIGTERM; then count what is there and return."""
     stop = stop_event()
     with build_meter(document, _report) as parts:
-        loop = _Loop(parts)
+        if parts.series.missing():
+            # Calls that were counted before there was a monitor.
+            parts.series.rebuild(parts.clock.now_ms() - parts.series_ms)
+        loop = Loop(parts)
         try:
             # The gateway starts when this role is ready, and must find a lease then.
             loop.begin()
             parts.lease.start()
+            parts.sampler.start()
             say_ready()
             loop.until(stop)
         finally:
+            parts.sampler.stop()
             parts.lease.stop()
 
 
-class _Loop:
+class Loop:
+    """Turns the meter over: first counting, then everything that may fail without stopping it."""
+
     def __init__(self, parts: Meter) -> None:
         self._cycle = parts.cycle
         self._ledger = parts.ledger
         self._lease = parts.lease
+        self._sampler, self._series, self._series_ms = parts.sampler, parts.series, parts.series_ms
         self._clock = parts.clock
         self._folders = parts.folders
+        self._remove_old = parts.remove_old
         self._failure = "nothing was read yet"
         self._tidied_at = -_HOUSEKEEPING_S
+        self._behind = 0
+        self._samples_wait = False
 
     def begin(self) -> None:
         """Take the first turn and grant the first lease."""
@@ -65,12 +77,13 @@ class _Loop:
         while True:
             turn = self._turn()
             self._observe()
+            self.keep_samples()
             if stop.is_set():
                 last = last or time.monotonic() + _LAST_PASS_S
                 if not turn.lines or time.monotonic() > last:
                     return
             if not turn.lines:
-                self._tidy()
+                self.tidy()
             if self._failure:
                 stop.wait(_RETRY_S)
             elif self._cycle.caught_up():
@@ -100,16 +113,50 @@ class _Loop:
         except OSError as error:
             self._failure = self._failure or str(error)
             free = behind = 0
+        self._behind = behind
         self._lease.observe(Health(self._clock.now_ms(), behind, self._failure, free))
 
-    def _tidy(self) -> None:
+    def keep_samples(self) -> None:
+        """Store the samples that were taken; the monitor is never a reason to stop counting."""
+        taken = self._sampler.taken()
+        if not taken:
+            return
+        own = {"lag_lines": float(self._behind), "lease_s": float(self._lease.left_s())}
+        readings = [replace(one, values={**one.values, **own}) for one in taken]
+        try:
+            self._series.keep(readings)
+        except (OSError, SQLAlchemyError) as error:
+            self._sampler.give_back(taken)
+            if not self._samples_wait:
+                _log("warning", "samples are not stored", reason=str(error).splitlines()[0])
+            self._samples_wait = True
+        else:
+            self._samples_wait = False
+
+    def tidy(self) -> None:
+        """Once a minute remove what is over; what fails comes again, and is no reason to stop counting."""
         now = time.monotonic()
         if self._failure or now - self._tidied_at < _HOUSEKEEPING_S:
             return
         self._tidied_at = now
+        for part in (self._close_lost_streams, self._remove_calls, self._prune_series):
+            try:
+                part()
+            except (OSError, SQLAlchemyError) as error:
+                _log("error", "what is over was not removed", reason=str(error).splitlines()[0])
+
+    def _close_lost_streams(self) -> None:
         closed = self._ledger.close_lost_streams(self._clock.now_ms() - _LONGEST_STREAM_MS)
         if closed:
             _log("warning", "streams without an end record were closed", count=closed)
+
+    def _remove_calls(self) -> None:
+        removed = self._remove_old(self._clock.now_ms())
+        if removed:
+            _log("info", "removed calls that were over", count=removed)
+
+    def _prune_series(self) -> None:
+        self._series.prune(self._clock.now_ms() - self._series_ms)
 
 
 def _report(message: str, reasons: list[str]) -> None:

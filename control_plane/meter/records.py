@@ -19,6 +19,8 @@ _LONGEST_MS = 2**33
 _LATEST_MS = 2**43
 _MOST_BYTES = 2**46
 _MOST_MEMORY_MB = 2**22
+# The ids of a trace, of two spans, and the flags, each behind a dash.
+_LONGEST_TRACE = 69
 # The status of an instance whose end only its template saw.
 _UNSEEN = -1
 
@@ -50,6 +52,7 @@ def access_record(line: bytes) -> Call | StreamEnd:
             record.bytes_out or 0,
             record.mode == "stream",
             record.memory_mb,
+            record.trace[:_LONGEST_TRACE],
         )
         _check_call(record)
     else:

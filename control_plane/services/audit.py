@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from control_plane.domain.access import Permission
-from control_plane.domain.audit import AuditEntry, Checkpoint, Finding, verify_chain
+from control_plane.domain.audit import GENESIS, AuditEntry, Checkpoint, Finding, verify_chain
+from control_plane.domain.audit_export import entry_line, header_line, proof_lines
 from control_plane.domain.identity import Actor
 from control_plane.ports import Anchor, Signer
 from control_plane.services.changes import Changes, Page
+from control_plane.store.journal_rows import AuditFilter
 
-__all__ = ["Audit", "Verified"]
+__all__ = ["Audit", "AuditFilter", "Verified"]
 
 _EVERY_MS: Final = 3_600_000
 _EVERY_ENTRIES: Final = 1_000
+_EXPORTED_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,27 @@ class Audit:
         self._anchor = anchor
 
     def entries(
-        self, actor: Actor, *, after: int = 0, limit: int = 100, subject: str = ""
+        self,
+        actor: Actor,
+        wanted: AuditFilter | None = None,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
     ) -> Page[AuditEntry]:
-        """Return entries of the actor's organization from the oldest; `next` is a sequence number."""
+        """Return entries of the actor's organization that fit; `next` is a sequence number.
+
+        Whose entries is said by id or e-mail address; an address that nobody has did nothing.
+        """
+        wanted = wanted or AuditFilter()
         with self._changes.read(actor) as view:
             view.require_organization(Permission.AUDIT_READ)
-            rows = view.unit.audit.entries(actor.organization, after, limit + 1, subject=subject)
+            if "@" in wanted.actor:
+                known = view.unit.identity.user_by_email(wanted.actor.strip().lower())
+                wanted = replace(wanted, actor=known.id if known else wanted.actor)
+            rows = view.unit.audit.search(
+                actor.organization, wanted, after, limit + 1, newest_first=newest_first
+            )
         return Page(rows[:limit], str(rows[limit - 1].sequence) if len(rows) > limit else "")
 
     def verify(self, actor: Actor) -> Verified:
@@ -50,6 +69,46 @@ class Audit:
         with self._changes.read(actor) as view:
             view.require_organization(Permission.AUDIT_READ)
         return self._verify(actor.organization)
+
+    def export(self, actor: Actor) -> Iterator[str]:
+        """Return the organization's whole chain as lines that prove themselves (domain.audit_export).
+
+        Rights and the seal are decided at once, the entries are read as the lines are taken.
+        """
+        with self._changes.read(actor) as view:
+            view.require_organization(Permission.AUDIT_READ)
+            heads = {one: (sequence, head) for one, sequence, head in view.unit.audit.heads()}
+            now_ms = view.now_ms
+        sequence, head = heads.get(actor.organization, (0, GENESIS))
+        checkpoints, _ = self._checkpoints()
+        own = tuple(one for one in checkpoints if one.organization == actor.organization)
+        last = checkpoints[-1].signature if checkpoints else ""
+        plain = Checkpoint(actor.organization, sequence, head, now_ms, last, "")
+        seal = replace(plain, signature=self._signer.sign(plain.signed_bytes()))
+        known = tuple(one for one in own if one.sequence <= sequence)
+        return self._export(actor.organization, sequence, known, seal)
+
+    def _export(
+        self, organization: str, entries: int, known: tuple[Checkpoint, ...], seal: Checkpoint
+    ) -> Iterator[str]:
+        yield header_line(organization, self._signer.public_key(), entries)
+        after = 0
+        while after < entries:
+            with self._changes.read(Actor.system(organization)) as view:
+                rows = view.unit.audit.entries(organization, after, _EXPORTED_AT_ONCE)
+            for row in rows:
+                if row.sequence <= entries:
+                    yield entry_line(row)
+            if not rows:
+                break
+            after = rows[-1].sequence
+        yield from proof_lines(known, seal)
+
+    def public_key(self, actor: Actor) -> str:
+        """Return the key that checkpoints and exports are signed with, to be kept elsewhere."""
+        with self._changes.read(actor) as view:
+            view.require_organization(Permission.AUDIT_READ)
+        return self._signer.public_key()
 
     def verify_all(self) -> tuple[Verified, ...]:
         """Verify every chain, those that only a checkpoint still knows too."""

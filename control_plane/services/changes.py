@@ -2,99 +2,28 @@
 
 Every service works inside `Changes.change` or `Changes.read`. A refusal for
 want of rights is recorded after the rollback, in a transaction of its own.
+What a read can do stands in `views`; nearly every service needs both, so both
+are to be had here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from control_plane.domain.access import Permission, Scope, decide
 from control_plane.domain.audit import GENESIS, AuditEntry, link
 from control_plane.domain.events import Event, check_data, type_of
-from control_plane.domain.functions import Function
-from control_plane.domain.identity import Actor, Method, Project
+from control_plane.domain.identity import Actor, Method
 from control_plane.domain.ids import make_id
-from control_plane.errors import Forbidden, NotFound
+from control_plane.errors import Forbidden
 from control_plane.ports import Clock, Entropy
+from control_plane.services.views import Page, View, absent
 from control_plane.store.unit_of_work import Store, UnitOfWork
 
 __all__ = ["Change", "Changes", "Page", "View", "absent"]
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Part of a list in the order of ids. `next` goes into the following request; empty at the end."""
-
-    items: tuple[T, ...]
-    next: str = ""
-
-
-def absent(noun: str, identifier: str) -> NotFound:
-    """Return the error for a thing that is not there or not the actor's to see."""
-    return NotFound(f"There is no {noun} “{identifier[:80]}”.", hint=f"List the {noun}s that you can see.")
-
-
-@dataclass(slots=True)
-class View:
-    """A bounded read on behalf of an actor; every query names the actor's organization."""
-
-    actor: Actor
-    unit: UnitOfWork
-    now_ms: int
-
-    @property
-    def organization(self) -> str:
-        """The tenant that everything here belongs to."""
-        return self.actor.organization
-
-    def allows(self, permission: Permission, scope: Scope) -> bool:
-        """Say whether the actor holds the right there. Ingot itself holds every right."""
-        return self.actor.method is Method.SYSTEM or decide(self.actor.bindings, permission, scope)
-
-    def require(self, permission: Permission, scope: Scope) -> None:
-        """Refuse when the actor does not hold the right."""
-        if self.actor.must_change_password:
-            raise Forbidden(
-                "The one-time password must be changed first.",
-                hint="Set a password of your own, then repeat.",
-            )
-        if not self.allows(permission, scope):
-            raise Forbidden(
-                f"This needs the permission {permission}.",
-                hint="Ask an owner of the organization for a role that has it.",
-            )
-
-    def require_organization(self, permission: Permission) -> None:
-        """Refuse when the actor does not hold the right in the whole organization."""
-        self.require(permission, Scope((self.organization,)))
-
-    def project(self, identifier: str, permission: Permission) -> Project:
-        """Return the project with this id or name when the actor holds the right in it."""
-        rows = self.unit.identity
-        find = rows.project if identifier.startswith("prj_") else rows.project_by_name
-        project = find(self.organization, identifier)
-        if project is None or not self.allows(Permission.PROJECT_READ, project.scope):
-            raise absent("project", identifier)
-        self.require(permission, project.scope)
-        return project
-
-    def function(self, identifier: str, permission: Permission) -> tuple[Function, Project]:
-        """Return the function with this id or name, and its project, when the actor holds the right."""
-        rows = self.unit.functions
-        find = rows.get if identifier.startswith("fn_") else rows.by_name
-        function = find(self.organization, identifier)
-        if function is None:
-            raise absent("function", identifier)
-        project = self.unit.identity.project(self.organization, function.project)
-        if project is None or not self.allows(Permission.FUNCTION_READ, project.scope):
-            raise absent("function", identifier)
-        self.require(permission, project.scope)
-        return function, project
 
 
 @dataclass(slots=True)
@@ -157,6 +86,15 @@ class Change(View):
         )
         self.unit.audit.append(entry, link(entry))
 
+    def refresh_rights(self) -> None:
+        """Decide with what the actor holds at this moment, not with what they came with.
+
+        Giving rights away must not race with losing them: the audit chain is locked by now.
+        """
+        if self.actor.method not in {Method.SYSTEM, Method.NOBODY}:
+            held = self.unit.identity.rights(self.organization, self.actor.user)
+            self.actor = replace(self.actor, bindings=held)
+
     def acting_as(self, actor: Actor) -> Change:
         """Return the same transaction for another actor, whose chain is locked too."""
         self.unit.audit.lock(actor.organization)
@@ -166,6 +104,33 @@ class Change(View):
         """Say that what should run has changed, so that the reconciler looks."""
         self.unit.counters.next("wanted")
         self.wakes = True
+
+
+@dataclass(slots=True)
+class _Joint:
+    """A transaction that several changes share."""
+
+    change: Change
+    # Whom a refusal met and while doing what; recorded when all is rolled back.
+    refused: tuple[Actor, str, str]
+
+    @contextmanager
+    def part(self, actor: Actor, action: str) -> Iterator[Change]:
+        """Yield the change as one part, which can fail without the others."""
+        with self.change.unit.savepoint() as unit:
+            unit.audit.lock(actor.organization)
+            part = replace(self.change, actor=actor, action=action, wakes=False)
+            yield part
+        self.change.wakes |= part.wakes
+
+    @contextmanager
+    def refusals(self, actor: Actor, action: str, subject: str) -> Iterator[None]:
+        """Remember what was refused."""
+        try:
+            yield
+        except Forbidden:
+            self.refused = (actor, action, subject)
+            raise
 
 
 class Changes:
@@ -178,6 +143,10 @@ class Changes:
         self._clock = clock
         self._entropy = entropy
         self._poke = poke
+        # The transaction that this thread's changes and reads join, if one is open.
+        self._joint: ContextVar[_Joint | None] = ContextVar("joint", default=None)
+        # The moment that this thread's reads see, if one was chosen for all of them.
+        self._moment: ContextVar[UnitOfWork | None] = ContextVar("moment", default=None)
 
     @property
     def now_ms(self) -> int:
@@ -191,8 +160,14 @@ class Changes:
     @contextmanager
     def read(self, actor: Actor) -> Iterator[View]:
         """Open a read transaction; nothing in it can change."""
+        joint = self._joint.get()
+        if joint is not None:
+            with joint.refusals(actor, "read", ""):
+                yield View(actor, joint.change.unit, self.now_ms)
+            return
+        moment = self._moment.get()
         try:
-            with self._store.read() as unit:
+            with nullcontext(moment) if moment is not None else self._store.read() as unit:
                 yield View(actor, unit, self.now_ms)
         except Forbidden as refusal:
             self._record_denial(actor, "read", "", refusal)
@@ -201,6 +176,11 @@ class Changes:
     @contextmanager
     def change(self, actor: Actor, action: str, subject: str = "") -> Iterator[Change]:
         """Open the one writing transaction of the actor's organization; commit when the block ends."""
+        joint = self._joint.get()
+        if joint is not None:
+            with joint.refusals(actor, action, subject), joint.part(actor, action) as change:
+                yield change
+            return
         try:
             with self._store.begin() as unit:
                 unit.audit.lock(actor.organization)
@@ -212,6 +192,39 @@ class Changes:
         if change.wakes:
             self._poke()
 
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Let all reads of this block see one moment, in one transaction instead of one for each."""
+        with self._store.read() as unit:
+            mark = self._moment.set(unit)
+            try:
+                yield
+            finally:
+                self._moment.reset(mark)
+
+    @contextmanager
+    def together(self, actor: Actor, action: str) -> Iterator[Change]:
+        """Open one transaction that every change and read of this block joins: all of it, or nothing.
+
+        For short work only, as it keeps the organization's other changes waiting.
+        """
+        joint: _Joint | None = None
+        try:
+            with self._store.begin() as unit:
+                unit.audit.lock(actor.organization)
+                joint = _Joint(Change(actor, unit, self.now_ms, self._entropy, action), (actor, action, ""))
+                mark = self._joint.set(joint)
+                try:
+                    yield joint.change
+                finally:
+                    self._joint.reset(mark)
+        except Forbidden as refusal:
+            if joint is not None:
+                self._record_denial(*joint.refused, refusal)
+            raise
+        if joint.change.wakes:
+            self._poke()
+
     def wanted(self) -> int:
         """Return the number of the newest change to what should run."""
         with self._store.read() as unit:
@@ -221,6 +234,11 @@ class Changes:
         """Return the next number of a counter, committed at once."""
         with self._store.begin() as unit:
             return unit.counters.next(name)
+
+    def note_use(self, credential: str) -> None:
+        """Write down that a session or token proved something now; no audit entry tells of it."""
+        with self._store.begin() as unit:
+            unit.credentials.used(credential, self.now_ms)
 
     def sequence_events(self, limit: int) -> int:
         """Give up to `limit` committed events their places in the public order."""

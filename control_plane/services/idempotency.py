@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from control_plane.domain.idempotency import KEPT_MS, Attempt
@@ -29,9 +30,29 @@ class Idempotency:
         self._changes = changes
         self._sealer = sealer
 
+    def once(
+        self, actor: Actor, key: str, fingerprint: str, work: Callable[[], Answer]
+    ) -> tuple[Answer, bool]:
+        """Return the answer of `work` and whether it is the first attempt's.
+
+        The work's changes and the stored answer are one transaction: whatever
+        breaks, a repeat finds either both or neither. Raises as `begin` does.
+        """
+        with self._changes.together(actor, "idempotency.once") as change:
+            rows = change.unit.idempotency
+            known = rows.get(actor.organization, actor.user, key)
+            if known is not None and known.repeated(fingerprint, change.now_ms):
+                return self._opened(known), True
+            rows.drop_before(actor.organization, change.now_ms - KEPT_MS)
+            answer = work()
+            attempt = Attempt(actor.organization, actor.user, key, fingerprint, change.now_ms)
+            rows.put(attempt.ended(answer.status, self._sealed(actor, answer)))
+        return answer, False
+
     def begin(self, actor: Actor, key: str, fingerprint: str) -> Answer | None:
         """Return the answer of the first attempt, or None when this is the first one.
 
+        For work that takes long and so cannot be one transaction with its answer.
         Raises KeyReused for another request with the key, KeyInUse while the
         first attempt runs.
         """
@@ -39,15 +60,14 @@ class Idempotency:
             rows = change.unit.idempotency
             known = rows.get(actor.organization, actor.user, key)
             if known is not None and known.repeated(fingerprint, change.now_ms):
-                return Answer(**json.loads(self._sealer.open(actor.organization, known.answer)))
+                return self._opened(known)
             rows.drop_before(actor.organization, change.now_ms - KEPT_MS)
             rows.put(Attempt(actor.organization, actor.user, key, fingerprint, change.now_ms))
         return None
 
     def end(self, actor: Actor, key: str, answer: Answer) -> None:
         """Remember the answer, sealed, for a day."""
-        plain = {"status": answer.status, "content_type": answer.content_type, "body": answer.body}
-        sealed = self._sealer.seal(actor.organization, json.dumps(plain).encode())
+        sealed = self._sealed(actor, answer)
         with self._changes.change(actor, "idempotency.end") as change:
             known = change.unit.idempotency.get(actor.organization, actor.user, key)
             if known is not None:
@@ -57,3 +77,10 @@ class Idempotency:
         """Forget an attempt that failed, so that a corrected one may use the key."""
         with self._changes.change(actor, "idempotency.abandon") as change:
             change.unit.idempotency.drop(actor.organization, actor.user, key)
+
+    def _sealed(self, actor: Actor, answer: Answer) -> str:
+        plain = {"status": answer.status, "content_type": answer.content_type, "body": answer.body}
+        return self._sealer.seal(actor.organization, json.dumps(plain).encode())
+
+    def _opened(self, known: Attempt) -> Answer:
+        return Answer(**json.loads(self._sealer.open(known.organization, known.answer)))

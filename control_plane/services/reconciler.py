@@ -19,6 +19,7 @@ from control_plane.domain.reviews import ReviewAction, ReviewState, move
 from control_plane.errors import IngotError
 from control_plane.ports import Gateway, Prepared, Runtime
 from control_plane.services.changes import Change, Changes
+from control_plane.services.previewing import Previewed, gateway_with_previews, host_with_previews
 from control_plane.services.reconciling import Released, make_gateway_state, make_host_state, target_ids
 from control_plane.services.world import World, read_world
 
@@ -53,6 +54,7 @@ class _Applied:
     gateway: GatewayState | None = None
     lingering: tuple[Released, ...] = ()
     serving: tuple[Released, ...] = ()
+    previews: tuple[Previewed, ...] = ()
     # The number of the last change that is wholly done.
     settled: int = -1
 
@@ -95,7 +97,8 @@ class Reconciler:
     def _step(self) -> Step:
         world = read_world(self._changes)
         try:
-            self._apply_host((*world.live, *world.pending, *self._applied.lingering))
+            kept = {one.preview.id: one for one in (*self._applied.previews, *world.previews)}
+            self._apply_host((*world.live, *world.pending, *self._applied.lingering), kept.values())
             ready, failed, waiting = self._prepare(world.pending)
             serving = _after(world.live, ready)
             self._apply_gateway(serving, world)
@@ -104,9 +107,9 @@ class Reconciler:
         live = tuple(one.release.id for one in ready if self._went_live(one))
         for one, prepared in failed:
             self._failed(one.release, prepared)
-        self._cut_keys(world)
         try:
-            self._apply_host((*serving, *waiting, *self._applied.lingering))
+            self._cut_keys(world)
+            self._apply_host((*serving, *waiting, *self._applied.lingering), world.previews)
         except (IngotError, OSError) as error:
             return replace(self._in_trouble(world, str(error)), live=live)
         return Step(
@@ -115,9 +118,10 @@ class Reconciler:
             waiting=tuple(one.release.id for one in waiting),
         )
 
-    def _apply_host(self, wanted: Iterable[Released]) -> None:
+    def _apply_host(self, wanted: Iterable[Released], previews: Iterable[Previewed]) -> None:
         known = self._applied.host
         state = make_host_state(wanted, epoch=known.epoch if known else 0, isolation=self._isolation)
+        state = host_with_previews(state, previews)
         if state == known:
             return
         state = replace(state, epoch=self._next_epoch())
@@ -134,6 +138,8 @@ class Reconciler:
             isolation=self._isolation,
             socket_path=self._runtime.socket_path,
         )
+        state = gateway_with_previews(state, world.previews, self._runtime.socket_path)
+        self._applied.previews = world.previews if state == known else self._applied.previews
         if state == known and not self._applied.lingering:
             return
         state = state if state == known else replace(state, epoch=self._next_epoch())
@@ -145,6 +151,7 @@ class Reconciler:
             one for one in candidates.values() if lingering & set(self._targets(one))
         )
         self._applied.serving = serving
+        self._applied.previews = world.previews
 
     def _prepare(
         self, pending: tuple[Released, ...]
@@ -224,11 +231,15 @@ class Reconciler:
         return Step(waiting=tuple(one.release.id for one in world.pending), trouble=trouble)
 
     def _cut_keys(self, world: World) -> None:
-        """End the open sessions of revoked keys, after the maps stopped knowing them."""
+        """End the open sessions of keys that lost a right, after the maps know it."""
         for key in world.uncut:
             self._gateway.cut(key.id)
             with self._changes.change(Actor.system(key.organization), "api_key.cut") as change:
-                change.unit.credentials.update_key(replace(key, cut_ms=change.now_ms))
+                known = change.unit.credentials.key(key.organization, key.id)
+                # What it lost meanwhile is not in the maps yet, so that is cut in the next step.
+                if known is not None and known.revision == key.revision:
+                    done = replace(known, cut_ms=change.now_ms, to_cut=False)
+                    change.unit.credentials.update_key(done)
 
     def _targets(self, one: Released) -> list[str]:
         return sorted(target_ids(one, self._isolation).values())

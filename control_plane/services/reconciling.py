@@ -81,7 +81,7 @@ def make_gateway_state(
         targets=tuple(targets[identifier] for identifier in sorted(targets)),
         routes=tuple(routes),
         policies=tuple(policies),
-        keys=tuple(_caller_key(key) for key in sorted(keys, key=lambda key: key.id)),
+        keys=tuple(entry for key in sorted(keys, key=lambda key: key.id) for entry in _caller_keys(key)),
     )
 
 
@@ -137,12 +137,12 @@ def _gateway_target(
 
 
 def _routes(released: Released, isolation: str) -> list[Route]:
-    """Return the function's own route, then one for each version and each tag in it."""
+    """Return the function's own route and its alias @live, then one for each version and each tag in it."""
     parts = released.release.parts
     path = f"{released.organization_name}/{released.function.name}"
     ids = target_ids(released, isolation)
     weighted = tuple(Share(ids[part.version], part.percent) for part in parts if part.percent)
-    routes = [Route(path, released.function.id, weighted)]
+    routes = [Route(name, released.function.id, weighted) for name in (path, f"{path}@live")]
     for part in parts:
         whole = (Share(ids[part.version], 100),)
         names = [str(part.number), *([part.tag] if part.tag else [])]
@@ -170,13 +170,23 @@ def _policy(released: Released) -> FunctionPolicy:
     )
 
 
-def _caller_key(key: ApiKey) -> CallerKey:
+def _caller_keys(key: ApiKey) -> Iterable[CallerKey]:
+    """Yield the key's entry for each of its secrets; the gateway itself ends the older one."""
+    ends = -(-key.expires_ms // 1_000)
+    yield _caller_key(key, key.sha256, ends)
+    if key.previous_sha256:
+        yield _caller_key(key, key.previous_sha256, -(-key.previous_until_ms // 1_000))
+
+
+def _caller_key(key: ApiKey, sha256: str, expires_at: int) -> CallerKey:
     return CallerKey(
-        sha256=key.sha256,
+        sha256=sha256,
         key=key.id,
         organization=key.organization,
         scopes=key.scopes,
         rate_10s=key.rate_10s,
         concurrency=key.concurrency,
-        expires_at=-(-key.expires_ms // 1_000),
+        expires_at=expires_at,
+        modes=tuple(str(mode) for mode in key.modes),
+        networks=key.networks,
     )

@@ -1,128 +1,145 @@
-"""Releases: planning and recording which versions receive traffic; the reconciler makes it so."""
+"""Releases: recording which versions receive traffic, with which values; the reconciler makes it so.
+
+How a plan is made stands in `release_plans`, reading alone in `release_reads`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import replace
 
 from control_plane.domain.access import Permission
 from control_plane.domain.functions import Function
 from control_plane.domain.identity import Actor, Project
-from control_plane.domain.releases import (
-    Release,
-    ReleasePart,
-    ReleasePlan,
-    ReleaseState,
-    Throttle,
-    check_shares,
-    describe,
-    release_digest,
-)
-from control_plane.domain.values import Bound, MissingValues, Stage, bind
-from control_plane.domain.versions import Version
+from control_plane.domain.release_guards import Guard
+from control_plane.domain.release_plans import ReleasePlan, Wish, with_share, with_tag, without_tag
+from control_plane.domain.releases import Release, ReleaseState, Throttle
 from control_plane.errors import Conflict, Invalid, PreconditionFailed
 from control_plane.ports import Builder
-from control_plane.services.approvals import judge
-from control_plane.services.changes import Change, Changes, View, absent
+from control_plane.services.changes import Changes, View
+from control_plane.services.release_plans import (
+    Planner,
+    ReleaseMoved,
+    ReleaseRefused,
+    Terms,
+    Wanted,
+    record_release,
+    require_seen,
+)
+from control_plane.services.release_reads import ReleaseReads, ReleaseStatus, release_by_number, status_of
 from control_plane.services.versions import find_version
 
-__all__ = ["ReleaseRefused", "ReleaseStatus", "Releases", "Wish"]
+__all__ = ["ReleaseMoved", "ReleaseRefused", "ReleaseStatus", "Releases", "Terms", "Wish"]
 
 
-class ReleaseRefused(Conflict):
-    """The plan cannot go; `errors` holds every reason as (code, sentence)."""
-
-    code: ClassVar[str] = "release_refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """One version's wanted part of the traffic. `tag` makes it callable as function@tag."""
-
-    version: str | int
-    percent: int
-    tag: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseStatus:
-    """Where a function's traffic stands."""
-
-    live: Release | None
-    pending: Release | None
-    # The newest release of all, whatever became of it.
-    newest: Release | None
-
-
-class Releases:
+class Releases(ReleaseReads):
     """Use cases about releases."""
 
     def __init__(self, changes: Changes, builder: Builder) -> None:
-        self._changes = changes
-        self._builder = builder
+        super().__init__(changes)
+        self._planner = Planner(builder)
 
     def plan(
-        self, actor: Actor, function: str, wishes: Sequence[Wish], *, throttle: Throttle | None = None
-    ) -> ReleasePlan:
-        """Say what a release would do and why it would be refused; records nothing."""
-        with self._changes.read(actor) as view:
-            known, project = view.function(function, Permission.RELEASE_READ)
-            return self._plan(view, known, project, wishes, throttle or Throttle())
-
-    def apply(
         self,
         actor: Actor,
         function: str,
         wishes: Sequence[Wish],
         *,
         throttle: Throttle | None = None,
+        guard: Guard | None = None,
+    ) -> ReleasePlan:
+        """Say what a release would do and why it would be refused; records nothing."""
+        with self._changes.read(actor) as view:
+            known, project = view.function(function, Permission.RELEASE_READ)
+            return self._planner.plan(view, known, project, Wanted(wishes, throttle or Throttle(), guard))
+
+    def apply(  # noqa: PLR0913  (each is one part of what is wanted)
+        self,
+        actor: Actor,
+        function: str,
+        wishes: Sequence[Wish],
+        *,
+        throttle: Throttle | None = None,
+        guard: Guard | None = None,
         note: str = "",
         expect: str = "",
+        if_match: str = "",
     ) -> Release:
         """Check approvals again and record the wanted state, in one transaction.
 
-        `expect` is the plan's digest that was shown; another one is refused.
-        Raises ReleaseRefused with every reason.
+        `expect` is the plan's digest that was shown, `if_match` the traffic's
+        ETag; others are refused. Raises ReleaseRefused with every reason.
         """
         with self._changes.change(actor, "release.create", f"function/{function}") as change:
             known, project = change.function(function, Permission.RELEASE_WRITE)
-            plan = self._plan(change, known, project, wishes, throttle or Throttle())
-            return self._record(change, known, plan, note=note, expect=expect)
+            terms = Terms(note, expect, if_match)
+            require_seen(change, known, terms)
+            plan = self._planner.plan(change, known, project, Wanted(wishes, throttle or Throttle(), guard))
+            return record_release(change, known, plan, terms)
 
-    def split(
-        self, actor: Actor, function: str, *, version: str | int, percent: int, tag: str = "canary"
+    def split(  # noqa: PLR0913  (each is one part of what is wanted)
+        self,
+        actor: Actor,
+        function: str,
+        *,
+        version: str | int,
+        percent: int,
+        tag: str = "canary",
+        guard: Guard | None = None,
+        terms: Terms | None = None,
     ) -> Release:
-        """Give a version a part of the traffic and the rest to the largest part that is live."""
-        wishes, throttle = self._split(actor, function, version, percent, tag)
-        note = f"{percent} % to {version}"
-        return self.apply(actor, function, wishes, throttle=throttle, note=note)
+        """Give a version a part of the traffic; the others share the rest as before, with their values."""
+        with self._changes.change(actor, "release.create", f"function/{function}") as change:
+            known, project = change.function(function, Permission.RELEASE_WRITE)
+            given = terms or Terms()
+            require_seen(change, known, given)
+            wanted = _split(change, known, version, percent, tag)
+            plan = self._planner.plan(change, known, project, replace(wanted, guard=guard))
+            named = given if given.note else replace(given, note=f"{percent} % to version {version}")
+            return record_release(change, known, plan, named)
 
     def plan_split(
-        self, actor: Actor, function: str, *, version: str | int, percent: int, tag: str = "canary"
+        self,
+        actor: Actor,
+        function: str,
+        *,
+        version: str | int,
+        percent: int,
+        tag: str = "canary",
+        guard: Guard | None = None,
     ) -> ReleasePlan:
         """Say what `split` would do; records nothing."""
-        wishes, throttle = self._split(actor, function, version, percent, tag)
-        return self.plan(actor, function, wishes, throttle=throttle)
-
-    def _split(
-        self, actor: Actor, function: str, version: str | int, percent: int, tag: str
-    ) -> tuple[list[Wish], Throttle]:
-        live = self.status(actor, function).live
-        if live is None:
-            raise Conflict(
-                "The function has no live release.", hint="Release one version with 100 percent first."
-            )
         with self._changes.read(actor) as view:
-            known, _ = view.function(function, Permission.RELEASE_READ)
-            wanted = find_version(view, known, version)
-        others = [part for part in live.parts if part.version != wanted.id]
-        wishes = [Wish(wanted.id, percent, tag if others and percent < 100 else "")]
-        if others and percent < 100:
-            wishes.insert(0, Wish(max(others, key=lambda part: part.percent).version, 100 - percent))
-        return wishes, live.throttle
+            known, project = view.function(function, Permission.RELEASE_READ)
+            wanted = _split(view, known, version, percent, tag)
+            return self._planner.plan(view, known, project, replace(wanted, guard=guard))
 
-    def rollback(self, actor: Actor, function: str, *, to: int = 0, newest_values: bool = False) -> Release:
+    def tag(
+        self, actor: Actor, function: str, tag: str, version: str | int | None, terms: Terms | None = None
+    ) -> Release:
+        """Let function@tag lead to a version, or nowhere without one; the traffic stays as it is."""
+        with self._changes.change(actor, "release.tag", f"function/{function}") as change:
+            known, project = change.function(function, Permission.RELEASE_WRITE)
+            given = terms or Terms()
+            require_seen(change, known, given)
+            live = _live(change, known)
+            if version is None:
+                wishes, words = without_tag(live.parts, tag), f"@{tag} removed"
+            else:
+                wanted = find_version(change, known, version)
+                wishes, words = with_tag(live.parts, wanted.id, tag), f"@{tag} is version {wanted.number}"
+            plan = self._planner.plan(change, known, project, _as_live(live, wishes))
+            return record_release(change, known, plan, given if given.note else replace(given, note=words))
+
+    def rollback(
+        self,
+        actor: Actor,
+        function: str,
+        *,
+        to: int = 0,
+        newest_values: bool = False,
+        terms: Terms | None = None,
+    ) -> Release:
         """Release again what an earlier release held: number `to`, or the live one's predecessor.
 
         The values are those of that release unless `newest_values`; its
@@ -130,150 +147,94 @@ class Releases:
         """
         with self._changes.change(actor, "release.rollback", f"function/{function}") as change:
             known, project = change.function(function, Permission.RELEASE_WRITE)
-            old = _to_roll_back_to(change, known, to)
-            wishes = [Wish(part.version, part.percent, part.tag) for part in old.parts]
-            bound = {} if newest_values else {part.version: part.bound for part in old.parts}
-            plan = self._plan(change, known, project, wishes, old.throttle, bound)
+            given = terms or Terms()
+            require_seen(change, known, given)
+            plan, old = self._rollback(change, known, project, to, newest_values=newest_values)
             values = "newest values" if newest_values else f"values of release {old.number}"
-            return self._record(change, known, plan, note=f"Rollback, {values}", rollback_of=old.number)
+            words = f"Rollback, {values}" + (f": {given.note}" if given.note else "")
+            return record_release(change, known, plan, replace(given, note=words, rollback_of=old.number))
 
-    def get(self, actor: Actor, function: str, number: int) -> Release:
-        """Return a release by its number."""
-        with self._changes.read(actor) as view:
-            known, _ = view.function(function, Permission.RELEASE_READ)
-            return _by_number(view, known, number)
-
-    def list(self, actor: Actor, function: str, *, limit: int = 50) -> tuple[Release, ...]:
-        """Return the function's releases, newest first."""
-        with self._changes.read(actor) as view:
-            known, _ = view.function(function, Permission.RELEASE_READ)
-            return view.unit.releases.list(actor.organization, known.id, limit)
-
-    def status(self, actor: Actor, function: str) -> ReleaseStatus:
-        """Return what is live and what is on its way."""
-        with self._changes.read(actor) as view:
-            known, _ = view.function(function, Permission.RELEASE_READ)
-            active = view.unit.releases.active_of(actor.organization, known.id)
-            newest = view.unit.releases.list(actor.organization, known.id, 1)
-        return ReleaseStatus(
-            live=next((one for one in active if one.state is ReleaseState.LIVE), None),
-            pending=next((one for one in active if one.state is ReleaseState.PENDING), None),
-            newest=newest[0] if newest else None,
-        )
-
-    def live(self, actor: Actor, functions: Sequence[Function]) -> dict[str, Release]:
-        """Return function id -> live release, of those whose releases the actor may see."""
-        found: dict[str, Release] = {}
-        with self._changes.read(actor) as view:
-            projects = view.unit.identity.projects(actor.organization)
-            visible = {one.id for one in projects if view.allows(Permission.RELEASE_READ, one.scope)}
-            for function in functions:
-                if function.project in visible:
-                    active = view.unit.releases.active_of(actor.organization, function.id)
-                    found |= {one.function: one for one in active if one.state is ReleaseState.LIVE}
-        return found
-
-    def _plan(
-        self,
-        view: View,
-        function: Function,
-        project: Project,
-        wishes: Sequence[Wish],
-        throttle: Throttle,
-        bound: dict[str, Bound] | None = None,
+    def plan_rollback(
+        self, actor: Actor, function: str, *, to: int = 0, newest_values: bool = False
     ) -> ReleasePlan:
-        versions = [find_version(view, function, wish.version) for wish in wishes]
-        triples = zip(versions, wishes, strict=True)
-        check_shares([(version.number, wish.percent, wish.tag) for version, wish in triples])
-        refusals: list[tuple[str, str]] = []
-        if function.removed_ms:
-            refusals.append(("function_removed", f"The function {function.name} was taken down."))
-        parts: list[ReleasePart] = []
-        unreviewed = False
-        for version, wish in zip(versions, wishes, strict=True):
-            verdict = judge(view, version, project)
-            unreviewed |= verdict.unreviewed
-            if verdict.refusal:
-                refusals.append(verdict.refusal)
-            try:
-                parts.append(self._part(view, version, wish, (bound or {}).get(version.id)))
-            except (MissingValues, Invalid) as error:
-                refusals.append((error.code, f"Version {version.number}: {error.message}"))
-        return ReleasePlan(
-            parts=tuple(parts),
-            throttle=throttle,
-            digest=release_digest(parts, throttle),
-            unreviewed=unreviewed,
-            steps=describe(parts),
-            refusals=tuple(refusals),
-        )
+        """Say what `rollback` would do; records nothing."""
+        with self._changes.read(actor) as view:
+            known, project = view.function(function, Permission.RELEASE_READ)
+            return self._rollback(view, known, project, to, newest_values=newest_values)[0]
 
-    def _part(self, view: View, version: Version, wish: Wish, bound: Bound | None) -> ReleasePart:
-        if bound is None:
-            values = view.unit.values.newest(version.organization, version.project)
-            bound = bind(version.declaration, (value for value in values if value.stage is Stage.LIVE))
-        return ReleasePart(
-            version=version.id,
-            number=version.number,
-            digest=version.digest,
-            percent=wish.percent,
-            bound=bound,
-            base=self._builder.base(version.declaration.runtime),
-            tag=wish.tag,
-        )
-
-    def _record(
-        self,
-        change: Change,
-        function: Function,
-        plan: ReleasePlan,
-        *,
-        note: str,
-        expect: str = "",
-        rollback_of: int = 0,
+    def set_guard(
+        self, actor: Actor, function: str, number: int, guard: Guard | None, *, if_match: str
     ) -> Release:
-        if plan.refusals:
-            first = plan.refusals[0][1]
-            raise ReleaseRefused(f"The release is refused: {first}", errors=plan.refusals)
-        if expect and expect != plan.digest:
-            raise PreconditionFailed("The plan has changed since it was shown.", hint="Look at the new plan.")
-        tenant = change.organization
-        number = change.unit.releases.last_number(tenant, function.id) + 1
-        _supersede_pending(change, function, number)
-        release = Release(
-            id=change.new_id("release"),
-            organization=tenant,
-            project=function.project,
-            function=function.id,
-            number=number,
-            digest=plan.digest,
-            parts=plan.parts,
-            throttle=plan.throttle,
-            created_by=change.actor.user,
-            created_ms=change.now_ms,
-            unreviewed=plan.unreviewed,
-            rollback_of=rollback_of,
-            note=note[:1_000],
-        ).progressing("recorded", "Waiting for the runtime.", change.now_ms)
-        change.unit.releases.add(release)
-        data = {"function": function.id, "number": number, "digest": plan.digest}
-        shares = [[part.number, part.percent, part.digest] for part in plan.parts]
-        change.happened("release.created", release.id, data, parts=shares, rollback_of=rollback_of)
-        change.bump()
-        return release
+        """Let another guard watch a release that is live or on its way, or none."""
+        with self._changes.change(actor, "release.guard", f"function/{function}") as change:
+            known, _ = change.function(function, Permission.RELEASE_WRITE)
+            release = release_by_number(change, known, number)
+            if if_match != release.etag:
+                raise PreconditionFailed(
+                    f"Release {number} has changed since it was read.", hint="Read it again, then repeat."
+                )
+            bound = _bound_guard(change, known, release, guard)
+            changed = release.guarded(bound, change.now_ms)
+            change.unit.releases.update(changed)
+            data = {"function": known.id, "number": number, "guarded": int(guard is not None)}
+            change.happened("release.guard_changed", release.id, data)
+        return changed
+
+    def _rollback(
+        self, view: View, function: Function, project: Project, to: int, *, newest_values: bool
+    ) -> tuple[ReleasePlan, Release]:
+        old = _to_roll_back_to(view, function, to)
+        wanted = _as_live(old, [Wish(part.version, part.percent, part.tag) for part in old.parts])
+        if newest_values:
+            wanted = replace(wanted, bound={})
+        return self._planner.plan(view, function, project, wanted), old
 
 
-def _supersede_pending(change: Change, function: Function, number: int) -> None:
-    for older in change.unit.releases.active_of(change.organization, function.id):
-        if older.state is ReleaseState.PENDING:
-            change.unit.releases.update(older.superseded(number, change.now_ms))
-            data = {"function": function.id, "number": older.number}
-            change.happened("release.superseded", older.id, data)
+def _as_live(release: Release, wishes: Sequence[Wish]) -> Wanted:
+    """Return what keeps a release's limits and its versions' values."""
+    return Wanted(wishes, release.throttle, bound={part.version: part.bound for part in release.parts})
+
+
+def _split(view: View, function: Function, version: str | int, percent: int, tag: str) -> Wanted:
+    live = _live(view, function)
+    wanted = find_version(view, function, version)
+    bound = {part.version: part.bound for part in live.parts if part.version != wanted.id}
+    shared = _as_live(live, with_share(live.parts, wanted.id, percent, tag))
+    # The version that is being released gets the newest values, as with every release.
+    return replace(shared, bound=bound)
+
+
+def _live(view: View, function: Function) -> Release:
+    live = status_of(view, function).live
+    if live is None:
+        raise Conflict(
+            "The function has no live release.", hint="Release one version with 100 percent first."
+        )
+    return live
+
+
+def _bound_guard(view: View, function: Function, release: Release, guard: Guard | None) -> Guard | None:
+    """Return the guard with its version and the release that it goes back to."""
+    if guard is None:
+        return None
+    before = release.guard
+    newest = max(release.parts, key=lambda part: (part.percent > 0, part.number))
+    version = guard.version or (before.version if before else newest.version)
+    named = [one.version for one in release.parts if version in {one.version, str(one.number)}]
+    if not named:
+        raise Invalid("The guard watches a version that the release does not hold.", field="guard/version")
+    back_to = before.back_to if before else _former_number(view, function, release)
+    return replace(guard, version=named[0], back_to=back_to)
+
+
+def _former_number(view: View, function: Function, release: Release) -> int:
+    earlier = view.unit.releases.list(view.organization, function.id, 100, release.number)
+    return next((one.number for one in earlier if one.live_ms), 0)
 
 
 def _to_roll_back_to(view: View, function: Function, number: int) -> Release:
     if number:
-        return _by_number(view, function, number)
+        return release_by_number(view, function, number)
     releases = view.unit.releases.list(view.organization, function.id, 100)
     live = next((one for one in releases if one.state is ReleaseState.LIVE), None)
     for release in releases:
@@ -282,10 +243,3 @@ def _to_roll_back_to(view: View, function: Function, number: int) -> Release:
         if release.live_ms and earlier and other and release is not live:
             return release
     raise Conflict("No earlier release was live.", hint="Name a release by its number.")
-
-
-def _by_number(view: View, function: Function, number: int) -> Release:
-    release = view.unit.releases.by_number(view.organization, function.id, number)
-    if release is None:
-        raise absent("release", str(number))
-    return release

@@ -1,4 +1,8 @@
-"""Reviews: submitting a version, deciding on exactly what was seen."""
+"""Reviews: submitting a version, and deciding on exactly what was seen.
+
+What a request holds is in `review_requests`, finding them in `review_lists`,
+what speaks for them in `evidence`, and what a takedown does in `takedowns`.
+"""
 
 from __future__ import annotations
 
@@ -6,176 +10,211 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from control_plane.domain.access import Permission
+from control_plane.domain.functions import Function
 from control_plane.domain.identity import Actor, Project
+from control_plane.domain.review_comments import Comment, add_comment, resolve_thread
 from control_plane.domain.reviews import (
     Approval,
-    Comment,
     Review,
     ReviewAction,
+    ReviewKind,
     ReviewState,
     approve,
-    comment,
     move,
 )
-from control_plane.domain.versions import VersionState
+from control_plane.domain.versions import Version, VersionState
 from control_plane.errors import Conflict, Forbidden, Invalid
-from control_plane.services.changes import Change, Changes, Page, View, absent
+from control_plane.ports import Builder
+from control_plane.services.approvals import live_epoch, measure
+from control_plane.services.changes import Change, Changes, View, absent
+from control_plane.services.review_requests import check_kind, make_review, outdate_others
+from control_plane.services.takedowns import reinstate, take_down
 from control_plane.services.versions import find_version
 
-__all__ = ["Reviews"]
+__all__ = ["Reviews", "find_review"]
 
 _LONGEST_TEXT = 10_000
+_EVENTS = {
+    ReviewState.REJECTED: "review.rejected",
+    ReviewState.WITHDRAWN: "review.withdrawn",
+    ReviewState.CHANGES_REQUESTED: "review.changes_requested",
+}
+_NO_REMARKS = frozenset({ReviewState.WITHDRAWN, ReviewState.STALE, ReviewState.REJECTED})
 
 
 class Reviews:
     """Use cases about reviews."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: Changes, builder: Builder) -> None:
         self._changes = changes
+        self._builder = builder
 
-    def submit(self, actor: Actor, function: str, version: str | int, *, note: str = "") -> Review:
-        """Ask for a version to be published; older open reviews of the function become stale."""
-        _check_text(note, "note")
+    def submit(
+        self,
+        actor: Actor,
+        function: str,
+        version: str | int,
+        *,
+        note: str = "",
+        kind: ReviewKind = ReviewKind.PUBLISH,
+    ) -> Review:
+        """Ask for a decision about a version; older open reviews of the function become stale."""
+        _check_text(note, "note", empty=kind is not ReviewKind.TAKEDOWN)
         with self._changes.change(actor, "review.submit", f"function/{function}") as change:
             known, project = change.function(function, Permission.REVIEW_SUBMIT)
             found = find_version(change, known, version)
-            if found.state is VersionState.RETIRED:
-                raise Conflict(f"Version {found.number} is retired.", hint="Freeze a new version.")
-            self._outdate(change, known.id, found.id, found.number)
-            review = Review(
-                id=change.new_id("review"),
-                organization=actor.organization,
-                project=project.id,
-                function=known.id,
-                version=found.id,
-                number=found.number,
-                digest=found.digest,
-                state=ReviewState.SUBMITTED,
-                submitter=actor.user,
-                submitter_email=actor.email,
-                authors=found.authors,
-                required=project.policy.approvals,
-                note=note,
-                created_ms=change.now_ms,
-            )
+            check_kind(change, found, kind)
+            outdate_others(change, found, kind)
+            review = make_review(change, self._builder, project, found, (kind, note))
             change.unit.reviews.add(review)
             data = {"function": known.id, "number": found.number, "digest": found.digest}
-            change.happened("review.submitted", review.id, data)
+            change.happened("review.submitted", review.id, data, kind=kind, required=review.required)
         return review
 
     def get(self, actor: Actor, review: str) -> Review:
         """Return a review."""
         with self._changes.read(actor) as view:
-            return _find(view, review, Permission.REVIEW_READ)[0]
+            return find_review(view, review, Permission.REVIEW_READ)[0]
 
-    def list(
-        self, actor: Actor, *, function: str = "", open_only: bool = False, after: str = "", limit: int = 50
-    ) -> Page[Review]:
-        """Return the reviews that the actor can see, newest first."""
+    def values(self, actor: Actor, review: str) -> str:
+        """Return what stands for the live values now; an approval that covers values sends it back."""
         with self._changes.read(actor) as view:
-            named = view.function(function, Permission.REVIEW_READ)[0].id if function else ""
-            projects = view.unit.identity.projects(actor.organization)
-            visible = tuple(one.id for one in projects if view.allows(Permission.REVIEW_READ, one.scope))
-            rows = view.unit.reviews.list(
-                actor.organization, visible, function=named, open_only=open_only, after=after, limit=limit + 1
-            )
-        return Page(rows[:limit], rows[limit - 1].id if len(rows) > limit else "")
+            known, _ = find_review(view, review, Permission.REVIEW_READ)
+            version = view.unit.versions.get(actor.organization, known.version)
+            return live_epoch(view, version) if version else ""
 
-    def comment(self, actor: Actor, review: str, *, text: str, path: str = "", line: int = 0) -> Review:
-        """Add a remark, on the whole or on a line of a file."""
-        _check_text(text, "text", empty=False)
+    def comment(self, actor: Actor, review: str, remark: Comment) -> Review:
+        """Add a remark: on the whole, on a line of a file, or to a thread. Author and time are set here."""
+        _check_text(remark.text, "text", empty=False)
         with self._changes.change(actor, "review.comment", f"review/{review}") as change:
-            known, _ = _find(change, review, Permission.REVIEW_READ)
-            remark = Comment(actor.user, change.now_ms, text, path[:300], max(0, line))
-            commented = comment(known, remark)
+            known, _ = find_review(change, review, Permission.REVIEW_READ)
+            if known.state in _NO_REMARKS:
+                raise Conflict(f"A review that is {known.state} takes no comments.")
+            if remark.path:
+                _check_path(change, known, remark.path)
+            made = replace(
+                remark,
+                id=change.new_id("comment"),
+                user=actor.user,
+                at_ms=change.now_ms,
+                line=max(0, remark.line),
+            )
+            commented = replace(known, comments=add_comment(known.comments, made))
             change.unit.reviews.update(commented)
-            change.happened("review.commented", known.id, {"function": known.function})
+            change.happened("review.commented", known.id, {"function": known.function}, comment=made.id)
         return commented
 
-    def approve(self, actor: Actor, review: str, *, digest: str) -> Review:
-        """Approve exactly `digest`, the one that the approver saw.
+    def resolve(self, actor: Actor, review: str, comment: str, *, resolved: bool) -> Review:
+        """Mark a thread as settled, or open it again; nothing happens when it is so already."""
+        with self._changes.change(actor, "review.resolve", f"review/{review}") as change:
+            known, _ = find_review(change, review, Permission.REVIEW_READ)
+            user = actor.user if resolved else ""
+            threads = resolve_thread(known.comments, comment, user=user, now_ms=change.now_ms)
+            if threads == known.comments:
+                return known
+            changed = replace(known, comments=threads)
+            change.unit.reviews.update(changed)
+            change.record(f"review/{known.id}", {"comment": comment, "resolved": resolved})
+        return changed
 
-        Raises PreconditionFailed for another digest and FourEyes for the
-        submitter, the authors and anybody with their address.
+    def approve(self, actor: Actor, review: str, *, digest: str, values: str = "") -> Review:
+        """Approve exactly `digest` and, where they are named, the values; the ones that the approver saw.
+
+        Raises PreconditionFailed for others and FourEyes for the submitter,
+        the authors and anybody with their address.
         """
         with self._changes.change(actor, "review.approve", f"review/{review}") as change:
-            known, project = _find(change, review, Permission.REVIEW_DECIDE)
+            change.refresh_rights()
+            known, project = find_review(change, review, Permission.REVIEW_DECIDE)
             approver = change.unit.identity.user(actor.user)
             if approver is None or not approver.verified_by:
                 raise Forbidden("Only a member whose address was vouched for can approve.")
-            version = change.unit.versions.get(actor.organization, known.version)
-            if version is None or version.digest != known.digest or not version.intact():
-                raise Conflict(
-                    "The stored version is not the one that was submitted.", hint="Submit it again."
-                )
+            version = _submitted(change, known)
             known = replace(known, authors=_authors_by_now(change, known))
-            approval = Approval(actor.user, approver.email, digest, change.now_ms)
-            approved = approve(known, approval, project.policy)
+            approval = Approval(actor.user, approver.email, digest, change.now_ms, values)
+            held = measure(change, known, project, live_epoch(change, version), actor.user)
+            approved = approve(known, approval, held)
             if approved.state is ReviewState.APPROVED:
                 approved = replace(approved, decided_by=actor.user, decided_ms=change.now_ms)
+                approved = _carried_out(change, approved, version)
             change.unit.reviews.update(approved)
             data = {"function": known.function, "state": approved.state, "digest": digest}
-            change.happened("review.approved", known.id, data)
+            change.happened("review.approved", known.id, data, values=values)
         return approved
 
     def reject(self, actor: Actor, review: str, *, reason: str) -> Review:
         """Refuse the version; an approved but unpublished one too."""
-        _check_text(reason, "reason", empty=False)
+        return self._say_no(actor, review, ReviewAction.REJECT, reason)
 
-        def decide(change: Change, known: Review) -> Review:
-            moved = move(known, ReviewAction.REJECT)
-            return replace(moved, decided_by=actor.user, decided_ms=change.now_ms, reason=reason)
+    def request_changes(self, actor: Actor, review: str, *, reason: str) -> Review:
+        """Give the review back to its submitter; approvals so far count no more."""
+        return self._say_no(actor, review, ReviewAction.REQUEST_CHANGES, reason)
 
-        return self._decide(actor, review, "review.reject", Permission.REVIEW_DECIDE, decide)
+    def resubmit(self, actor: Actor, review: str, *, note: str) -> Review:
+        """Answer a request for changes without another version; every approval is asked for anew."""
+        _check_text(note, "note", empty=False)
+        with self._changes.change(actor, "review.resubmit", f"review/{review}") as change:
+            known, _ = find_review(change, review, Permission.REVIEW_SUBMIT)
+            again = move(known, ReviewAction.RESUBMIT)
+            found = _submitted(change, known)
+            # Whoever submits it again is involved too, and so is who did before.
+            authors = {*known.authors, (known.submitter, known.submitter_email)}
+            again = replace(
+                again,
+                note=note,
+                approvals=(),
+                submitter=actor.user,
+                submitter_email=actor.email,
+                authors=tuple(sorted(authors)),
+                reason="",
+                decided_by="",
+                decided_ms=0,
+            )
+            change.unit.reviews.update(again)
+            data = {"function": known.function, "digest": found.digest}
+            change.happened("review.resubmitted", known.id, data)
+        return again
 
     def withdraw(self, actor: Actor, review: str) -> Review:
         """Take one's own request back."""
 
-        def decide(change: Change, known: Review) -> Review:
+        def decide(known: Review) -> Review:
             if known.submitter != actor.user:
                 raise Forbidden("Only its submitter withdraws a review.", hint="A reviewer can reject it.")
-            return replace(
-                move(known, ReviewAction.WITHDRAW), decided_by=actor.user, decided_ms=change.now_ms
-            )
+            return move(known, ReviewAction.WITHDRAW)
 
-        return self._decide(actor, review, "review.withdraw", Permission.REVIEW_SUBMIT, decide)
+        return self._decide(actor, review, ("review.withdraw", Permission.REVIEW_SUBMIT), decide)
+
+    def _say_no(self, actor: Actor, review: str, action: ReviewAction, reason: str) -> Review:
+        _check_text(reason, "reason", empty=False)
+
+        def decide(known: Review) -> Review:
+            moved = move(known, action)
+            if action is ReviewAction.REQUEST_CHANGES:
+                moved = replace(moved, approvals=())
+            return replace(moved, reason=reason)
+
+        return self._decide(actor, review, (f"review.{action}", Permission.REVIEW_DECIDE), decide)
 
     def _decide(
         self,
         actor: Actor,
         review: str,
-        action: str,
-        permission: Permission,
-        decision: Callable[[Change, Review], Review],
+        what: tuple[str, Permission],
+        decision: Callable[[Review], Review],
     ) -> Review:
+        action, permission = what
         with self._changes.change(actor, action, f"review/{review}") as change:
-            known, _ = _find(change, review, permission)
-            decided = decision(change, known)
+            known, _ = find_review(change, review, permission)
+            decided = replace(decision(known), decided_by=actor.user, decided_ms=change.now_ms)
             change.unit.reviews.update(decided)
-            event = "review.rejected" if decided.state is ReviewState.REJECTED else "review.withdrawn"
-            change.happened(event, known.id, {"function": known.function}, reason=decided.reason)
+            data = {"function": known.function}
+            change.happened(_EVENTS[decided.state], known.id, data, reason=decided.reason)
         return decided
 
-    def _outdate(self, change: Change, function: str, version: str, number: int) -> None:
-        for older in change.unit.reviews.active_of(change.organization, function):
-            if older.version == version:
-                raise Conflict(
-                    f"Version {number} is under review already.",
-                    hint=f"See {older.id}, or withdraw it first.",
-                )
-            if older.open:
-                change.unit.reviews.update(move(older, ReviewAction.OUTDATE))
-                change.happened("review.outdated", older.id, {"function": function}, by=number)
 
-
-def _authors_by_now(view: View, review: Review) -> tuple[tuple[str, str], ...]:
-    """Return the version's authors and everybody who edited the draft since: they too are involved."""
-    since = view.unit.versions.last_published_revision(view.organization, review.function)
-    edits = view.unit.functions.edits_after(view.organization, review.function, since)
-    return tuple(sorted({*review.authors, *((edit.user, edit.email) for edit in edits)}))
-
-
-def _find(view: View, identifier: str, permission: Permission) -> tuple[Review, Project]:
+def find_review(view: View, identifier: str, permission: Permission) -> tuple[Review, Project]:
+    """Return the review with this id, and its project, when the actor holds the right."""
     review = view.unit.reviews.get(view.organization, identifier)
     if review is None:
         raise absent("review", identifier)
@@ -184,6 +223,47 @@ def _find(view: View, identifier: str, permission: Permission) -> tuple[Review, 
         raise absent("review", identifier)
     view.require(permission, project.scope)
     return review, project
+
+
+def _submitted(view: View, review: Review) -> Version:
+    """Return the review's version, when it still is what was submitted."""
+    version = view.unit.versions.get(review.organization, review.version)
+    if version is None or version.digest != review.digest or not version.intact():
+        raise Conflict("The stored version is not the one that was submitted.", hint="Submit it again.")
+    return version
+
+
+def _carried_out(change: Change, approved: Review, version: Version) -> Review:
+    """Do what a takedown or a reinstatement asks for; a publication waits for its release."""
+    if approved.kind is ReviewKind.TAKEDOWN:
+        known = _function(change, approved)
+        take_down(change, known, approved.note, version=version)
+        return move(approved, ReviewAction.PUBLISH)
+    if approved.kind is ReviewKind.REINSTATE and version.state is VersionState.TAKEN_DOWN:
+        reinstate(change, _function(change, approved), version)
+    return approved
+
+
+def _function(view: View, review: Review) -> Function:
+    known = view.unit.functions.get(review.organization, review.function)
+    if known is None:
+        raise absent("function", review.function)
+    return known
+
+
+def _authors_by_now(view: View, review: Review) -> tuple[tuple[str, str], ...]:
+    """Return the version's authors and everybody who edited the draft since: they too are involved."""
+    since = view.unit.versions.last_reviewed_revision(view.organization, review.function)
+    editors = view.unit.functions.editors_after(view.organization, review.function, since)
+    return tuple(sorted({*review.authors, *editors}))
+
+
+def _check_path(view: View, review: Review, path: str) -> None:
+    versions = (
+        view.unit.versions.get(review.organization, one) for one in (review.version, review.base) if one
+    )
+    if not any(path == file.path for version in versions if version for file in version.files):
+        raise Invalid(f"Neither side has a file “{path[:200]}”.", field="path")
 
 
 def _check_text(text: str, field: str, *, empty: bool = True) -> None:

@@ -1,19 +1,19 @@
-"""Usage as people ask for it: totals, recent calls, and whether all the counts agree.
+"""Usage as people ask for it: totals, exports, and whether all the counts agree.
 
 Who may see a project is decided before; what a call counts as, by the domain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from control_plane.domain.metering import FAULT_OF, HOUR_MS, Outcome
 from control_plane.errors import Invalid
-from control_plane.store.usage_queries import UsageReader
+from control_plane.store.usage_queries import DAY_MS, UsageReader
 
-__all__ = ["GROUPS", "Difference", "Invocation", "Reconciliation", "Total", "Usage"]
+__all__ = ["GROUPS", "Difference", "Reconciliation", "Total", "Usage"]
 
 # What totals may be split by -> the column behind it.
 GROUPS: Final = {
@@ -25,7 +25,6 @@ GROUPS: Final = {
     "hour": "hour_ms",
 }
 _LONGEST_SPAN_MS: Final = 400 * 24 * HOUR_MS
-_MOST_ROWS: Final = 100
 
 
 @dataclass(slots=True)
@@ -44,31 +43,6 @@ class Total:
     # Calls by outcome, and by who must act.
     outcomes: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """One call as its function's owners see it."""
-
-    id: str
-    request_id: str
-    function: str
-    version: str
-    api_key: str
-    accepted_ms: int
-    method: str
-    status: int
-    refusal: str
-    outcome: str
-    fault: str
-    exit_reason: str
-    cold: bool
-    duration_ms: int
-    billed_ms: int
-    memory_mb: int
-    bytes_in: int
-    bytes_out: int
-    stream: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,39 +77,61 @@ class Usage:
     def __init__(self, reader: UsageReader) -> None:
         self._reader = reader
 
-    def totals(self, project: str, start_ms: int, end_ms: int, group_by: str = "function") -> list[Total]:
-        """Return a project's sums over the hours that touch [start, end), largest unit as asked."""
+    def totals(
+        self,
+        project: str,
+        span: tuple[int, int],
+        group_by: str = "function",
+        *,
+        function: str = "",
+        key: str = "",
+    ) -> list[Total]:
+        """Return a project's sums over the hours that touch [start, end), of one function or key if named."""
         if group_by not in GROUPS:
             raise Invalid(
                 f"Usage cannot be grouped by “{group_by[:40]}”.",
                 field="group_by",
                 hint=f"Use one of {', '.join(GROUPS)}.",
             )
+        wanted = {"function": function, "api_key": key}
+        only = {name: value for name, value in wanted.items() if value}
         totals: dict[str, Total] = {}
-        for row in self._reader.totals(project, _hours(start_ms, end_ms), GROUPS[group_by]):
+        for row in self._reader.totals(project, _hours(*span), GROUPS[group_by], only):
             total = totals.setdefault(str(row[0]), Total(str(row[0])))
             _add(total, Outcome(row[1]), [int(value) for value in row[2:]])
         return list(totals.values())
 
-    def recent(
-        self,
-        project: str,
-        function: str | None = None,
-        before: tuple[int, int] | None = None,
-        limit: int = 50,
-    ) -> tuple[list[Invocation], tuple[int, int] | None]:
-        """Return the newest calls of a project or one function, and where the next page begins, if any."""
-        limit = max(1, min(limit, _MOST_ROWS))
-        functions = [function] if function else self._reader.functions(project)
-        rows = [row for each in functions for row in self._reader.recent(project, each, before, limit + 1)]
-        rows.sort(key=lambda row: (row.dispatched_ms, row.seq), reverse=True)
-        page = rows[:limit]
-        following = (page[-1].dispatched_ms, page[-1].seq) if len(rows) > limit else None
-        return [_invocation(row) for row in page], following
+    def export(
+        self, projects: Collection[str], start_ms: int, end_ms: int, unit_ms: int
+    ) -> Iterator[tuple[int, Sequence[Any]]]:
+        """Yield (hour or day, (project, function, version, key, outcome, sums…)), oldest first.
+
+        Read day by day, so that a year of it takes the memory of a day. Raises
+        Invalid before anything is read, as a download that began cannot say so.
+        """
+        return self._export(projects, _hours(start_ms, end_ms), unit_ms)
+
+    def _export(
+        self, projects: Collection[str], hours: tuple[int, int], unit_ms: int
+    ) -> Iterator[tuple[int, Sequence[Any]]]:
+        start, end = hours
+        for day in range(start // DAY_MS * DAY_MS, end, DAY_MS):
+            span = (max(day, start), min(day + DAY_MS, end))
+            for row in self._reader.finest(projects, span, unit_ms):
+                yield int(row[0]), tuple(row[1:])
+
+    def last_used(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return, for each of at most 100 API keys that ever called, the hour in which it last did."""
+        return self._reader.last_used(keys)
 
     def reconcile(self, start_ms: int, end_ms: int) -> Reconciliation:
         """Compare what the gateway logged, what was counted and what the host served, by whole hours."""
         span = _hours(start_ms, end_ms)
+        if span[0] < self._reader.kept_from():
+            raise Invalid(
+                "Calls of these hours are no longer kept one by one; only their sums are.",
+                hint="Reconcile later hours, or raise retention.usage_days before they go.",
+            )
         counts = self._reader.counted(span)
         differences = (*_count_differences(counts), *self._host_differences(span))
         return Reconciliation(span[0], span[1], counts, differences)
@@ -196,27 +192,3 @@ def _add(total: Total, outcome: Outcome, sums: list[int]) -> None:
     fault = FAULT_OF[outcome].value
     total.outcomes[outcome.value] = total.outcomes.get(outcome.value, 0) + sums[0]
     total.faults[fault] = total.faults.get(fault, 0) + sums[0]
-
-
-def _invocation(row: Any) -> Invocation:
-    return Invocation(
-        id=row.id,
-        request_id=row.request_id or row.id,
-        function=row.function,
-        version=row.version,
-        api_key=row.api_key,
-        accepted_ms=row.accepted_ms,
-        method=row.method,
-        status=row.status,
-        refusal=row.refusal,
-        outcome=row.outcome,
-        fault=FAULT_OF[Outcome(row.outcome)].value,
-        exit_reason=row.exit_reason,
-        cold=row.ready_ms > 0,
-        duration_ms=row.ended_ms - row.dispatched_ms,
-        billed_ms=row.billed_ms,
-        memory_mb=row.memory_mb,
-        bytes_in=row.bytes_in,
-        bytes_out=row.bytes_out,
-        stream=row.stream,
-    )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from control_plane.domain.access import Permission
 from control_plane.domain.functions import Draft, Function
 from control_plane.domain.identity import Actor
-from control_plane.domain.versions import Diff, Version, VersionContent, VersionState, diff
+from control_plane.domain.versions import (
+    Diff,
+    Version,
+    VersionContent,
+    VersionState,
+    VersionSummary,
+    diff,
+)
 from control_plane.errors import Conflict, Invalid, PreconditionFailed
 from control_plane.ports import Blobs, Builder, Built
-from control_plane.services.changes import Change, Changes, View, absent
+from control_plane.services.changes import Change, Changes, Page, View, absent
 from control_plane.services.drafts import Drafts, read_files
 
 __all__ = ["Versions", "find_version"]
@@ -61,6 +69,16 @@ class Versions:
             known, _ = view.function(function, Permission.FUNCTION_READ)
             return find_version(view, known, version)
 
+    def names(self, actor: Actor, ids: Collection[str]) -> dict[str, str]:
+        """Return what people call versions that the actor may see already, as in sums: `orders 7`."""
+        with self._changes.read(actor) as view:
+            numbers = view.unit.versions.numbers(actor.organization, ids)
+            functions = {function for function, _ in numbers.values()}
+            known = {one.id: one.name for one in view.unit.functions.by_ids(actor.organization, functions)}
+        return {
+            one: f"{known.get(function, function)} {number}" for one, (function, number) in numbers.items()
+        }
+
     def files(self, actor: Actor, function: str, version: str | int) -> dict[str, bytes]:
         """Return a version's files, path -> bytes."""
         return read_files(self._blobs, self.get(actor, function, version).files)
@@ -69,11 +87,29 @@ class Versions:
         """Return a version's bill of materials, CycloneDX JSON."""
         return self._blobs.get(self.get(actor, function, version).sbom)
 
-    def list(self, actor: Actor, function: str) -> tuple[Version, ...]:
-        """Return the function's versions, newest first."""
+    def list(
+        self,
+        actor: Actor,
+        function: str,
+        *,
+        state: VersionState | None = None,
+        after: int = 0,
+        limit: int = 50,
+    ) -> Page[VersionSummary]:
+        """Return the function's versions behind a number, newest first."""
         with self._changes.read(actor) as view:
             known, _ = view.function(function, Permission.FUNCTION_READ)
-            return view.unit.versions.list(actor.organization, known.id)
+            rows = view.unit.versions.list(
+                actor.organization, known.id, state=state, before=after, limit=limit + 1
+            )
+        return Page(rows[:limit], str(rows[limit - 1].number) if len(rows) > limit else "")
+
+    def packages(self, actor: Actor, function: str, version: str | int) -> dict[str, str]:
+        """Return name -> version of the packages that a version contains."""
+        with self._changes.read(actor) as view:
+            known, _ = view.function(function, Permission.FUNCTION_READ)
+            found = find_version(view, known, version)
+            return view.unit.packages.of_version(actor.organization, found.id)
 
     def diff(self, actor: Actor, function: str, version: str | int, *, against: str | int = "") -> Diff:
         """Return what a version changes against another, by default the last published one before it."""
@@ -83,9 +119,7 @@ class Versions:
             if against:
                 before: Version | None = find_version(view, known, against)
             else:
-                versions = view.unit.versions.list(actor.organization, known.id)
-                older = (one for one in versions if one.published_ms and one.number < after.number)
-                before = next(older, None)
+                before = view.unit.versions.last_published_before(actor.organization, known.id, after.number)
         return diff(self._content(before) if before else None, self._content(after))
 
     def diff_draft(self, actor: Actor, function: str) -> Diff:
@@ -93,29 +127,30 @@ class Versions:
         with self._changes.read(actor) as view:
             known, _ = view.function(function, Permission.FUNCTION_READ)
             draft = view.unit.functions.draft(actor.organization, known.id)
-            versions = view.unit.versions.list(actor.organization, known.id)
+            newest = view.unit.versions.by_number(actor.organization, known.id, known.latest)
         files = read_files(self._blobs, draft.files)
         after = VersionContent(self._builder.declaration(files), files, self._builder.packages(draft.lock))
-        return diff(self._content(versions[0]) if versions else None, after)
+        return diff(self._content(newest) if newest else None, after)
 
-    def deprecate(self, actor: Actor, function: str, version: str | int) -> Version:
-        """Mark a version as not to be used for anything new."""
-        return self._move(actor, function, version, VersionState.DEPRECATED)
+    def deprecate(self, actor: Actor, function: str, version: str | int, *, reason: str = "") -> Version:
+        """Mark a version as not to be used for anything new, and say why."""
+        return self._move(actor, function, version, (VersionState.DEPRECATED, reason))
 
-    def retire(self, actor: Actor, function: str, version: str | int) -> Version:
-        """Forbid any further release of a version, rollbacks too."""
-        return self._move(actor, function, version, VersionState.RETIRED)
+    def retire(self, actor: Actor, function: str, version: str | int, *, reason: str = "") -> Version:
+        """Forbid any further release of a version, rollbacks too, and say why."""
+        return self._move(actor, function, version, (VersionState.RETIRED, reason))
 
-    def _move(self, actor: Actor, function: str, version: str | int, state: VersionState) -> Version:
+    def _move(self, actor: Actor, function: str, version: str | int, to: tuple[VersionState, str]) -> Version:
+        state, reason = to
         with self._changes.change(actor, f"version.{state}", f"function/{function}") as change:
             known, _ = change.function(function, Permission.VERSION_RETIRE)
             found = find_version(change, known, version)
-            if found.state is state:
+            if found.state is state and reason in ("", found.reason):
                 return found
-            moved = found.move(state)
+            moved = found.move(state, reason or found.reason)
             change.unit.versions.update(moved)
             data = {"function": known.id, "number": found.number, "state": state}
-            change.happened("version.changed", found.id, data)
+            change.happened("version.changed", found.id, data, reason=moved.reason)
         return moved
 
     def _record(self, actor: Actor, known: Function, draft: Draft, built: Built) -> Version:
@@ -132,15 +167,18 @@ class Versions:
             if not version.intact():
                 raise Conflict("The manifest does not hash to its digest.", hint="Freeze the draft again.")
             change.unit.versions.add(version)
-            change.unit.functions.update(replace(function, latest=version.number))
+            change.unit.packages.add(version, self._builder.packages(draft.lock))
+            runtime = built.declaration.runtime
+            change.unit.functions.update(
+                replace(function, latest=version.number, runtime=runtime, updated_ms=change.now_ms)
+            )
             data = {"function": known.id, "number": version.number, "digest": version.digest}
             change.happened("version.frozen", version.id, data, revision=draft.revision)
         return version
 
     def _new_version(self, change: Change, function: Function, draft: Draft, built: Built) -> Version:
         tenant = change.organization
-        since = change.unit.versions.last_published_revision(tenant, function.id)
-        edits = change.unit.functions.edits_after(tenant, function.id, since)
+        since = change.unit.versions.last_reviewed_revision(tenant, function.id)
         return Version(
             id=change.new_id("version"),
             organization=tenant,
@@ -156,7 +194,7 @@ class Versions:
             image=built.image,
             sbom=built.sbom,
             revision=draft.revision,
-            authors=tuple(sorted({(edit.user, edit.email) for edit in edits})),
+            authors=change.unit.functions.editors_after(tenant, function.id, since),
             created_by=change.actor.user,
             created_ms=change.now_ms,
         )

@@ -9,6 +9,7 @@ from control_plane.domain.credentials import ApiKey
 from control_plane.domain.identity import Actor
 from control_plane.domain.releases import Release, ReleaseState
 from control_plane.services.changes import Changes, View
+from control_plane.services.previewing import Previewed
 from control_plane.services.reconciling import Released
 
 __all__ = ["World", "read_world"]
@@ -21,8 +22,9 @@ class World:
     live: tuple[Released, ...]
     pending: tuple[Released, ...]
     keys: tuple[ApiKey, ...]
-    # Revoked keys whose open sessions have not been ended yet.
+    # Keys whose open sessions are to be ended: revoked, rotated at once, or narrowed.
     uncut: tuple[ApiKey, ...]
+    previews: tuple[Previewed, ...] = ()
 
 
 def read_world(changes: Changes) -> World:
@@ -31,11 +33,13 @@ def read_world(changes: Changes) -> World:
         released = tuple(_released(view, view.unit.releases.active()))
         keys = view.unit.credentials.unrevoked_keys(view.now_ms)
         uncut = view.unit.credentials.uncut_keys()
+        previews = tuple(_previewed(view))
     return World(
         live=tuple(one for one in released if one.release.state is ReleaseState.LIVE),
         pending=tuple(one for one in released if one.release.state is ReleaseState.PENDING),
         keys=keys,
         uncut=uncut,
+        previews=previews,
     )
 
 
@@ -62,3 +66,17 @@ def _released(view: View, releases: Iterable[Release]) -> Iterable[Released]:
                 versions={identifier: versions[identifier] for identifier in ids},
                 values=values,
             )
+
+
+def _previewed(view: View) -> Iterable[Previewed]:
+    known = view.unit.previews.alive(view.now_ms)
+    if not known:
+        return
+    functions = view.unit.functions.present({preview.function for preview in known})
+    names = view.unit.identity.organization_names()
+    wanted = {value for preview in known for value in (*preview.settings.values(), *preview.secrets.values())}
+    values = view.unit.values.by_ids(wanted)
+    for preview in known:
+        function = functions.get(preview.function)
+        if function is not None:
+            yield Previewed(preview, function, names[preview.organization], values)

@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin
 
 from sqlalchemy import Dialect, String, Text
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["Enumerated", "Json", "from_plain", "row_values", "to_plain"]
+__all__ = ["Enumerated", "Json", "from_plain", "reader_of", "row_values", "to_plain"]
 
 T = TypeVar("T")
 
@@ -35,16 +35,8 @@ def to_plain(value: Any) -> Any:
 
 def from_plain(hint: Any, data: Any) -> Any:
     """Return what `to_plain` made it from. Fields that are not stored take their defaults."""
-    if hint is Any or data is None:
-        return data
-    if get_origin(hint) is not None:
-        return _generic(get_origin(hint), get_args(hint), data)
-    if is_dataclass(hint) and isinstance(hint, type):
-        hints = _hints(hint)
-        return hint(**{name: from_plain(hints[name], value) for name, value in data.items() if name in hints})
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return hint(data)
-    return data
+    read = reader_of(hint)
+    return data if read is None or data is None else read(data)
 
 
 def row_values(value: Any) -> dict[str, Any]:
@@ -52,24 +44,57 @@ def row_values(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def _generic(origin: Any, arguments: tuple[Any, ...], data: Any) -> Any:
+@cache
+def reader_of(hint: Any) -> Callable[[Any], Any] | None:
+    """Return what reads a value of this type that is not None; None for what is stored as it is.
+
+    A list reads thousands of values of a few types, so each type is looked at once.
+    """
+    if hint is Any:
+        return None
+    if get_origin(hint) is not None:
+        return _generic(get_origin(hint), get_args(hint))
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _dataclass_reader(hint)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint
+    return None
+
+
+def _generic(origin: Any, arguments: tuple[Any, ...]) -> Callable[[Any], Any] | None:
     if origin in {typing.Union, types.UnionType}:
         # Every union here is one type or None.
-        return from_plain(next(part for part in arguments if part is not type(None)), data)
+        return reader_of(next(part for part in arguments if part is not type(None)))
     if origin is tuple:
-        return _tuple(arguments, data)
+        return _tuple_reader(arguments)
     if issubclass(origin, Mapping):
-        return {name: from_plain(arguments[1], value) for name, value in data.items()}
+        value = arguments[1]
+        return None if reader_of(value) is None else _mapping_reader(value)
     raise TypeError(f"no value of {origin} can be read from JSON")
 
 
-def _tuple(parts: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
-    if len(parts) == 2 and parts[1] is Ellipsis:
-        return tuple(from_plain(parts[0], item) for item in data)
-    return tuple(from_plain(part, item) for part, item in zip(parts, data, strict=True))
+def _tuple_reader(parts: tuple[Any, ...]) -> Callable[[Any], Any]:
+    if len(parts) != 2 or parts[1] is not Ellipsis:
+        return lambda data: tuple(from_plain(part, item) for part, item in zip(parts, data, strict=True))
+    part = parts[0]
+    if reader_of(part) is None:
+        return tuple
+    return lambda data: tuple(from_plain(part, item) for item in data)
 
 
-@lru_cache(maxsize=256)
+def _mapping_reader(hint: Any) -> Callable[[Any], Any]:
+    return lambda data: {name: from_plain(hint, value) for name, value in data.items()}
+
+
+def _dataclass_reader(kind: type) -> Callable[[Any], Any]:
+    def read(data: Any) -> Any:
+        hints = _hints(kind)
+        return kind(**{name: from_plain(hints[name], value) for name, value in data.items() if name in hints})
+
+    return read
+
+
+@cache
 def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, or_
+from sqlalchemy import Connection, or_, update
 
 from control_plane.domain.credentials import ApiKey, Credential, CredentialKind
 from control_plane.store.rows import Rows
@@ -15,6 +15,7 @@ class CredentialRows:
     """What proves who somebody is."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._credentials = Rows(connection, credentials, Credential)
         self._keys = Rows(connection, api_keys, ApiKey)
 
@@ -28,13 +29,11 @@ class CredentialRows:
 
     def get(self, organization: str, credential: str) -> Credential | None:
         """Return a session or token by id."""
-        return self._credentials.one(
-            credentials.c.organization == organization, credentials.c.id == credential
-        )
+        return self._credentials.one(organization=organization, id=credential)
 
     def by_sha256(self, sha256: str) -> Credential | None:
         """Return the session or token with this hash: the only look-up before a tenant is known."""
-        return self._credentials.one(credentials.c.sha256 == sha256)
+        return self._credentials.one(sha256=sha256)
 
     def of_user(self, user: str, kind: CredentialKind | None = None) -> tuple[Credential, ...]:
         """Return a user's sessions and tokens, newest first."""
@@ -47,6 +46,21 @@ class CredentialRows:
         """Return all of a kind: the owner links."""
         return self._credentials.all(self._credentials.select(credentials.c.kind == kind))
 
+    def restricted(self, organization: str) -> tuple[Credential, ...]:
+        """Return a tenant's usable tokens that carry only a part of their owners' rights."""
+        statement = self._credentials.select(
+            credentials.c.kind == CredentialKind.TOKEN,
+            credentials.c.organization == organization,
+            credentials.c.revoked_ms == 0,
+        )
+        return tuple(token for token in self._credentials.all(statement) if token.restriction)
+
+    def used(self, credential: str, now_ms: int) -> None:
+        """Note when a session or token last proved something; nothing else of it changes."""
+        self._connection.execute(
+            update(credentials).where(credentials.c.id == credential).values(used_ms=now_ms)
+        )
+
     def add_key(self, key: ApiKey) -> None:
         """Insert an API key."""
         self._keys.add(key)
@@ -57,12 +71,19 @@ class CredentialRows:
 
     def key(self, organization: str, key: str) -> ApiKey | None:
         """Return an API key by id."""
-        return self._keys.one(api_keys.c.organization == organization, api_keys.c.id == key)
+        return self._keys.one(organization=organization, id=key)
 
     def keys(self, organization: str, project: str) -> tuple[ApiKey, ...]:
         """Return a project's API keys, newest first."""
         statement = self._keys.select(api_keys.c.organization == organization, api_keys.c.project == project)
         return self._keys.all(statement.order_by(api_keys.c.id.desc()))
+
+    def key_page(self, organization: str, project: str, after: str, limit: int) -> tuple[ApiKey, ...]:
+        """Return some of a project's API keys, newest first; `after` is the id before."""
+        statement = self._keys.select(api_keys.c.organization == organization, api_keys.c.project == project)
+        if after:
+            statement = statement.where(api_keys.c.id < after)
+        return self._keys.all(statement.order_by(api_keys.c.id.desc()).limit(limit))
 
     def unrevoked_keys(self, now_ms: int) -> tuple[ApiKey, ...]:
         """Return every usable key over all tenants, for the reconciler alone."""
@@ -70,5 +91,5 @@ class CredentialRows:
         return self._keys.all(self._keys.select(api_keys.c.revoked_ms == 0, unexpired))
 
     def uncut_keys(self) -> tuple[ApiKey, ...]:
-        """Return revoked keys whose open sessions were not ended yet, for the reconciler alone."""
-        return self._keys.all(self._keys.select(api_keys.c.revoked_ms > 0, api_keys.c.cut_ms == 0))
+        """Return the keys whose open sessions are to be ended, for the reconciler alone."""
+        return self._keys.all(self._keys.select(api_keys.c.to_cut))

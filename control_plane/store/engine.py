@@ -6,14 +6,23 @@ tables live beside it, never here.
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import time
+from typing import Any, Final
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy.exc import DisconnectionError
 
 from control_plane.errors import Invalid
 
 __all__ = ["create_engine"]
+
+# Every thread of the api may hold a connection at once, and one more for a change of its own.
+# The one used last is taken first: its caches are warm, and the rest can be few.
+_POOL: Final[dict[str, Any]] = {"pool_size": 12, "max_overflow": 20, "pool_use_lifo": True}
+# A connection that rested this long is asked whether it still lives before it is used.
+_RESTED_S: Final = 5.0
 
 
 def create_engine(url: str, *, schema: str, cache_mb: int = 16) -> Engine:
@@ -28,9 +37,15 @@ def create_engine(url: str, *, schema: str, cache_mb: int = 16) -> Engine:
         return _sqlite(url, cache_mb)
     if backend == "postgresql":
         options = f"-csearch_path={schema} -clock_timeout=5000"
-        return sqlalchemy.create_engine(
-            url, connect_args={"options": options, "connect_timeout": 5}, pool_pre_ping=True
+        engine = sqlalchemy.create_engine(
+            url,
+            connect_args={"options": options, "connect_timeout": 5},
+            **_POOL,
+            # An error says which statement failed, never with whose values.
+            hide_parameters=True,
         )
+        _ask_rested_connections(engine)
+        return engine
     raise Invalid(
         f"The database {backend!r} is not supported.",
         field="database",
@@ -38,8 +53,29 @@ def create_engine(url: str, *, schema: str, cache_mb: int = 16) -> Engine:
     )
 
 
+def _ask_rested_connections(engine: Engine) -> None:
+    """Replace connections that died while they rested; to ask at each use would double small requests."""
+
+    @event.listens_for(engine, "checkin")
+    def _rest(_raw: Any, record: Any) -> None:
+        record.info["rested_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _ask(raw: Any, record: Any, _proxy: Any) -> None:
+        # One that is new has not rested.
+        if time.monotonic() - record.info.get("rested_since", math.inf) < _RESTED_S:
+            return
+        try:
+            alive = engine.dialect.do_ping(raw)
+        except engine.dialect.loaded_dbapi.Error:
+            alive = False
+        if not alive:
+            raise DisconnectionError
+
+
 def _sqlite(url: str, cache_mb: int) -> Engine:
-    engine = sqlalchemy.create_engine(url, connect_args={"timeout": 5.0})
+    pool = {} if make_url(url).database in {None, "", ":memory:"} else _POOL
+    engine = sqlalchemy.create_engine(url, connect_args={"timeout": 5.0}, hide_parameters=True, **pool)
 
     @event.listens_for(engine, "connect")
     def _prepare(raw: Any, _record: Any) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
-from control_plane.domain.functions import Draft, Edit, Function, TestRun
+from control_plane.domain.function_search import FunctionSearch, FunctionSort, FunctionState
+from control_plane.domain.functions import Draft, Edit, Function
+from control_plane.domain.releases import ReleaseState
+from control_plane.domain.test_runs import TestRun
 from control_plane.store.rows import Rows, chunks
-from control_plane.store.tables import draft_edits, drafts, functions, test_runs
+from control_plane.store.tables import draft_edits, drafts, functions, releases, test_runs
 
 __all__ = ["FunctionRows"]
 
@@ -17,6 +21,7 @@ class FunctionRows:
     """Functions and their editable state."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._functions = Rows(connection, functions, Function)
         self._drafts = Rows(connection, drafts, Draft)
         self._edits = Rows(connection, draft_edits, Edit)
@@ -33,22 +38,46 @@ class FunctionRows:
 
     def get(self, organization: str, function: str) -> Function | None:
         """Return a function by id."""
-        return self._functions.one(functions.c.organization == organization, functions.c.id == function)
+        return self._functions.one(organization=organization, id=function)
 
     def by_name(self, organization: str, name: str) -> Function | None:
         """Return a function by name."""
-        return self._functions.one(functions.c.organization == organization, functions.c.name == name)
+        return self._functions.one(organization=organization, name=name)
+
+    def by_ids(self, organization: str, ids: Collection[str]) -> tuple[Function, ...]:
+        """Return those of these functions that the organization has."""
+        own = functions.c.organization == organization
+        selects = (self._functions.select(own, functions.c.id.in_(some)) for some in chunks(ids))
+        return tuple(function for one in selects for function in self._functions.all(one))
+
+    def touch(self, organization: str, function: str, now_ms: int) -> None:
+        """Note that something of a function changed."""
+        where = (functions.c.organization == organization, functions.c.id == function)
+        self._connection.execute(update(functions).where(*where).values(updated_ms=now_ms))
 
     def list(
-        self, organization: str, projects: Collection[str], after: str, limit: int
+        self,
+        organization: str,
+        projects: Collection[str],
+        search: FunctionSearch,
+        *,
+        after: tuple[str, int] | None,
+        limit: int,
     ) -> tuple[Function, ...]:
-        """Return functions of these projects behind an id, oldest first."""
+        """Return functions of these projects behind a position, in the order of the search.
+
+        The position is (name or id, updated_ms) of the function before; only what it is sorted by counts.
+        """
         statement = self._functions.select(
-            functions.c.organization == organization,
-            functions.c.project.in_(projects),
-            functions.c.id > after,
+            functions.c.organization == organization, functions.c.project.in_(projects), *_narrowed(search)
         )
-        return self._functions.all(statement.order_by(functions.c.id).limit(limit))
+        if after is not None:
+            statement = statement.where(_behind(search, *after))
+        columns = (functions.c.updated_ms, functions.c.id)
+        if search.sort is not FunctionSort.UPDATED:
+            columns = (functions.c[_SORTED_BY[search.sort]],)  # type: ignore[assignment]
+        order = [column.desc() if search.descending else column.asc() for column in columns]
+        return self._functions.all(statement.order_by(*order).limit(limit))
 
     def present(self, ids: Collection[str]) -> dict[str, Function]:
         """Return those of these functions that were not taken down, over all tenants; reconciler alone."""
@@ -58,7 +87,7 @@ class FunctionRows:
 
     def draft(self, organization: str, function: str) -> Draft:
         """Return a function's draft; every function has one."""
-        draft = self._drafts.one(drafts.c.organization == organization, drafts.c.function == function)
+        draft = self._drafts.one(organization=organization, function=function)
         if draft is None:
             raise LookupError(f"{function} has no draft")
         return draft
@@ -71,14 +100,15 @@ class FunctionRows:
         """Keep who edited."""
         self._edits.add(edit)
 
-    def edits_after(self, organization: str, function: str, revision: int) -> tuple[Edit, ...]:
-        """Return the edits that made revisions above this one."""
-        statement = self._edits.select(
+    def editors_after(self, organization: str, function: str, revision: int) -> tuple[tuple[str, str], ...]:
+        """Return (user id, e-mail) of everybody who made a revision above this one, in order."""
+        statement = select(draft_edits.c.user, draft_edits.c.email).where(
             draft_edits.c.organization == organization,
             draft_edits.c.function == function,
             draft_edits.c.revision > revision,
         )
-        return self._edits.all(statement.order_by(draft_edits.c.revision))
+        found = self._connection.execute(statement.distinct())
+        return tuple(sorted((row.user, row.email) for row in found))
 
     def add_test_run(self, run: TestRun) -> None:
         """Insert a test run."""
@@ -90,11 +120,50 @@ class FunctionRows:
 
     def test_run(self, organization: str, run: str) -> TestRun | None:
         """Return a test run by id."""
-        return self._runs.one(test_runs.c.organization == organization, test_runs.c.id == run)
+        return self._runs.one(organization=organization, id=run)
 
-    def test_runs(self, organization: str, function: str, limit: int) -> tuple[TestRun, ...]:
-        """Return a function's newest test runs."""
+    def test_runs(
+        self, organization: str, function: str, limit: int, before: str = ""
+    ) -> tuple[TestRun, ...]:
+        """Return a function's test runs before an id, newest first."""
         statement = self._runs.select(
             test_runs.c.organization == organization, test_runs.c.function == function
         )
+        if before:
+            statement = statement.where(test_runs.c.id < before)
         return self._runs.all(statement.order_by(test_runs.c.id.desc()).limit(limit))
+
+
+_SORTED_BY = {FunctionSort.NAME: "name", FunctionSort.CREATED: "id"}
+
+
+def _narrowed(search: FunctionSearch) -> list[ColumnElement[bool]]:
+    """Return what the search asks of a row."""
+    asked: list[ColumnElement[bool]] = []
+    if search.state is not None:
+        asked.append(_in_state(search.state))
+    if search.runtime:
+        asked.append(functions.c.runtime == search.runtime)
+    if search.text:
+        columns = (functions.c.name, functions.c.title)
+        asked.append(or_(*(column.icontains(search.text, autoescape=True) for column in columns)))
+    return asked
+
+
+def _in_state(state: FunctionState) -> ColumnElement[bool]:
+    live = exists().where(releases.c.function == functions.c.id, releases.c.state == ReleaseState.LIVE)
+    if state is FunctionState.REMOVED:
+        return functions.c.removed_ms > 0
+    present = functions.c.removed_ms == 0
+    return and_(present, live if state is FunctionState.LIVE else ~live)
+
+
+def _behind(search: FunctionSearch, text: str, updated_ms: int) -> ColumnElement[bool]:
+    def beyond(column: Any, value: Any) -> ColumnElement[bool]:
+        found: ColumnElement[bool] = column < value if search.descending else column > value
+        return found
+
+    if search.sort is not FunctionSort.UPDATED:
+        return beyond(functions.c[_SORTED_BY[search.sort]], text)
+    same = and_(functions.c.updated_ms == updated_ms, beyond(functions.c.id, text))
+    return or_(beyond(functions.c.updated_ms, updated_ms), same)

@@ -20,8 +20,7 @@ class IdempotencyRows:
 
     def get(self, organization: str, user: str, key: str) -> Attempt | None:
         """Return the first attempt with this key, if there was one."""
-        table = idempotency_keys.c
-        return self._attempts.one(table.organization == organization, table.user == user, table.key == key)
+        return self._attempts.one(organization=organization, user=user, key=key)
 
     def put(self, attempt: Attempt) -> None:
         """Write the attempt in place of any with the same key."""
@@ -30,16 +29,19 @@ class IdempotencyRows:
 
     def drop(self, organization: str, user: str, key: str) -> None:
         """Forget an attempt."""
-        table = idempotency_keys.c
         self._connection.execute(
             delete(idempotency_keys).where(
-                table.organization == organization, table.user == user, table.key == key
+                idempotency_keys.c.organization == organization,
+                idempotency_keys.c.user == user,
+                idempotency_keys.c.key == key,
             )
         )
 
     def drop_before(self, organization: str, created_ms: int) -> None:
         """Forget an organization's attempts that are older."""
-        table = idempotency_keys.c
         self._connection.execute(
-            delete(idempotency_keys).where(table.organization == organization, table.created_ms < created_ms)
+            delete(idempotency_keys).where(
+                idempotency_keys.c.organization == organization,
+                idempotency_keys.c.created_ms < created_ms,
+            )
         )

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, func, select, update
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Final
 
-from control_plane.domain.access import Binding, Scope
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+
+from control_plane.domain.access import Binding, Role, Scope
 from control_plane.domain.identity import Member, Organization, Project, User
-from control_plane.store.rows import Rows, insert_missing
+from control_plane.store.department_tables import disabled_members
+from control_plane.store.rows import Rows, chunks, insert_missing
 from control_plane.store.tables import bindings, login_failures, organizations, projects, users
 
 __all__ = ["IdentityRows"]
+
+# Every request asks this, so it is built once.
+_RIGHTS: Final = select(bindings.c.organization, bindings.c.role, bindings.c.scope).where(
+    bindings.c.organization.in_((bindparam("organization"), "")),
+    bindings.c.user == bindparam("user"),
+    ~select(disabled_members.c.user)
+    .where(
+        disabled_members.c.organization == bindparam("organization"),
+        disabled_members.c.user == bindparam("user"),
+        disabled_members.c.disabled_ms > 0,
+    )
+    .exists(),
+)
 
 
 class IdentityRows:
@@ -31,11 +49,11 @@ class IdentityRows:
 
     def user(self, user: str) -> User | None:
         """Return a user by id. Users stand above organizations; what they may see does not."""
-        return self._users.one(users.c.id == user)
+        return self._users.one(id=user)
 
     def user_by_email(self, email: str) -> User | None:
         """Return a user by address in lower case."""
-        return self._users.one(users.c.email == email)
+        return self._users.one(email=email)
 
     def password_hash(self, user: str) -> str:
         """Return the stored hash of a user's password."""
@@ -54,7 +72,20 @@ class IdentityRows:
 
     def organization(self, organization: str) -> Organization | None:
         """Return a tenant by id."""
-        return self._organizations.one(organizations.c.id == organization)
+        return self._organizations.one(id=organization)
+
+    def update_organization(self, organization: Organization) -> None:
+        """Write a tenant back."""
+        self._organizations.update(organization, "id")
+
+    def organization_by_name(self, name: str) -> Organization | None:
+        """Return a tenant by name."""
+        return self._organizations.one(name=name)
+
+    def organizations(self, after: str, limit: int) -> tuple[Organization, ...]:
+        """Return tenants behind an id, oldest first, for those who hold a role in the system."""
+        statement = self._organizations.select(organizations.c.id > after)
+        return self._organizations.all(statement.order_by(organizations.c.id).limit(limit))
 
     def organizations_of(self, user: str) -> tuple[Organization, ...]:
         """Return the tenants in which a user holds a role, oldest first."""
@@ -77,16 +108,15 @@ class IdentityRows:
 
     def project(self, organization: str, project: str) -> Project | None:
         """Return a project by id."""
-        return self._projects.one(projects.c.organization == organization, projects.c.id == project)
+        return self._projects.one(organization=organization, id=project)
 
     def project_by_name(self, organization: str, name: str) -> Project | None:
         """Return a project by name."""
-        return self._projects.one(projects.c.organization == organization, projects.c.name == name)
+        return self._projects.one(organization=organization, name=name)
 
     def projects(self, organization: str) -> tuple[Project, ...]:
         """Return the tenant's projects, oldest first."""
-        statement = self._projects.select(projects.c.organization == organization).order_by(projects.c.id)
-        return self._projects.all(statement)
+        return self._projects.every("id", organization=organization)
 
     def add_binding(self, organization: str, user: str, binding: Binding) -> None:
         """Give a role; one that is held already stays."""
@@ -112,12 +142,85 @@ class IdentityRows:
         rows = self._connection.execute(statement.order_by(bindings.c.scope, bindings.c.role))
         return tuple(Binding(row.role, Scope.parse(row.scope)) for row in rows)
 
-    def members(self, organization: str) -> tuple[Member, ...]:
-        """Return everybody with a role in a tenant, oldest user first."""
+    def rights(self, organization: str, user: str) -> tuple[Binding, ...]:
+        """Return what counts of a user in a tenant now: with roles in the system, nothing when disabled."""
+        rows = self._connection.execute(_RIGHTS, {"organization": organization, "user": user}).all()
+        # The tenant's own first, then the system's, whose organization is empty.
+        rows.sort(key=lambda row: (not row.organization, row.scope, row.role))  # type: ignore[attr-defined]
+        return tuple(Binding(row.role, Scope.parse(row.scope)) for row in rows)
+
+    def members(self, organization: str, after: str = "", limit: int | None = None) -> tuple[Member, ...]:
+        """Return those with a role in a tenant behind a user's id, oldest user first."""
         held = select(bindings.c.user).where(bindings.c.organization == organization)
-        statement = self._users.select(users.c.id.in_(held)).order_by(users.c.id)
-        known = self._users.all(statement)
-        return tuple(Member(user, self.bindings(organization, user.id)) for user in known)
+        statement = self._users.select(users.c.id.in_(held), users.c.id > after)
+        known = self._users.all(statement.order_by(users.c.id).limit(limit))
+        of = [user.id for user in known]
+        roles, off = self._bindings_of(organization, of), self._disabled_of(organization, of)
+        return tuple(Member(user, tuple(roles.get(user.id, ())), off.get(user.id, 0)) for user in known)
+
+    def member(self, organization: str, user: str) -> Member | None:
+        """Return a user with the roles held in a tenant; None without any."""
+        known = self.user(user)
+        member = self._member(organization, known) if known else None
+        return member if member and member.bindings else None
+
+    def holders(self, organization: str, role: Role, scope: Scope) -> tuple[str, ...]:
+        """Return the users who hold a role at a place and whom nothing keeps from using it."""
+        off = select(disabled_members.c.user).where(disabled_members.c.organization == organization)
+        statement = (
+            select(bindings.c.user)
+            .join(users, users.c.id == bindings.c.user)
+            .where(
+                bindings.c.organization == organization,
+                bindings.c.role == role,
+                bindings.c.scope == str(scope),
+                users.c.disabled.is_(False),
+                bindings.c.user.not_in(off),
+            )
+        )
+        return tuple(self._connection.execute(statement.order_by(bindings.c.user)).scalars())
+
+    def disabled_ms(self, organization: str, user: str) -> int:
+        """Return since when a tenant lets a member do nothing; 0 while it does."""
+        statement = select(disabled_members.c.disabled_ms).where(
+            disabled_members.c.organization == organization, disabled_members.c.user == user
+        )
+        return int(self._connection.execute(statement).scalar() or 0)
+
+    def disable(self, organization: str, user: str, now_ms: int, by: str) -> None:
+        """Let a member do nothing in a tenant; the first moment stays."""
+        row = {"organization": organization, "user": user, "disabled_ms": now_ms, "disabled_by": by}
+        insert_missing(self._connection, disabled_members, [row])
+
+    def enable(self, organization: str, user: str) -> None:
+        """Let a member do again what their roles say."""
+        self._connection.execute(
+            delete(disabled_members).where(
+                disabled_members.c.organization == organization, disabled_members.c.user == user
+            )
+        )
+
+    def _bindings_of(self, organization: str, of: Collection[str]) -> dict[str, list[Binding]]:
+        held: dict[str, list[Binding]] = defaultdict(list)
+        for some in chunks(of):
+            statement = select(bindings.c.user, bindings.c.role, bindings.c.scope).where(
+                bindings.c.organization == organization, bindings.c.user.in_(some)
+            )
+            for row in self._connection.execute(statement.order_by(bindings.c.scope, bindings.c.role)):
+                held[row.user].append(Binding(row.role, Scope.parse(row.scope)))
+        return held
+
+    def _disabled_of(self, organization: str, of: Collection[str]) -> dict[str, int]:
+        off: dict[str, int] = {}
+        for some in chunks(of):
+            statement = select(disabled_members.c.user, disabled_members.c.disabled_ms).where(
+                disabled_members.c.organization == organization, disabled_members.c.user.in_(some)
+            )
+            off |= {row.user: int(row.disabled_ms) for row in self._connection.execute(statement)}
+        return off
+
+    def _member(self, organization: str, user: User) -> Member:
+        return Member(user, self.bindings(organization, user.id), self.disabled_ms(organization, user.id))
 
     def login_failures(self, email: str) -> tuple[int, int]:
         """Return how often signing in failed in a row, and when it was last tried."""

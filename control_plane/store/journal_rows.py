@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, func, select, update
 
@@ -11,7 +11,21 @@ from control_plane.domain.events import Event
 from control_plane.store.rows import Rows, insert_missing
 from control_plane.store.tables import audit_entries, audit_heads, counters, outbox
 
-__all__ = ["AuditRows", "CounterRows", "OutboxRows"]
+__all__ = ["AuditFilter", "AuditRows", "CounterRows", "OutboxRows"]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries are meant; empty fields mean all. The end of the time is exclusive."""
+
+    # A user's id.
+    actor: str = ""
+    action: str = ""
+    subject: str = ""
+    # The request id of the API call that did it.
+    request: str = ""
+    start_ms: int = 0
+    end_ms: int = 0
 
 
 class AuditRows:
@@ -45,23 +59,64 @@ class AuditRows:
 
     def append(self, entry: AuditEntry, digest: str) -> None:
         """Insert the entry with its hash and move the head."""
-        self._entries.add(replace(entry, hash=digest))
+        self._entries.add(replace(entry, hash=digest), actor_user=entry.actor.get("user", ""))
         self._connection.execute(
             update(audit_heads)
             .where(audit_heads.c.organization == entry.organization)
             .values(sequence=entry.sequence, hash=digest)
         )
 
-    def entries(
-        self, organization: str, after: int, limit: int | None, *, subject: str = ""
-    ) -> tuple[AuditEntry, ...]:
+    def entries(self, organization: str, after: int, limit: int | None) -> tuple[AuditEntry, ...]:
         """Return a chain's entries behind a sequence number, oldest first."""
-        statement = self._entries.select(
-            audit_entries.c.organization == organization, audit_entries.c.sequence > after
+        return self.search(organization, AuditFilter(), after, limit)
+
+    def search(
+        self,
+        organization: str,
+        wanted: AuditFilter,
+        after: int,
+        limit: int | None,
+        *,
+        newest_first: bool = False,
+    ) -> tuple[AuditEntry, ...]:
+        """Return the entries that fit, behind a sequence number in the order that is asked for; 0 begins."""
+        columns = audit_entries.c
+        statement = self._entries.select(columns.organization == organization)
+        for column, value in (
+            (columns.actor_user, wanted.actor),
+            (columns.action, wanted.action),
+            (columns.subject, wanted.subject),
+            (columns.request, wanted.request),
+        ):
+            if value:
+                statement = statement.where(column == value)
+        if wanted.start_ms:
+            first = self._first_since(organization, wanted.start_ms)
+            statement = statement.where(columns.sequence >= first, columns.at_ms >= wanted.start_ms)
+        if wanted.end_ms:
+            behind = self._first_since(organization, wanted.end_ms)
+            statement = statement.where(columns.sequence < behind, columns.at_ms < wanted.end_ms)
+        if newest_first:
+            if after:
+                statement = statement.where(columns.sequence < after)
+            return self._entries.all(statement.order_by(columns.sequence.desc()).limit(limit))
+        statement = statement.where(columns.sequence > after)
+        return self._entries.all(statement.order_by(columns.sequence).limit(limit))
+
+    def _first_since(self, organization: str, at_ms: int) -> int:
+        """Return the sequence of the first entry since a time, or what is behind every entry.
+
+        A chain is in the order of time, so a span of time is a span of it.
+        """
+        columns = audit_entries.c
+        statement = (
+            select(columns.sequence)
+            .where(columns.organization == organization, columns.at_ms >= at_ms)
+            .order_by(columns.at_ms, columns.sequence)
+            .limit(1)
         )
-        if subject:
-            statement = statement.where(audit_entries.c.subject == subject)
-        return self._entries.all(statement.order_by(audit_entries.c.sequence).limit(limit))
+        found = self._connection.execute(statement).scalar()
+        return 1 << 62 if found is None else int(found)
 
 
 class OutboxRows:
@@ -96,6 +151,14 @@ class OutboxRows:
         """Return the place of a tenant's newest event, or 0."""
         statement = select(func.max(outbox.c.sequence)).where(outbox.c.organization == organization)
         return int(self._connection.execute(statement).scalar_one() or 0)
+
+    def last_sequences(self, after: int) -> dict[str, int]:
+        """Return the place of each tenant's newest event behind a place, of those that have one there."""
+        statement = select(outbox.c.organization, func.max(outbox.c.sequence).label("sequence"))
+        rows = self._connection.execute(
+            statement.where(outbox.c.sequence > after).group_by(outbox.c.organization)
+        )
+        return {row.organization: int(row.sequence) for row in rows}
 
 
 class CounterRows:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from control_plane.domain.releases import Release, ReleaseState
-from control_plane.domain.values import Stage, Value, ValueKind
+from control_plane.domain.values import Value, ValueKey
 from control_plane.store.rows import Rows, chunks
 from control_plane.store.tables import named_values, releases
 
@@ -33,21 +33,23 @@ class ReleaseRows:
 
     def get(self, organization: str, release: str) -> Release | None:
         """Return a release by id."""
-        return self._releases.one(releases.c.organization == organization, releases.c.id == release)
+        return self._releases.one(organization=organization, id=release)
 
     def by_number(self, organization: str, function: str, number: int) -> Release | None:
         """Return a release by its number."""
         return self._releases.one(
-            releases.c.organization == organization,
-            releases.c.function == function,
-            releases.c.number == number,
+            organization=organization,
+            function=function,
+            number=number,
         )
 
-    def list(self, organization: str, function: str, limit: int) -> tuple[Release, ...]:
-        """Return a function's releases, newest first."""
+    def list(self, organization: str, function: str, limit: int, before: int = 0) -> tuple[Release, ...]:
+        """Return a function's releases, newest first; `before` is the number behind which to begin."""
         statement = self._releases.select(
             releases.c.organization == organization, releases.c.function == function
         )
+        if before:
+            statement = statement.where(releases.c.number < before)
         return self._releases.all(statement.order_by(releases.c.number.desc()).limit(limit))
 
     def last_number(self, organization: str, function: str) -> int:
@@ -66,6 +68,18 @@ class ReleaseRows:
         )
         return self._releases.all(statement.order_by(releases.c.number))
 
+    def live_of(self, organization: str, functions: Collection[str]) -> tuple[Release, ...]:
+        """Return the live releases of these functions."""
+        parts = (
+            self._releases.select(
+                releases.c.organization == organization,
+                releases.c.function.in_(some),
+                releases.c.state == ReleaseState.LIVE,
+            )
+            for some in chunks(functions)
+        )
+        return tuple(release for part in parts for release in self._releases.all(part))
+
     def live_since(self, organization: str, function: str, since_ms: int) -> tuple[Release, ...]:
         """Return the releases that received calls at some time after `since_ms`."""
         statement = self._releases.select(
@@ -75,6 +89,21 @@ class ReleaseRows:
             or_(releases.c.ended_ms == 0, releases.c.ended_ms > since_ms),
         )
         return self._releases.all(statement)
+
+    def active_in(self, organization: str, project: str) -> tuple[Release, ...]:
+        """Return the live and pending releases of a project's functions."""
+        statement = self._releases.select(
+            releases.c.organization == organization,
+            releases.c.project == project,
+            releases.c.state.in_(_ACTIVE),
+        )
+        return self._releases.all(statement.order_by(releases.c.id))
+
+    def watched(self, now_ms: int) -> tuple[Release, ...]:
+        """Return every release that a guard watches now, over all tenants, for the guards alone."""
+        # Sorted here: asked for an order, SQLite walks all releases in it instead of the few by index.
+        found = self._releases.all(self._releases.select(releases.c.watch_until_ms > now_ms))
+        return tuple(sorted(found, key=lambda release: release.id))
 
     def active(self) -> tuple[Release, ...]:
         """Return every live and pending release over all tenants, for the reconciler alone."""
@@ -94,40 +123,56 @@ class ValueRows:
         self._values.add(value)
 
     def newest(self, organization: str, project: str) -> tuple[Value, ...]:
-        """Return the newest version of each value of a project, removed ones too."""
-        columns = named_values.c
-        newest = (
-            select(columns.kind, columns.stage, columns.name, func.max(columns.number).label("number"))
-            .where(columns.organization == organization, columns.project == project)
-            .group_by(columns.kind, columns.stage, columns.name)
-            .subquery()
-        )
-        statement = self._values.select(
-            columns.organization == organization,
-            columns.project == project,
-            columns.kind == newest.c.kind,
-            columns.stage == newest.c.stage,
-            columns.name == newest.c.name,
-            columns.number == newest.c.number,
-        )
-        return self._values.all(statement.order_by(columns.kind, columns.name, columns.stage))
+        """Return the newest version of each value of a project and its functions, removed ones too."""
+        return self._newest(organization, project)
 
-    def latest(
-        self, organization: str, project: str, kind: ValueKind, stage: Stage, name: str
-    ) -> Value | None:
-        """Return the newest version of one value."""
-        columns = named_values.c
-        statement = self._values.select(
-            columns.organization == organization,
-            columns.project == project,
-            columns.kind == kind,
-            columns.stage == stage,
-            columns.name == name,
-        )
-        found = self._values.all(statement.order_by(columns.number.desc()).limit(1))
+    def usable(self, organization: str, project: str, function: str) -> tuple[Value, ...]:
+        """Return the newest version of each value that this function may bind, removed ones too."""
+        return self._newest(organization, project, named_values.c.function.in_(("", function)))
+
+    def history(self, organization: str, project: str, key: ValueKey) -> tuple[Value, ...]:
+        """Return every version of one value, newest first; `key` names a function by id."""
+        statement = self._values.select(*_of(organization, project, key))
+        return self._values.all(statement.order_by(named_values.c.number.desc()))
+
+    def latest(self, organization: str, project: str, key: ValueKey) -> Value | None:
+        """Return the newest version of one value; `key` names a function by id."""
+        statement = self._values.select(*_of(organization, project, key))
+        found = self._values.all(statement.order_by(named_values.c.number.desc()).limit(1))
         return found[0] if found else None
 
     def by_ids(self, ids: Collection[str]) -> dict[str, Value]:
         """Return these versions of values over all tenants, for the reconciler alone."""
         found = (self._values.all(self._values.select(named_values.c.id.in_(some))) for some in chunks(ids))
         return {value.id: value for part in found for value in part}
+
+    def _newest(self, organization: str, project: str, *where: ColumnElement[bool]) -> tuple[Value, ...]:
+        columns = named_values.c
+        same = (columns.function, columns.kind, columns.stage, columns.name)
+        newest = (
+            select(*same, func.max(columns.number).label("number"))
+            .where(columns.organization == organization, columns.project == project, *where)
+            .group_by(*same)
+            .subquery()
+        )
+        statement = self._values.select(
+            columns.organization == organization,
+            columns.project == project,
+            columns.number == newest.c.number,
+            *(column == newest.c[column.name] for column in same),
+        )
+        return self._values.all(
+            statement.order_by(columns.kind, columns.name, columns.stage, columns.function)
+        )
+
+
+def _of(organization: str, project: str, key: ValueKey) -> tuple[ColumnElement[bool], ...]:
+    columns = named_values.c
+    return (
+        columns.organization == organization,
+        columns.project == project,
+        columns.function == key.function,
+        columns.kind == key.kind,
+        columns.stage == key.stage,
+        columns.name == key.name,
+    )

@@ -1,20 +1,36 @@
 """What every row module needs: reading dataclasses from rows and writing them back.
 
-No statement about a particular table lives here.
+No statement about a particular table lives here. A statement that many requests
+send is built once: making it anew costs more than the database's answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from control_plane.store.codec import row_values
 
-__all__ = ["Rows", "chunks", "insert_missing"]
+__all__ = ["ONE_MOMENT", "Rows", "chunks", "insert_missing"]
 
+# The execution option that holds what a transaction has read already, where all of it sees one moment.
+ONE_MOMENT: Final = "ingot_one_moment"
 # Databases limit how many parameters a statement has.
 _MOST: Final = 500
 
@@ -27,33 +43,56 @@ class Rows(Generic[T]):
     def __init__(self, connection: Connection, table: Table, kind: type[T]) -> None:
         self._connection = connection
         self._table = table
-        self._kind = kind
-        self._columns = [table.c[name] for name in kind.__dataclass_fields__]  # type: ignore[attr-defined]
+        self._kind: Any = kind
 
     def select(self, *where: ColumnElement[bool]) -> Select[Any]:
         """Return a statement for whole instances."""
-        return select(*self._columns).where(and_(True, *where))
+        whole = _selecting(self._table, self._kind)
+        return whole.where(and_(True, *where)) if where else whole
 
-    def all(self, statement: Select[Any]) -> tuple[T, ...]:
+    def all(self, statement: Select[Any], **parameters: Any) -> tuple[T, ...]:
         """Return every row of a statement made by `select`."""
-        return tuple(self._kind(**row._mapping) for row in self._connection.execute(statement))
+        # The statement's columns are the dataclass's fields in their order.
+        return tuple(self._kind(*row) for row in self._connection.execute(statement, parameters))
 
-    def one(self, *where: ColumnElement[bool]) -> T | None:
-        """Return the only row, or None."""
-        row = self._connection.execute(self.select(*where)).one_or_none()
-        return None if row is None else self._kind(**row._mapping)
+    def one(self, **equal: Any) -> T | None:
+        """Return the only row whose columns have these values, or None."""
+        found = self._seen(equal, "")
+        if len(found) > 1:
+            raise LookupError(f"{self._table.name} has several rows with this {' and '.join(equal)}")
+        return found[0] if found else None
+
+    def every(self, order: str, **equal: Any) -> tuple[T, ...]:
+        """Return the rows whose columns have these values, in the order of one column."""
+        return self._seen(equal, order)
 
     def add(self, value: T, **more: Any) -> None:
         """Insert one row; `more` gives columns that the dataclass does not have."""
-        self._connection.execute(insert(self._table).values(**row_values(value), **more))
+        self._connection.execute(_inserting(self._table), {**row_values(value), **more})
 
     def update(self, value: T, *key: str) -> None:
         """Write every field of the row that has these fields; it must exist."""
         values = row_values(value)
-        where = [self._table.c[name] == values[name] for name in key]
-        changed = self._connection.execute(update(self._table).where(*where).values(**values))
+        statement = _updating(self._table, self._kind, key)
+        wanted = {f"key_{name}": values[name] for name in key}
+        changed = self._connection.execute(
+            statement, {**{f"new_{name}": item for name, item in values.items()}, **wanted}
+        )
         if changed.rowcount != 1:
             raise LookupError(f"{self._table.name} has no row with this {' and '.join(key)}")
+
+    def _seen(self, equal: dict[str, Any], order: str) -> tuple[T, ...]:
+        seen = self._connection.get_execution_options().get(ONE_MOMENT)
+        if seen is None:
+            return self._find(equal, order)
+        place = (self._table, self._kind, order, *equal.items())
+        if place not in seen:
+            seen[place] = self._find(equal, order)
+        found: tuple[T, ...] = seen[place]
+        return found
+
+    def _find(self, equal: dict[str, Any], order: str) -> tuple[T, ...]:
+        return self.all(_finding(self._table, self._kind, tuple(equal), order), **equal)
 
 
 def chunks(ids: Collection[str]) -> Iterator[list[str]]:
@@ -68,3 +107,25 @@ def insert_missing(connection: Connection, table: Table, rows: Iterable[dict[str
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     for row in rows:
         connection.execute(dialect.insert(table).values(**row).on_conflict_do_nothing())
+
+
+@cache
+def _selecting(table: Table, kind: Any) -> Select[Any]:
+    return select(*(table.c[name] for name in kind.__dataclass_fields__))
+
+
+@cache
+def _finding(table: Table, kind: Any, names: tuple[str, ...], order: str) -> Select[Any]:
+    found = _selecting(table, kind).where(*(table.c[name] == bindparam(name) for name in names))
+    return found.order_by(table.c[order]) if order else found
+
+
+@cache
+def _inserting(table: Table) -> Insert:
+    return insert(table)
+
+
+@cache
+def _updating(table: Table, kind: Any, key: tuple[str, ...]) -> Update:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in kind.__dataclass_fields__}
+    return update(table).where(*(table.c[name] == bindparam(f"key_{name}") for name in key)).values(values)

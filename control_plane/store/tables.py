@@ -19,14 +19,18 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-from control_plane.domain.access import Role
-from control_plane.domain.credentials import CredentialKind, KeyKind
+from control_plane.domain.access import Restriction, Role
+from control_plane.domain.credentials import CredentialKind, KeyKind, KeyMode
 from control_plane.domain.functions import Declaration, DraftFile
 from control_plane.domain.identity import ReviewPolicy
+from control_plane.domain.release_guards import Guard
 from control_plane.domain.releases import Condition, ReleasePart, ReleaseState, Throttle
-from control_plane.domain.reviews import Approval, Comment, ReviewState
+from control_plane.domain.review_comments import Comment
+from control_plane.domain.review_policies import Risk
+from control_plane.domain.reviews import Approval, ReviewKind, ReviewState
 from control_plane.domain.values import Stage, ValueKind
 from control_plane.domain.versions import VersionState
 from control_plane.store.codec import Enumerated, Json
@@ -97,6 +101,7 @@ organizations = Table(
     Column("name", String, nullable=False, unique=True),
     _text("title"),
     _number("created_ms"),
+    Column("revision", Integer, nullable=False),
 )
 
 projects = Table(
@@ -125,7 +130,13 @@ bindings = Table(
 )
 
 login_failures = Table(
-    "login_failures", metadata, _text("email", key=True), _number("failures"), _number("last_ms")
+    "login_failures",
+    metadata,
+    # An address of a person, or `ip:` and one of the network.
+    _text("email", key=True),
+    _number("failures"),
+    _number("last_ms"),
+    Index("login_failures_last", "last_ms"),
 )
 
 credentials = Table(
@@ -141,7 +152,13 @@ credentials = Table(
     _number("created_ms"),
     _number("expires_ms"),
     _number("revoked_ms"),
+    _number("used_ms"),
+    _text("address"),
+    _json("restriction", Restriction | None),
     Index("credentials_user", "user", "kind"),
+    Index("credentials_kind", "kind", "organization"),
+    Index("credentials_expires", "expires_ms"),
+    Index("credentials_revoked", "revoked_ms"),
 )
 
 api_keys = Table(
@@ -162,8 +179,18 @@ api_keys = Table(
     _number("expires_ms"),
     _number("revoked_ms"),
     _number("cut_ms"),
-    Index("api_keys_project", "organization", "project"),
-    Index("api_keys_revoked", "revoked_ms", "cut_ms"),
+    Column("to_cut", Boolean, nullable=False),
+    _json("modes", tuple[KeyMode, ...]),
+    _json("networks", tuple[str, ...]),
+    _text("previous_sha256"),
+    _text("previous_hint"),
+    _number("previous_until_ms"),
+    Column("revision", Integer, nullable=False),
+    Index("api_keys_project", "organization", "project", "id"),
+    # Few rows: those whose open sessions are still to be ended.
+    Index("api_keys_to_cut", "id", sqlite_where=text("to_cut = 1"), postgresql_where=text("to_cut")),
+    Index("api_keys_revoked", "revoked_ms"),
+    Index("api_keys_expires", "expires_ms"),
 )
 
 functions = Table(
@@ -178,8 +205,15 @@ functions = Table(
     _number("created_ms"),
     _number("latest"),
     _number("removed_ms"),
+    Column("description", Text, nullable=False),
+    _json("labels", Mapping[str, str]),
+    _number("revision"),
+    _number("updated_ms"),
+    _text("runtime"),
     UniqueConstraint("organization", "name", name="functions_name"),
     Index("functions_project", "organization", "project", "id"),
+    Index("functions_created", "organization", "id"),
+    Index("functions_updated", "organization", "updated_ms", "id"),
 )
 
 drafts = Table(
@@ -229,6 +263,7 @@ test_runs = Table(
     _number("peak_kb"),
     _text("code"),
     Column("message", Text, nullable=False),
+    _number("deadline_ms"),
     Index("test_runs_function", "organization", "function", "id"),
 )
 
@@ -254,6 +289,7 @@ versions = Table(
     _number("created_ms"),
     Column("state", Enumerated(VersionState), nullable=False),
     _number("published_ms"),
+    Column("reason", Text, nullable=False),
     UniqueConstraint("function", "number", name="versions_number"),
     UniqueConstraint("function", "digest", name="versions_digest"),
 )
@@ -280,8 +316,16 @@ reviews = Table(
     _text("decided_by"),
     _number("decided_ms"),
     Column("reason", Text, nullable=False),
+    Column("kind", Enumerated(ReviewKind), nullable=False),
+    _json("policy", ReviewPolicy),
+    _text("base"),
+    _json("paths", tuple[str, ...]),
+    _json("risks", tuple[Risk, ...]),
     Index("reviews_function", "organization", "function", "id"),
     Index("reviews_version", "version"),
+    Index("reviews_organization", "organization", "id"),
+    Index("reviews_state", "organization", "state", "id"),
+    Index("reviews_submitter", "organization", "submitter", "id"),
 )
 
 releases = Table(
@@ -304,8 +348,15 @@ releases = Table(
     _json("conditions", tuple[Condition, ...]),
     _number("live_ms"),
     _number("ended_ms"),
+    _text("created_by_name"),
+    _json("guard", Guard | None),
+    _number("watch_until_ms"),
     UniqueConstraint("function", "number", name="releases_number"),
     Index("releases_state", "state"),
+    # Few rows lie ahead: the releases that a guard watches.
+    Index("releases_watched", "watch_until_ms"),
+    Index("releases_function", "function", "state"),
+    Index("releases_project", "organization", "project", "state"),
 )
 
 # `values` is a word of SQL itself.
@@ -323,7 +374,9 @@ named_values = Table(
     _text("created_by"),
     _number("created_ms"),
     Column("removed", Boolean, nullable=False),
-    UniqueConstraint("project", "kind", "stage", "name", "number", name="named_values_number"),
+    # Empty: every function of the project reads it.
+    _text("function"),
+    UniqueConstraint("project", "function", "kind", "stage", "name", "number", name="named_values_number"),
 )
 
 audit_entries = Table(
@@ -341,6 +394,13 @@ audit_entries = Table(
     _json("details", Mapping[str, Any]),
     _text("previous"),
     _text("hash"),
+    # `actor`'s user once more, so that it can be asked for; the hash does not cover it.
+    Column("actor_user", String, nullable=False, server_default=""),
+    Index("audit_entries_actor_user", "organization", "actor_user", "sequence"),
+    Index("audit_entries_action", "organization", "action", "sequence"),
+    Index("audit_entries_subject", "organization", "subject", "sequence"),
+    Index("audit_entries_request", "organization", "request", "sequence"),
+    Index("audit_entries_time", "organization", "at_ms", "sequence"),
 )
 
 # One row for each chain: locked by every change, so one organization's changes are serial.
@@ -360,6 +420,7 @@ outbox = Table(
     # 0 until the relay has given the event its place.
     _number("sequence"),
     Index("outbox_sequence", "sequence"),
+    Index("outbox_organization", "organization", "sequence"),
 )
 
 counters = Table("counters", metadata, _text("name", key=True), _number("value"))
@@ -375,4 +436,5 @@ idempotency_keys = Table(
     _number("created_ms"),
     _number("status"),
     Column("answer", Text, nullable=False),
+    Index("idempotency_keys_created", "created_ms"),
 )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -15,31 +17,55 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from control_plane.errors import Conflict, Unavailable
 from control_plane.store.credential_rows import CredentialRows
+from control_plane.store.department_rows import DepartmentRows
+from control_plane.store.file_rows import FileRows
 from control_plane.store.function_rows import FunctionRows
 from control_plane.store.idempotency_rows import IdempotencyRows
 from control_plane.store.identity_rows import IdentityRows
 from control_plane.store.journal_rows import AuditRows, CounterRows, OutboxRows
+from control_plane.store.package_rows import PackageRows
+from control_plane.store.preview_rows import PreviewRows
 from control_plane.store.release_rows import ReleaseRows, ValueRows
-from control_plane.store.version_rows import ReviewRows, VersionRows
+from control_plane.store.retention_rows import RetentionRows
+from control_plane.store.review_rows import ReviewRows
+from control_plane.store.rows import ONE_MOMENT
+from control_plane.store.share_rows import ShareRows
+from control_plane.store.version_rows import VersionRows
 
 __all__ = ["Store", "UnitOfWork"]
+
+# Longer than the database itself waits for another process.
+_LONGEST_WAIT_S: Final = 10.0
 
 
 class UnitOfWork:
     """The rows of one transaction."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self.identity = IdentityRows(connection)
+        self.departments = DepartmentRows(connection)
         self.credentials = CredentialRows(connection)
         self.functions = FunctionRows(connection)
         self.versions = VersionRows(connection)
+        self.packages = PackageRows(connection)
+        self.previews = PreviewRows(connection)
         self.reviews = ReviewRows(connection)
         self.releases = ReleaseRows(connection)
         self.values = ValueRows(connection)
+        self.files = FileRows(connection)
+        self.shares = ShareRows(connection)
         self.audit = AuditRows(connection)
         self.outbox = OutboxRows(connection)
         self.counters = CounterRows(connection)
         self.idempotency = IdempotencyRows(connection)
+        self.retention = RetentionRows(connection)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[UnitOfWork]:
+        """Open a part of the transaction that can be taken back alone."""
+        with _translated(), self._connection.begin_nested():
+            yield self
 
 
 class Store:
@@ -47,6 +73,9 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # SQLite has one writer, and who waits for it sleeps and looks again, ever more rarely. The
+        # threads of one process take turns instead; only other processes are still waited for so.
+        self._turn = Lock() if engine.dialect.name == "sqlite" else None
         snapshot = {"ingot_read_only": True}
         if engine.dialect.name == "postgresql":
             # One statement alone is consistent there; several need the snapshot named.
@@ -56,14 +85,29 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """Open a writing transaction; it commits when the block ends without an error."""
-        with _translated(), self._engine.begin() as connection:
+        with _translated(), self._my_turn(), self._engine.begin() as connection:
             yield UnitOfWork(connection)
 
     @contextmanager
     def read(self) -> Iterator[UnitOfWork]:
         """Open a transaction that sees one moment and writes nothing."""
-        with _translated(), self._reading.connect() as connection, connection.begin():
-            yield UnitOfWork(connection)
+        with _translated(), self._reading.connect() as connection:
+            # What was read once is the same until the end: no row changes within one moment.
+            connection.execution_options(**{ONE_MOMENT: {}})
+            with connection.begin():
+                yield UnitOfWork(connection)
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=_LONGEST_WAIT_S):
+            raise Unavailable("Too many changes wait for the database.", hint="Try again in a moment.")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
 
 @contextmanager

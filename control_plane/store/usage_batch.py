@@ -24,6 +24,7 @@ from control_plane.domain.metering import (
 from control_plane.store.usage_evidence import Evidence, affected_rows, chunked
 from control_plane.store.usage_intake import Intake
 from control_plane.store.usage_rows import EVENT_COLUMNS, HourlySums, event_of_row, row_of_event
+from control_plane.store.usage_series import SeriesSums
 from control_plane.store.usage_statements import add_hourly, add_log_hours, insert_all, insert_new
 from control_plane.store.usage_tables import (
     HOURLY_KEY,
@@ -53,6 +54,7 @@ class UsageBatch:
         self._connection = connection
         self._intake = intake
         self._sums = HourlySums()
+        self._series = SeriesSums()
 
     def store(self, calls: Sequence[Call]) -> int:
         """Store the batch with `calls` as its new ones and return their number.
@@ -95,6 +97,7 @@ class UsageBatch:
             raise Repeated
         for event in events:
             self._sums.add(event)
+            self._series.add(event)
         for identifier in streams:
             ends.pop(identifier, None)
         return ends
@@ -133,8 +136,9 @@ class UsageBatch:
         for row, changed in pairs:
             old, new = event_of_row(row), evidence.judge(changed)
             if new != old:
-                self._sums.add(old, -1)
-                self._sums.add(new)
+                for sums in (self._sums, self._series):
+                    sums.add(old, -1)
+                    sums.add(new)
                 updates.append(
                     {"at_seq": row.seq, **dict(zip(EVENT_COLUMNS, row_of_event(new), strict=True))}
                 )
@@ -151,6 +155,8 @@ class UsageBatch:
             hour, calls = usage_hourly.c.hour_ms, usage_hourly.c.calls
             self._connection.execute(delete(usage_hourly).where(hour.in_(left)).where(calls == 0))
         self._sums = HourlySums()
+        self._series.write(self._connection)
+        self._series = SeriesSums()
 
     def _store_log_facts(self, new: Sequence[Call]) -> None:
         read = Counter(call.accepted_ms // HOUR_MS for call in self._intake.calls)

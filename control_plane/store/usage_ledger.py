@@ -13,6 +13,7 @@ from control_plane.domain.metering import HOUR_MS, StreamState
 from control_plane.errors import Conflict
 from control_plane.store.usage_batch import Repeated, UsageBatch, unknown_calls
 from control_plane.store.usage_intake import Intake, LogMark, Reject, Step
+from control_plane.store.usage_retention import events_kept_from
 from control_plane.store.usage_tables import HOURLY_KEY, HOURLY_SUMS, log_offsets, usage_events, usage_hourly
 
 __all__ = ["AnotherWriter", "UsageLedger"]
@@ -79,7 +80,7 @@ class UsageLedger:
         return position
 
     def rebuild(self) -> None:
-        """Make the hourly sums anew from the events."""
+        """Make the hourly sums anew from the events, for the hours whose events are all kept."""
         event = usage_events.c
         key = [
             (event.accepted_ms - event.accepted_ms % HOUR_MS).label("hour_ms"),
@@ -96,9 +97,10 @@ class UsageLedger:
         )
         # By position: with parameters in it, the hour written twice would be two different expressions.
         positions = [text(str(place)) for place in range(1, len(key) + 1)]
-        query = select(*key, *sums).group_by(*positions)
         with self._engine.begin() as connection:
-            connection.execute(delete(usage_hourly))
+            kept_from = events_kept_from(connection)
+            query = select(*key, *sums).where(event.accepted_ms >= kept_from).group_by(*positions)
+            connection.execute(delete(usage_hourly).where(usage_hourly.c.hour_ms >= kept_from))
             connection.execute(usage_hourly.insert().from_select([*HOURLY_KEY, *HOURLY_SUMS], query))
 
 

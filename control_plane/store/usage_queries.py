@@ -1,17 +1,21 @@
-"""Reads usage: sums by hour, single calls, and the counts that a reconciliation compares.
+"""Reads usage: sums by hour, and the counts that a reconciliation compares.
 
 Never writes, so any process may use it beside the meter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, case, func, or_, select
+from sqlalchemy.exc import DBAPIError
 
 from control_plane.domain.metering import StreamState
+from control_plane.errors import Unavailable
+from control_plane.store.usage_retention import events_kept_from
 from control_plane.store.usage_tables import (
+    HOURLY_KEY,
     HOURLY_SUMS,
     host_exits,
     host_starts,
@@ -36,8 +40,20 @@ class UsageReader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine.execution_options(ingot_read_only=True)
 
-    def totals(self, project: str, span: tuple[int, int], group: str) -> Sequence[Any]:
-        """Return (group, outcome, sums…) for whole hours; `group` is `day` or a column of usage_hourly."""
+    def answers(self) -> None:
+        """Return when the database answers. Raises Unavailable."""
+        try:
+            self._all(select(log_hours.c.hour_ms).limit(1))
+        except DBAPIError as error:
+            raise Unavailable("The usage database does not answer.") from error
+
+    def totals(
+        self, project: str, span: tuple[int, int], group: str, only: Mapping[str, str]
+    ) -> Sequence[Any]:
+        """Return (group, outcome, sums…) for whole hours; `group` is `day` or a column of usage_hourly.
+
+        `only` holds values of such columns that alone are summed.
+        """
         hour = usage_hourly.c.hour_ms
         label = (hour - hour % DAY_MS if group == "day" else usage_hourly.c[group]).label("grouped")
         # Grouped outside: an expression with parameters, sent twice, would be two different ones.
@@ -45,29 +61,31 @@ class UsageReader:
             select(label, usage_hourly.c.outcome, *(usage_hourly.c[name] for name in HOURLY_SUMS))
             .where(usage_hourly.c.project == project)
             .where(hour >= span[0])
-            .where(hour < span[1])
+            .where(hour < span[1], *(usage_hourly.c[name] == value for name, value in only.items()))
             .subquery()
         )
         sums = [func.sum(grouped.c[name]).label(name) for name in HOURLY_SUMS]
         key = (grouped.c.grouped, grouped.c.outcome)
         return self._all(select(*key, *sums).group_by(*key).order_by(*key))
 
-    def functions(self, project: str) -> list[str]:
-        """Return the functions of a project that were ever called."""
-        query = select(usage_hourly.c.function).where(usage_hourly.c.project == project).distinct()
-        return [row[0] for row in self._all(query)]
+    def finest(self, projects: Collection[str], span: tuple[int, int], unit_ms: int) -> Sequence[Any]:
+        """Return (unit, project, function, version, key, outcome, sums…) of some projects, in this order."""
+        sums = usage_hourly.c
+        unit = (sums.hour_ms - sums.hour_ms % unit_ms).label("unit")
+        names = ("project", *HOURLY_KEY[3:])
+        rows = (
+            select(unit, *(sums[name] for name in (*names, *HOURLY_SUMS)))
+            .where(sums.project.in_(projects), sums.hour_ms >= span[0], sums.hour_ms < span[1])
+            .subquery()
+        )
+        key = [rows.c.unit, *(rows.c[name] for name in names)]
+        added = [func.sum(rows.c[name]) for name in HOURLY_SUMS]
+        return self._all(select(*key, *added).group_by(*key).order_by(*key))
 
-    def recent(
-        self, project: str, function: str, before: tuple[int, int] | None, limit: int
-    ) -> Sequence[Any]:
-        """Return a function's newest calls; `before` is (dispatched_ms, seq) of the last one seen."""
-        event = usage_events.c
-        query = select(usage_events).where(event.function == function).where(event.project == project)
-        if before:
-            older = and_(event.dispatched_ms == before[0], event.seq < before[1])
-            query = query.where(event.dispatched_ms <= before[0])
-            query = query.where(or_(event.dispatched_ms < before[0], older))
-        return self._all(query.order_by(event.dispatched_ms.desc(), event.seq.desc()).limit(limit))
+    def kept_from(self) -> int:
+        """Return the hour from which on every call is there; earlier ones may be gone."""
+        with self._engine.begin() as connection:
+            return events_kept_from(connection)
 
     def counted(self, span: tuple[int, int]) -> dict[str, int]:
         """Return how many calls the log held and the tables hold, by where they were counted."""
@@ -127,6 +145,18 @@ class UsageReader:
             .where(or_(end.at_ms.is_(None), end.at_ms >= span[1], begin.activated_ms < span[0]))
         )
         return {row[0] for row in self._all(query)}
+
+    def last_used(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return, for each of at most 100 keys that ever called, the hour in which it last did."""
+        if not keys:
+            return {}
+        # One look at the index's end for each key, all in one statement.
+        newest = [
+            select(func.max(usage_hourly.c.hour_ms)).where(usage_hourly.c.api_key == key).scalar_subquery()
+            for key in keys
+        ]
+        row = self._all(select(*(one.label(f"k{number}") for number, one in enumerate(newest))))[0]
+        return {key: int(hour) for key, hour in zip(keys, row, strict=True) if hour is not None}
 
     def _all(self, query: Select[Any]) -> Sequence[Any]:
         with self._engine.begin() as connection:

@@ -24,12 +24,17 @@ __all__ = ["EVENT_COLUMNS", "HourlySums", "event_of_row", "row_of_event"]
 EVENT_COLUMNS = tuple(column.name for column in usage_events.columns if column.name != "seq")
 
 _CALL_FIELDS = len(Call._fields)
+_TRACE_ID = 32
 
 
 def row_of_event(event: UsageEvent) -> tuple[Any, ...]:
     """Return the values of EVENT_COLUMNS; plain types, as the drivers are slow with others."""
+    call = event.call
+    if len(call.trace) > _TRACE_ID:
+        # Where in its trace a call stood is told by its span; only the trace is kept.
+        call = call._replace(trace=call.trace[:_TRACE_ID])
     return (
-        *event.call,
+        *call,
         event.stream.value,
         event.ready_ms,
         event.exit_reason,

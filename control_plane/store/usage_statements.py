@@ -11,9 +11,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
+from control_plane.domain.series import SUMS
+from control_plane.store.series_tables import SERIES_KEY, monitor_instances, usage_minutes, usage_totals
 from control_plane.store.usage_tables import HOURLY_KEY, HOURLY_SUMS, log_hours, usage_hourly
 
-__all__ = ["add_hourly", "add_log_hours", "insert_all", "insert_new"]
+__all__ = [
+    "add_hourly",
+    "add_log_hours",
+    "add_minutes",
+    "add_totals",
+    "insert_all",
+    "insert_new",
+    "raise_instances",
+]
 
 
 def insert_new(
@@ -57,15 +67,38 @@ def add_log_hours(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> No
     _add(connection, log_hours, (("hour_ms",), ("records", "repeated")), rows)
 
 
+def add_minutes(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add (key…, minute, sums…) to the sums by minute."""
+    _add(connection, usage_minutes, ((*SERIES_KEY, "minute_ms"), SUMS), rows)
+
+
+def add_totals(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add (key…, sums…, newest minute) to the sums since ever."""
+    _add(connection, usage_totals, (SERIES_KEY, SUMS), rows, largest=("last_ms",))
+
+
+def raise_instances(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Keep the larger of what (key…, minute, instances) says and what is known of the minute."""
+    _add(connection, monitor_instances, ((*SERIES_KEY, "minute_ms"), ()), rows, largest=("instances",))
+
+
 def _add(
     connection: Connection,
     table: Table,
     columns: tuple[Sequence[str], Sequence[str]],
     rows: Sequence[tuple[Any, ...]],
+    largest: Sequence[str] = (),
 ) -> None:
     key, sums = columns
     if rows:
-        change = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in sums)
+        changes = [f"{name} = {table.name}.{name} + excluded.{name}" for name in sums]
+        # The two dialects have no function of the same name for the larger of two.
+        changes += [
+            f"{name} = CASE WHEN excluded.{name} > {table.name}.{name} "
+            f"THEN excluded.{name} ELSE {table.name}.{name} END"
+            for name in largest
+        ]
+        change, sums = ", ".join(changes), (*sums, *largest)
         statement = f"{_insert(connection, table, (*key, *sums))} ON CONFLICT ({', '.join(key)})"
         connection.exec_driver_sql(f"{statement} DO UPDATE SET {change}", list(rows))
 

@@ -23,6 +23,7 @@ __all__ = [
     "usage_ends",
     "usage_events",
     "usage_hourly",
+    "usage_kept",
 ]
 
 USAGE_SCHEMA: Final = "usage"
@@ -58,6 +59,8 @@ usage_events = Table(
     Column("bytes_out", BigInteger, nullable=False),
     Column("streaming", Boolean, nullable=False),
     Column("memory_mb", Integer, nullable=False),
+    # The trace's id; empty for calls counted before it was recorded.
+    Column("trace", String, nullable=False, server_default=text("''")),
     Column("stream", String, nullable=False),
     Column("ready_ms", BigInteger, nullable=False),
     Column("exit_reason", String, nullable=False),
@@ -70,6 +73,31 @@ usage_events = Table(
     Index("usage_events_id", "id", unique=True),
     # Lists a function's calls, and finds those that waited for a start which was reported late.
     Index("usage_events_function", "function", "dispatched_ms"),
+    # Lists a project's calls over all its functions, in the same order.
+    Index("usage_events_project", "project", "dispatched_ms"),
+    # Few rows: what did not go well, which is what people look for.
+    Index(
+        "usage_events_trouble",
+        "project",
+        "dispatched_ms",
+        sqlite_where=text("outcome <> 'answered'"),
+        postgresql_where=text("outcome <> 'answered'"),
+    ),
+    # Only streams.
+    Index(
+        "usage_events_streaming",
+        "project",
+        "dispatched_ms",
+        sqlite_where=text("streaming"),
+        postgresql_where=text("streaming"),
+    ),
+    # Only request ids that callers chose; the others are the usage id.
+    Index(
+        "usage_events_request",
+        "request_id",
+        sqlite_where=text("request_id <> ''"),
+        postgresql_where=text("request_id <> ''"),
+    ),
     # Few rows: the calls that an exit record may still explain, and the streams that still run.
     Index(
         "usage_events_broken",
@@ -118,8 +146,11 @@ usage_hourly = Table(
     Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
     *(Column(name, String, primary_key=True) for name in HOURLY_KEY[1:]),
     *(Column(name, BigInteger, nullable=False) for name in HOURLY_SUMS),
-    Index("usage_hourly_project", "project", "hour_ms"),
+    # Holds all that a project's sums are made of: to look up each row for them would take ten times as long.
+    Index("usage_hourly_project", "project", "hour_ms", *HOURLY_KEY[3:], *HOURLY_SUMS),
     Index("usage_hourly_version", "version"),
+    # Finds when a key last called; a row comes once an hour, so it costs the meter nothing.
+    Index("usage_hourly_key", "api_key", "hour_ms"),
 )
 
 host_starts = Table(
@@ -147,6 +178,14 @@ host_exits = Table(
     Column("at_ms", BigInteger, nullable=False),
     Index("host_exits_target", "target", "at_ms"),
     Index("host_exits_at", "at_ms"),
+)
+
+# One row: before this hour, events may be gone while their sums stay.
+usage_kept = Table(
+    "usage_kept",
+    metadata,
+    Column("what", String, primary_key=True),
+    Column("from_ms", BigInteger, nullable=False),
 )
 
 # How far each log is counted. `tail_digest` is of what stands just before `position`, so

@@ -1,19 +1,17 @@
-"""Rows of versions and of the reviews about them."""
+"""Rows of versions."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, exists, func, select
 
-from control_plane.domain.reviews import Review, ReviewState
-from control_plane.domain.versions import RunnableVersion, Version
+from control_plane.domain.reviews import ReviewKind, ReviewState
+from control_plane.domain.versions import RunnableVersion, Version, VersionState, VersionSummary
 from control_plane.store.rows import Rows, chunks
 from control_plane.store.tables import reviews, versions
 
-__all__ = ["ReviewRows", "VersionRows"]
-
-_ACTIVE = (ReviewState.SUBMITTED, ReviewState.IN_REVIEW, ReviewState.APPROVED)
+__all__ = ["VersionRows"]
 
 
 class VersionRows:
@@ -28,29 +26,33 @@ class VersionRows:
         self._versions.add(version)
 
     def update(self, version: Version) -> None:
-        """Write state and first publication back, and nothing else."""
-        values = {"state": version.state, "published_ms": version.published_ms}
+        """Write state, its reason and first publication back, and nothing else."""
+        values = {
+            "state": version.state,
+            "published_ms": version.published_ms,
+            "reason": version.reason,
+        }
         where = (versions.c.organization == version.organization, versions.c.id == version.id)
         self._connection.execute(versions.update().where(*where).values(**values))
 
     def get(self, organization: str, version: str) -> Version | None:
         """Return a version by id."""
-        return self._versions.one(versions.c.organization == organization, versions.c.id == version)
+        return self._versions.one(organization=organization, id=version)
 
     def by_number(self, organization: str, function: str, number: int) -> Version | None:
         """Return a version by its number."""
         return self._versions.one(
-            versions.c.organization == organization,
-            versions.c.function == function,
-            versions.c.number == number,
+            organization=organization,
+            function=function,
+            number=number,
         )
 
     def by_digest(self, organization: str, function: str, digest: str) -> Version | None:
         """Return a version by its digest."""
         return self._versions.one(
-            versions.c.organization == organization,
-            versions.c.function == function,
-            versions.c.digest == digest,
+            organization=organization,
+            function=function,
+            digest=digest,
         )
 
     def runnable(self, ids: Collection[str]) -> dict[str, RunnableVersion]:
@@ -59,74 +61,82 @@ class VersionRows:
         found = (rows.all(rows.select(versions.c.id.in_(some))) for some in chunks(ids))
         return {version.id: version for part in found for version in part}
 
-    def list(self, organization: str, function: str) -> tuple[Version, ...]:
-        """Return a function's versions, newest first."""
-        statement = self._versions.select(
-            versions.c.organization == organization, versions.c.function == function
-        )
-        return self._versions.all(statement.order_by(versions.c.number.desc()))
-
-    def last_published_revision(self, organization: str, function: str) -> int:
-        """Return the draft's revision that the newest published version was frozen from, or 0."""
-        statement = self._versions.select(
-            versions.c.organization == organization,
-            versions.c.function == function,
-            versions.c.published_ms > 0,
-        )
-        found = self._versions.all(statement.order_by(versions.c.revision.desc()).limit(1))
-        return found[0].revision if found else 0
-
-
-class ReviewRows:
-    """Requests to publish."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._reviews = Rows(connection, reviews, Review)
-
-    def add(self, review: Review) -> None:
-        """Insert a review."""
-        self._reviews.add(review)
-
-    def update(self, review: Review) -> None:
-        """Write a review back."""
-        self._reviews.update(review, "organization", "id")
-
-    def get(self, organization: str, review: str) -> Review | None:
-        """Return a review by id."""
-        return self._reviews.one(reviews.c.organization == organization, reviews.c.id == review)
+    def numbers(self, organization: str, ids: Collection[str]) -> dict[str, tuple[str, int]]:
+        """Return (function id, number) of those of these versions that the organization has."""
+        found: dict[str, tuple[str, int]] = {}
+        for some in chunks(ids):
+            own = (versions.c.organization == organization, versions.c.id.in_(some))
+            rows = self._connection.execute(
+                select(versions.c.id, versions.c.function, versions.c.number).where(*own)
+            )
+            found |= {row.id: (row.function, row.number) for row in rows}
+        return found
 
     def list(
         self,
         organization: str,
-        projects: Collection[str],
-        *,
         function: str,
-        open_only: bool,
-        after: str,
-        limit: int,
-    ) -> tuple[Review, ...]:
-        """Return reviews of these projects before an id, newest first."""
-        statement = self._reviews.select(
-            reviews.c.organization == organization, reviews.c.project.in_(projects)
-        )
-        if function:
-            statement = statement.where(reviews.c.function == function)
-        if open_only:
-            statement = statement.where(reviews.c.state.in_(_ACTIVE[:2]))
-        if after:
-            statement = statement.where(reviews.c.id < after)
-        return self._reviews.all(statement.order_by(reviews.c.id.desc()).limit(limit))
+        *,
+        state: VersionState | None = None,
+        before: int = 0,
+        limit: int | None = None,
+    ) -> tuple[VersionSummary, ...]:
+        """Return a function's versions with numbers below `before`, newest first."""
+        rows = Rows(self._connection, versions, VersionSummary)
+        statement = rows.select(versions.c.organization == organization, versions.c.function == function)
+        if state is not None:
+            statement = statement.where(versions.c.state == state)
+        if before:
+            statement = statement.where(versions.c.number < before)
+        return rows.all(statement.order_by(versions.c.number.desc()).limit(limit))
 
-    def active_of(self, organization: str, function: str) -> tuple[Review, ...]:
-        """Return a function's reviews that are open or approved."""
-        statement = self._reviews.select(
-            reviews.c.organization == organization,
-            reviews.c.function == function,
-            reviews.c.state.in_(_ACTIVE),
+    def last_published_before(self, organization: str, function: str, number: int) -> Version | None:
+        """Return the newest version below a number that ever received calls."""
+        statement = self._versions.select(
+            versions.c.organization == organization,
+            versions.c.function == function,
+            versions.c.number < number,
+            versions.c.published_ms > 0,
         )
-        return self._reviews.all(statement.order_by(reviews.c.id))
+        found = self._versions.all(statement.order_by(versions.c.number.desc()).limit(1))
+        return found[0] if found else None
 
-    def of_version(self, organization: str, version: str) -> tuple[Review, ...]:
-        """Return a version's reviews, newest first."""
-        statement = self._reviews.select(reviews.c.organization == organization, reviews.c.version == version)
-        return self._reviews.all(statement.order_by(reviews.c.id.desc()))
+    def last_reviewed_revision(self, organization: str, function: str) -> int:
+        """Return the revision that the newest reviewed and published version was frozen from, or 0."""
+        statement = select(func.max(versions.c.revision)).where(
+            versions.c.organization == organization, versions.c.function == function, _reviewed()
+        )
+        return int(self._connection.execute(statement).scalar_one() or 0)
+
+    def last_reviewed_before(self, organization: str, function: str, number: int) -> Version | None:
+        """Return the newest version below a number that received calls by a review."""
+        statement = self._versions.select(
+            versions.c.organization == organization,
+            versions.c.function == function,
+            versions.c.number < number,
+            _reviewed(),
+        )
+        found = self._versions.all(statement.order_by(versions.c.number.desc()).limit(1))
+        return found[0] if found else None
+
+    def take_down(self, organization: str, function: str, reason: str) -> tuple[str, ...]:
+        """Take down every version of a function that may run; return their ids."""
+        where = (
+            versions.c.organization == organization,
+            versions.c.function == function,
+            versions.c.state.in_((VersionState.FROZEN, VersionState.DEPRECATED)),
+        )
+        ids = tuple(self._connection.execute(select(versions.c.id).where(*where)).scalars())
+        change = versions.update().where(*where).values(state=VersionState.TAKEN_DOWN, reason=reason)
+        self._connection.execute(change)
+        return ids
+
+
+def _reviewed() -> ColumnElement[bool]:
+    """Say of a version whether it was published by a review: what nobody saw is no ground to build on."""
+    return exists().where(
+        reviews.c.version == versions.c.id,
+        reviews.c.digest == versions.c.digest,
+        reviews.c.state == ReviewState.PUBLISHED,
+        reviews.c.kind != ReviewKind.TAKEDOWN,
+    )

@@ -64,7 +64,7 @@ def make_folders(settings: Settings, identities: Identities, isolation: str) -> 
     # Without mounts of their own, functions reach their layers and temporary folder by these paths,
     # each under a user id of its own. They may pass, not look around.
     passed = set() if isolation == "namespaces" else {"layers", "host"}
-    for name in ("db", "blobs", "layers", "cache", "audit", "host", "gateway"):
+    for name in ("db", "blobs", "files", "layers", "cache", "audit", "host", "gateway"):
         shared = 0o751 if name in passed else 0o750
         _own_folder(settings.data / name, shared if root else 0o700, control, group)
     # The set-group-id bit hands the group on, so that the api may read what the host writes as root.

@@ -18,6 +18,7 @@ KEYS = {
     "master": "wraps the data keys that seal secrets",
     "audit": "seed of the Ed25519 key that signs audit checkpoints",
     "cursor": "signs the cursors of lists and streams",
+    "files": "signs the addresses of uploads and downloads",
 }
 
 

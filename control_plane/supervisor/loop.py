@@ -21,6 +21,7 @@ from typing import Any
 from control_plane.supervisor.child import Child
 from control_plane.supervisor.descriptors import DescriptorStore
 from control_plane.supervisor.lock import start_time
+from control_plane.supervisor.process_logs import set_aside_full
 from control_plane.supervisor.restart import Restarts
 from control_plane.supervisor.roles import Plan, Role
 
@@ -28,6 +29,7 @@ __all__ = ["Supervisor"]
 
 _PR_SET_CHILD_SUBREAPER = 36
 _READY_PATIENCE_S = 30.0
+_LOGS_EVERY_S = 30.0
 _DRAINED_EVERY_S = 0.2
 _QUIET_CHECKS = 5
 # The longest that a role waits for those which it comes after: the console is worth having without them.
@@ -53,6 +55,7 @@ class Supervisor:
         self._ask_drained_at: float = 0.0
         self._quiet: int = 0
         self._began = 0.0
+        self._look_at_logs_at = 0.0
         self._selector = selectors.DefaultSelector()
         self._control: socket.socket | None = None
 
@@ -92,6 +95,9 @@ class Supervisor:
                 self._take_child_event(*key.data)
         self._reap()
         now = time.monotonic()
+        if now >= self._look_at_logs_at:
+            self._look_at_logs_at = now + _LOGS_EVERY_S
+            set_aside_full(self._plan.logs, self._plan.log_bytes)
         for name in [name for name, due in self._due.items() if due <= now]:
             if self._holds(self._roles[name], now):
                 self._due[name] = now + _LOOK_AGAIN_S

@@ -54,6 +54,8 @@ class Plan:
     # The sockets' folder and the folder of the roles' own logs.
     run: Path
     logs: Path
+    # Size at which a role's own log is set aside; 0: never.
+    log_bytes: int = field(default=0, kw_only=True)
     # key's name -> base64
     secrets: Mapping[str, str]
     # environment name -> descriptor, for roles with `listeners`
@@ -81,7 +83,7 @@ def plan_roles(identities: Identities, drain_s: float) -> tuple[Role, ...]:
             longest_wait_s=_CALLERS_WAIT_S,
         ),
         Role("worker", control, group, secrets=("master", "audit")),
-        Role("api", control, group, secrets=("master", "audit", "cursor")),
+        Role("api", control, group, secrets=("master", "audit", "cursor", "files")),
         Role("streams", control, group, secrets=("cursor",)),
         # HAProxy stops hard on SIGTERM; SIGUSR1 lets it finish what it answers.
         Role(

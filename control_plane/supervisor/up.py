@@ -17,7 +17,7 @@ from typing import Any
 
 from control_plane.adapters.gateway.draining import has_drained
 from control_plane.adapters.gateway.start import command, write_first_files
-from control_plane.bootstrap.gateway import make_gateway_settings
+from control_plane.bootstrap.gateway import keep_configured_certificate, make_gateway_settings
 from control_plane.errors import Unavailable
 from control_plane.settings import Settings
 from control_plane.supervisor.folders import (
@@ -84,6 +84,7 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
             commands=_commands(settings, identities),
             run=settings.run,
             logs=settings.data / "logs",
+            log_bytes=settings.retention.process_log_mb << 20,
             secrets=keys,
             listeners=open_listeners(settings),
             drained={"gateway": lambda: has_drained(make_gateway_settings(settings, asdict(identities)))},
@@ -110,6 +111,7 @@ def _commands(settings: Settings, identities: Identities) -> dict[str, tuple[lis
     for role in plan_roles(identities, settings.host.drain_s):
         if role.name == "gateway":
             gateway = make_gateway_settings(settings, asdict(identities))
+            keep_configured_certificate(settings, gateway)
             write_first_files(gateway)
             commands[role.name] = (command(gateway), _environment(role.name))
         else:

@@ -40,6 +40,13 @@ def test_every_code_is_documented() -> None:
     assert known - documented() == set()
 
 
+def test_every_error_says_what_to_do() -> None:
+    silent = [kind.__name__ for kind in subclasses(IngotError) if len(kind.advice) < 20]
+    assert silent == []
+    assert IngotError("x").hint == IngotError.advice
+    assert IngotError("x", hint="Its own.").hint == "Its own."
+
+
 def test_no_code_is_documented_that_nobody_raises() -> None:
     source = "\n".join(
         path.read_text("utf-8")

@@ -98,8 +98,8 @@ def test_a_key_is_forgotten_after_a_day(api: ApiWorld, people: ApiPeople) -> Non
 def test_a_right_that_was_lost_is_not_replayed(api: ApiWorld, people: ApiPeople) -> None:
     operator = api.person(people.operator)
     operator.post("/projects/main/api-keys", {"name": "shop"}, headers=KEY)
-    api.world.accounts.grant(people.owner, people.operator.user, role=Role.VIEWER)
-    api.world.accounts.withdraw(people.owner, people.operator.user, role=Role.OPERATOR)
+    api.world.members.grant(people.owner, people.operator.user, role=Role.VIEWER)
+    api.world.members.withdraw(people.owner, people.operator.user, role=Role.OPERATOR)
     assert operator.post("/projects/main/api-keys", {"name": "shop"}, headers=KEY).status_code == 403
 
 

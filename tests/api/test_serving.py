@@ -28,7 +28,9 @@ _RUN = "import json, os; from {module} import run; run(json.loads(open(os.enviro
 @contextmanager
 def role(module: str, config: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Start a role with its keys on a descriptor; yield it when it says that it is ready."""
-    keys = {name: base64.b64encode(os.urandom(32)).decode() for name in ("master", "audit", "cursor")}
+    keys = {
+        name: base64.b64encode(os.urandom(32)).decode() for name in ("master", "audit", "cursor", "files")
+    }
     keys_read, keys_write = os.pipe()
     ready_read, ready_write = os.pipe()
     os.write(keys_write, json.dumps(keys).encode())

@@ -77,4 +77,4 @@ def test_a_draft_is_pushed_tried_frozen_approved_released_and_rolled_back(
     assert key.json["text"].startswith("ing_live_")
     owner = api.person(people.owner)
     assert owner.get("/audit/verification").json["intact"] is True
-    assert owner.get("/usage").json == {"items": []}
+    assert owner.get("/usage").json == {"items": [], "next_cursor": None}

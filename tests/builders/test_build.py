@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.build import Built, Folders, build, freeze, lock, read_draft
+from builders.build import Built, Folders, build, freeze, lock, read_draft, try_out
 from builders.bytecode import compile_layer
 from builders.errors import BuildError
 from builders.layers import entries_of_files, put_layer
@@ -240,7 +240,8 @@ def test_a_blob_that_was_changed_on_disk_is_never_unpacked(folders: Folders) -> 
     with pytest.raises(BuildError) as caught:
         unpack_layer(folders.blobs, other, digest, "function")
     assert caught.value.code == "layer_corrupt"
-    assert list(other.iterdir()) == []
+    # A folder keeps the lock that sweeps of it take.
+    assert [one.name for one in other.iterdir()] == [".sweep.lock"]
 
 
 @pytest.mark.parametrize("name", ["opt/ingot/function/../../../evil", "evil", "/evil"])
@@ -326,3 +327,29 @@ def test_bytecode_lies_beside_the_layer_and_is_used(folders: Folders, tmp_path: 
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert said.stdout.split() == [f"{prefix}{layer}/main.{tag}.pyc", f"{layer}/main.py"]
     assert f"code object from '{prefix}{layer}/main.{tag}.pyc'" in said.stderr
+
+
+def test_a_tried_draft_has_the_version_s_layers_and_leaves_nothing_else(
+    folders: Folders, draft: dict[str, bytes]
+) -> None:
+    plan = read_draft(draft)
+    made = lock(plan, folders.cache)
+    tried = try_out(plan, made, folders)
+    assert tree_of(layer_folder(folders.layers, tried["function"])) == draft
+    assert not (folders.blobs / "sha256" / tried["function"].removeprefix("sha256:")).exists()
+    assert try_out(plan, made, folders) == tried == dict(built(draft, folders).layers)
+
+
+def test_a_tried_draft_that_lost_its_end_is_made_again(folders: Folders, draft: dict[str, bytes]) -> None:
+    plan = read_draft(draft)
+    made = lock(plan, folders.cache)
+    for is_frozen in (False, True):
+        folder = layer_folder(folders.layers, try_out(plan, made, folders)["function"])
+        # What a lost power supply makes of a file that nobody made durable.
+        path = folder / "main.py"
+        path.chmod(0o644)
+        path.write_bytes(b"")
+        layers = built(draft, folders).layers if is_frozen else try_out(plan, made, folders)
+        assert layer_folder(folders.layers, layers["function"]) == folder
+        assert tree_of(folder) == draft
+    assert [entry.name for entry in folders.layers.iterdir() if entry.name.startswith(".tmp")] == []

@@ -125,6 +125,12 @@ def test_a_lock_that_fits_is_kept_and_its_versions_survive_an_addition(folders: 
     assert versions(locked(folders, "alpha", previous=first, upgrade=True)) == {"alpha": "1.1"}
 
 
+def test_a_first_dependency_is_added_to_a_draft_that_had_none(folders: Folders, index: Path) -> None:
+    a_wheel(index, "alpha")
+    none = locked(folders, "")
+    assert versions(locked(folders, "alpha", previous=none)) == {"alpha": "1.0"}
+
+
 def test_a_draft_without_a_runtime_keeps_the_previous_locks(folders: Folders, index: Path) -> None:
     a_wheel(index, "alpha")
     other = locked(folders, "alpha", runtime="python3.13")

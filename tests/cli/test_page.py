@@ -77,7 +77,7 @@ def test_a_member_signs_in_sees_what_waits_and_leaves(live: LiveApi, browser: Br
 
 def test_a_one_time_password_is_changed_on_the_page(live: LiveApi, browser: Browser) -> None:
     owner = live.api.world.owner()
-    made = live.api.world.accounts.invite(owner, email="new@acme.example", name="New", role=Role.VIEWER)
+    made = live.api.world.members.invite(owner, email="new@acme.example", name="New", role=Role.VIEWER)
     page = browser.open(live.url)
     page.wait(visible("sign-in"))
     submit(page, "sign-in-form", email="new@acme.example", password=made.one_time_password)

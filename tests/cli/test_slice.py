@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.errors import Invalid
 from tests.support.api_fixtures import ApiPeople
 from tests.support.builders import PASSWORD
 from tests.support.live_api import CommandLine, LiveApi
@@ -72,10 +73,13 @@ def test_a_function_goes_from_its_folder_to_a_canary_and_back(
     assert author.run("review", "approve", review, "--digest", "sha256:" + "0" * 64).exit_code == 3
     assert review in reviewer.ok("review", "list")
     shown = reviewer.json("review", "show", review)
+    assert reviewer.json("review", "show", "orders") == shown, "the function's only one that waits"
     assert {file["path"] for file in shown["diff"]["files"]} == {"function.py", "ingot.json"}
     assert reviewer.run("review", "approve", review).exit_code == 2, "approving asks, and nobody answers"
     assert reviewer.run("review", "approve", review, "--digest", "sha256:" + "0" * 64).exit_code == 5
     assert reviewer.json("review", "approve", review, "--digest", shown["digest"])["state"] == "approved"
+    none = reviewer.run("review", "show", "orders")
+    assert (none.exit_code, "No review of orders waits" in none.stderr) == (4, True), none.stderr
     with worker(live):
         assert operator.json("release", "create", "orders")["state"] == "live"
         (folder / "function.py").write_text("x = 2\n")
@@ -96,7 +100,7 @@ def test_a_function_goes_from_its_folder_to_a_canary_and_back(
     assert key not in json.dumps(listed)
     operator.ok("--yes", "key", "revoke", listed[0]["id"])
     operator.ok("setting", "set", "API_URL", "https://example.org")
-    operator.ok("setting", "set", "API_TOKEN", "--secret", stdin="hunter2")
+    operator.ok("secret", "set", "API_TOKEN", stdin="hunter2")
     values = {row["name"]: row["value"] for row in operator.json("setting", "list")}
     assert values == {"API_URL": "https://example.org", "API_TOKEN": None}
     owner = live.as_(people.owner, tmp_path / "w")
@@ -104,7 +108,7 @@ def test_a_function_goes_from_its_folder_to_a_canary_and_back(
     assert "review.approve" in owner.ok("audit", "list")
     assert owner.json("usage") == []
     assert owner.json("usage", "reconcile")["agrees"] is True
-    assert owner.json("usage", "calls") == []
+    assert owner.json("invocation", "list") == []
     assert owner.json("openapi")["openapi"].startswith("3.1")
 
 
@@ -141,7 +145,7 @@ def test_a_push_never_overwrites_what_it_has_not_seen(
     two.ok("draft", "push", "--folder", str(copy))
     (folder / "function.py").write_text("x = 2\n")
     late = one.run("draft", "push", "--folder", str(folder))
-    assert (late.exit_code, "has changed" in late.stderr) == (5, True), late.stderr
+    assert (late.exit_code, "changed the draft" in late.stderr) == (5, True), late.stderr
     stranger = tmp_path / "stranger"
     stranger.mkdir()
     (stranger / "function.py").write_text("x = 4\n")
@@ -178,3 +182,21 @@ def test_logs_are_shown_oldest_first(live: LiveApi, people: ApiPeople, tmp_path:
     assert "\x1b" not in "".join(lines)
     assert "first" not in line.ok("logs", "orders", "--request", "r2")
     assert live.as_(people.reviewer, tmp_path / "r").run("logs", "orders").exit_code == 3
+
+
+def test_a_push_whose_dependencies_do_not_resolve_may_be_repeated(
+    live: LiveApi, people: ApiPeople, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author = live.as_(people.author, tmp_path / "a")
+    author.ok("function", "create", "orders")
+    with monkeypatch.context() as broken:
+        broken.setattr(live.api.world.builder, "lock", _refuse)
+        refused = author.run("draft", "push", "orders", "--folder", str(folder))
+    assert (refused.exit_code, "requets" in refused.stderr) == (1, True), refused.stderr
+    (folder / "function.py").write_text("x = 2\n")
+    author.ok("draft", "push", "--folder", str(folder))
+    assert live.api.world.drafts.read(people.owner, "orders", "function.py") == b"x = 2\n"
+
+
+def _refuse(*_: object) -> str:
+    raise Invalid("There is no package “requets”.", field="requirements.txt")

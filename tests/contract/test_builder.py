@@ -66,3 +66,14 @@ def test_a_base_names_this_machines_interpreter(case: tuple[Builder, Mapping[str
         assert builder.base(running_runtime()).startswith("cpython-3.")
     with pytest.raises(Invalid, match="interpreter"):
         builder.base("python3.99")
+
+
+def test_a_draft_is_tried_as_what_it_would_freeze_to(case: tuple[Builder, Mapping[str, bytes]]) -> None:
+    builder, files = case
+    assert builder.try_out(files, "") is None, "nothing is resolved yet"
+    lock = builder.lock(files, "")
+    tried, built = builder.try_out(files, lock), builder.build(files, lock)
+    assert tried is not None
+    assert (tried.digest, tried.declaration, tried.layers) == (built.digest, built.declaration, built.layers)
+    needy = dict(files) | {"requirements.txt": b"numpy==2.0"}
+    assert builder.try_out(needy, lock) is None, "the lock is another draft's"

@@ -88,3 +88,29 @@ def test_no_name_leaves_the_folder(tmp_path: Path, function: str) -> None:
 def test_a_position_that_was_not_handed_out_is_refused(tmp_path: Path, after: str) -> None:
     with pytest.raises(Invalid):
         DayFileLogs(tmp_path).read(FUNCTION, after=after)
+
+
+def test_the_records_around_a_time_are_found_in_a_long_file(tmp_path: Path) -> None:
+    port = DayFileLogs(tmp_path)
+    noon = 1_780_315_200_000
+    lines = [
+        {"ts": f"2026-06-01T12:{number // 60:02d}:{number % 60:02d}.000Z", "message": f"m{number}"}
+        for number in range(600)
+    ]
+    append(tmp_path, "2026-06-01", "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    for second in (0, 1, 299, 598, 599):
+        found = port.read(FUNCTION, around_ms=noon + second * 1_000, limit=3)
+        # It begins a second earlier, as clocks and buffers differ.
+        first = max(second - 1, 0)
+        assert messages(found.records) == [f"m{n}" for n in range(first, min(first + 3, 600))]
+    assert port.read(FUNCTION, around_ms=noon + 700_000).records == ()
+    assert messages(port.read(FUNCTION, around_ms=noon - 5_000, limit=1).records) == ["m0"]
+
+
+def test_the_records_around_a_time_include_the_day_after_and_no_later_one(tmp_path: Path) -> None:
+    port = DayFileLogs(tmp_path)
+    for day in ("2026-05-31", "2026-06-01", "2026-06-02", "2026-06-03"):
+        line = {"ts": f"{day}T23:59:59.900Z", "message": day, "request_id": "r"}
+        append(tmp_path, day, json.dumps(line, separators=(",", ":")) + "\n")
+    at = 1_780_358_399_950
+    assert messages(port.read(FUNCTION, around_ms=at, request="r").records) == ["2026-06-01", "2026-06-02"]

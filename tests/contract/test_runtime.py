@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -145,3 +146,59 @@ def test_a_wanted_socket_takes_calls_when_apply_returns() -> None:
         assert host.call(target, {"name": "x"}) == (200, {"hello": "x"})
         runtime.apply(HostState(100, ()))
         until(lambda: not host.socket(target).exists())
+
+
+def test_preparing_can_wait_for_code_that_is_not_wanted_yet(world: World, epoch: int) -> None:
+    target = world.good()
+    world.runtime.apply(HostState(epoch, ()))
+    early = world.runtime.prepare(target.id, 50, target.digest)
+    assert (early.ok, early.code) == (False, "start_timeout")
+    world.runtime.apply(HostState(epoch + 1, (target,)))
+    other = world.runtime.prepare(target.id, 50, "sha256:" + "0" * 64)
+    assert (other.ok, other.code) == (False, "start_timeout")
+    assert world.runtime.prepare(target.id, 10_000, target.digest).ok
+
+
+def test_a_run_that_does_not_run_has_no_logs_and_cannot_be_cancelled(world: World) -> None:
+    assert world.runtime.test_logs("run_none") == ()
+    assert world.runtime.cancel_test("run_none") is False
+
+
+SLOW = """
+import time
+def execute(input, context):
+    context.logger.info('begun')
+    time.sleep(20)
+"""
+
+
+def test_a_test_run_is_watched_and_cancelled_while_it_runs() -> None:
+    with FunctionHost() as host, ThreadPoolExecutor(1) as pool:
+        runtime = EmbeddedRuntime(host.folder / "host", host.folder / "run")
+        target = host.target(SLOW)
+        running = pool.submit(runtime.test, target, replace(CALL, timeout_ms=30_000, run="run_1"))
+        until(lambda: runtime.test_logs("run_1"))
+        assert runtime.test_logs("run_1")[0]["message"] == "begun"
+        assert runtime.cancel_test("run_1")
+        outcome = running.result(10)
+        assert (outcome.code, outcome.logs[0]["message"]) == ("cancelled", "begun")
+        assert runtime.test_logs("run_1") == ()
+
+
+def test_new_code_of_the_same_target_is_loaded_at_once_and_the_old_finishes() -> None:
+    with FunctionHost() as host, ThreadPoolExecutor(2) as pool:
+        runtime = EmbeddedRuntime(host.folder / "host", host.folder / "run")
+        code = "import time\ndef execute(input, context):\n    time.sleep(0.5)\n    return 'old'\n"
+        old = replace(host.target(code), warm=False, volatile=True)
+        runtime.apply(HostState(1, (old,)))
+        slow = pool.submit(host.call, old, {})
+        until(lambda: any(one["busy"] for one in runtime.status()["targets"][old.id]["instances"]))
+        new = host.target("def execute(input, context):\n    return 'new'\n")
+        new = replace(new, id=old.id, warm=False, volatile=True)
+        ready = pool.submit(runtime.prepare, old.id, 10_000, new.digest)
+        runtime.apply(HostState(2, (new,)))
+        assert ready.result(15).ok
+        assert host.call(old, {}) == (200, "new")
+        assert slow.result(15) == (200, "old")
+        templates = runtime.status()["templates"]
+        assert [one for one in templates if one["level"] == 2] == [], "what changes soon is not kept warm"

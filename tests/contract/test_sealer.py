@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -129,3 +130,23 @@ def test_a_line_that_a_kill_cut_off_spoils_no_other(tmp_path: Path) -> None:
     path.write_text('{"n":0}\n{"n":')
     FileAnchor(path).append('{"n":2}')
     assert FileAnchor(path).lines() == ('{"n":0}', '{"n":', '{"n":2}')
+
+
+def test_a_line_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    anchor, write = FileAnchor(tmp_path / "checkpoints.jsonl"), os.write
+    anchor.append('{"n":0}')
+    with monkeypatch.context() as patch:
+        patch.setattr("os.write", lambda descriptor, content: write(descriptor, content[:3]))
+        with pytest.raises(OSError, match="did not fit"):
+            anchor.append('{"n":1}')
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", _no_space)
+        with pytest.raises(OSError, match="No space"):
+            anchor.append('{"n":1}')
+    assert anchor.lines() == ('{"n":0}',)
+    anchor.append('{"n":2}')
+    assert anchor.lines() == ('{"n":0}', '{"n":2}')
+
+
+def _no_space(_: int) -> None:
+    raise OSError(28, "No space left on device")

@@ -49,7 +49,7 @@ def test_the_slice_and_a_race_that_publishes_nothing_unseen(engine: Engine) -> N
         world.reviews.submit(author, "orders", evil.number)
 
     def release_newest() -> None:
-        newest = world.versions.list(owner, "orders")[0]
+        newest = world.versions.get(owner, "orders", world.versions.list(owner, "orders").items[0].number)
         world.releases.apply(owner, "orders", [Wish(newest.number, 100)])
 
     def approve() -> None:
@@ -59,8 +59,8 @@ def test_the_slice_and_a_race_that_publishes_nothing_unseen(engine: Engine) -> N
     world.settle()
     parts = [part for one in world.releases.list(owner, "orders") for part in one.parts]
     assert {part.digest for part in parts} <= {seen.digest}
-    newest = world.versions.list(owner, "orders")[0]
-    again = next(one for one in world.reviews.list(reviewer).items if one.number == newest.number)
+    newest = world.versions.get(owner, "orders", world.versions.list(owner, "orders").items[0].number)
+    again = next(one for one in world.review_lists.list(reviewer).items if one.number == newest.number)
     if again.open:
         world.reviews.approve(reviewer, again.id, digest=newest.digest)
     assert world.released(owner, newest).state is ReleaseState.LIVE

@@ -82,6 +82,12 @@ def served(shared: World) -> World:
                 caller_key("scoped-elsewhere", scopes=("prj_other",)),
                 caller_key("slow", rate_10s=2),
                 caller_key("single", concurrency=1),
+                caller_key("here", networks=("192.0.2.0/24", "127.0.0.0/29")),
+                caller_key("elsewhere", networks=("192.0.2.0/24", "2001:db8::/32")),
+                caller_key("nearby", networks=("127.0.0.2/31",)),
+                caller_key("only-sync", modes=("sync",)),
+                caller_key("only-stream", modes=("stream",)),
+                caller_key("only-async", modes=("async",)),
             ),
         )
     )
@@ -106,6 +112,13 @@ def served(shared: World) -> World:
         ("/acme/hostile", {"key": "scoped-function"}, "key_scope"),
         ("/acme/plain", {"key": "scoped-elsewhere"}, "key_scope"),
         ("/acme/foreign", {}, "key_scope"),
+        ("/acme/plain", {"key": "elsewhere"}, "key_address"),
+        ("/acme/plain", {"key": "nearby"}, "key_address"),
+        ("/acme/public", {"key": "elsewhere"}, "key_address"),
+        ("/acme/plain", {"key": "only-stream"}, "key_mode"),
+        ("/acme/plain", {"key": "only-async"}, "key_mode"),
+        ("/acme/stream", {"key": "only-sync"}, "key_mode"),
+        ("/acme/plain", {"key": "only-sync", "headers": {"Prefer": "wait=1, Respond-Async"}}, "key_mode"),
         ("/acme/plain", {"method": "TRACE"}, "method_not_allowed"),
         ("/acme/plain", {"method": "BREW"}, "method_not_allowed"),
         ("/acme/plain", {"body": b"x" * 1_001}, "body_too_large"),
@@ -144,6 +157,9 @@ def test_a_refusal_says_what_is_wrong_and_whose_fault_it_is(
         ("/acme/plain", {"key": "later"}),
         ("/acme/plain", {"key": "scoped-function"}),
         ("/acme/plain", {"key": "scoped-project"}),
+        ("/acme/plain", {"key": "here"}),
+        ("/acme/plain", {"key": "only-sync"}),
+        ("/acme/plain", {"key": "only-async", "headers": {"Prefer": "respond-async"}}),
         ("/acme/plain", {"key": None, "headers": {"Authorization": f"Bearer {SECRET}"}}),
         ("/acme/plain", {"body": b"x" * 1_000}),
         ("/acme/plain/", {}),
@@ -262,13 +278,14 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
     ],
 )
 def test_a_valid_trace_goes_on_and_any_other_starts_anew(served: World, sent: str, kept: bool) -> None:
-    served.call("/acme/plain", headers={"traceparent": sent, "tracestate": "a=b"})
+    reply = served.call("/acme/plain", headers={"traceparent": sent, "tracestate": "a=b"})
     request = served.toys["tplain"].requests[-1]
     found = re.fullmatch(
         r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", request.header("traceparent") or ""
     )
     assert found
     assert (found[1] == TRACE) is kept
+    assert served.record_of(reply).trace == found[1]
     assert found[2] != "b7ad6b7169203331"
     assert (request.header("tracestate") == "a=b") is kept
 

@@ -50,8 +50,9 @@ def test_the_slots_are_the_golden_ones() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_haproxy_accepts_the_config(tmp_path: Path, shared: bool) -> None:
-    owner = {"control_gid": os.getgid()} if shared else {}
-    settings = GatewaySettings(run_folder=tmp_path, data_folder=tmp_path, **owner)
+    settings = GatewaySettings(
+        run_folder=tmp_path, data_folder=tmp_path, control_gid=os.getgid() if shared else None
+    )
     for name in MAP_NAMES:
         settings.map_file(name).touch()
     settings.config_file.write_text(render_config(settings))

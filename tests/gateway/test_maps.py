@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control_plane.adapters.gateway.addresses import address_keys
 from control_plane.adapters.gateway.files import decode_servers, encode_map, encode_servers
 from control_plane.adapters.gateway.maps import Maps, make_maps
 from control_plane.adapters.gateway.model import GatewaySettings, SlotServer
@@ -64,7 +66,11 @@ def test_the_maps_are_the_golden_ones() -> None:
             Route("acme/orders@2", "fn_orders", (Share("t2", 100),)),
         ),
         policies=(policy(rate_10s=5, cors=Cors(("https://app.example",))), policy("fn_open", public=True)),
-        keys=(caller_key(), caller_key("other", scopes=("fn_orders", "prj_x"), concurrency=2, expires_at=9)),
+        keys=(
+            caller_key(),
+            caller_key("other", scopes=("fn_orders", "prj_x"), concurrency=2, expires_at=9),
+            caller_key("near", modes=("sync", "async"), networks=("10.1.0.0/16", "2001:db8::/47")),
+        ),
     )
     text = "".join(f"# {name}\n{encode_map(entries)}" for name, entries in maps_of(state).items())
     compare("maps.txt", text)
@@ -104,6 +110,9 @@ def test_ninety_to_ten_takes_ten_entries() -> None:
         dataclasses.replace(split_state(100), keys=(caller_key(key="a\nb"),)),
         dataclasses.replace(split_state(100), keys=(caller_key(sha256="ABC"),)),
         dataclasses.replace(split_state(100), keys=(caller_key(scopes=("a b",)),)),
+        dataclasses.replace(split_state(100), keys=(caller_key(modes=("a b",)),)),
+        dataclasses.replace(split_state(100), keys=(caller_key(networks=("10.0.0.1/8",)),)),
+        dataclasses.replace(split_state(100), keys=(caller_key(networks=("anywhere",)),)),
         dataclasses.replace(split_state(100), policies=(policy(cors=Cors(("https://a b",))),)),
         dataclasses.replace(split_state(100), policies=(policy(cors=Cors(("null",))),)),
         dataclasses.replace(split_state(100), policies=(policy(organization=""),)),
@@ -180,13 +189,15 @@ def states(draw: st.DrawFn) -> GatewayState:
         routes.append(Route(path, "fn_orders", shares))
     keys = draw(st.lists(st.sampled_from(["k1", "k2", "k3"]), unique=True))
     scopes = draw(st.sampled_from([(), ("fn_orders",), ("fn_orders", "prj_shop")]))
+    networks = draw(st.sampled_from([(), ("10.0.0.0/9",), ("10.0.0.0/8", "::1/128")]))
+    modes = draw(st.sampled_from([(), ("sync",), ("sync", "stream")]))
     public = draw(st.booleans())
     return GatewayState(
         1,
         targets,
         tuple(routes),
         (policy(public=public, cors=Cors(draw(st.sampled_from([(), ("*",)])))),),
-        tuple(caller_key(key, scopes=scopes) for key in keys),
+        tuple(caller_key(key, scopes=scopes, networks=networks, modes=modes) for key in keys),
     )
 
 
@@ -218,6 +229,43 @@ def test_any_series_of_changes_converges_and_never_leads_nowhere(series: list[Ga
         assert held == maps | late
         live_maps = {name: dict(entries) for name, entries in held.items()}
         live_servers = {**live_servers, **wanted}
+
+
+@given(
+    st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)),
+    st.integers(0, 128),
+    st.one_of(st.none(), st.ip_addresses(v=4), st.ip_addresses(v=6)),
+    st.data(),
+)
+def test_an_address_is_found_exactly_when_a_network_holds_it(
+    inside: IPv4Address | IPv6Address,
+    length: int,
+    other: IPv4Address | IPv6Address | None,
+    data: st.DataObject,
+) -> None:
+    length = min(length, inside.max_prefixlen)
+    network = ip_network((inside, length), strict=False)
+    if other is None:
+        # A neighbour that differs in one bit only, which is where an error would be.
+        flipped = 1 << data.draw(st.integers(0, inside.max_prefixlen - 1))
+        other = ip_address((int(inside) ^ flipped).to_bytes(inside.max_prefixlen // 8, "big"))
+    held = set(address_keys("key_1", str(network)))
+    assert len(held) <= 16
+
+    def found(address: IPv4Address | IPv6Address, key: str = "key_1") -> bool:
+        digits = address.packed.hex().upper()
+        return any(f"{len(digits)}|{key}|{digits}".startswith(beginning) for beginning in held)
+
+    assert found(inside)
+    assert not found(inside, "key_2")
+    mapped = IPv6Network("::ffff:0:0/96")
+    if inside.version == 4:
+        assert found(IPv6Address(int(mapped.network_address) + int(inside)))
+    assert found(other) == (other in network or (network.version == 4 and _unmapped(other) in network))
+
+
+def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def test_large_changes_travel_in_pieces() -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -241,6 +242,15 @@ def test_a_test_run_that_hangs_or_fails_says_so(host: FunctionHost) -> None:
     assert refused["code"] == "invalid"
 
 
+def test_a_test_run_that_uses_too_much_memory_says_so(host: FunctionHost) -> None:
+    target = host.target(_SHARED, limits=Limits(memory_mb=64))
+    del host.targets[target.id]
+    request = {"method": "POST", "path": "/", "headers": [], "body": ""}
+    answer = host.ask({"op": "test", "target": asdict(target), "request": request, "timeout_ms": 20_000})
+    assert (answer["ok"], answer["code"]) == (False, "out_of_memory"), answer
+    assert "64 MB" in answer["message"]
+
+
 def test_a_malformed_wanted_state_is_refused_as_a_whole(host: FunctionHost) -> None:
     target = host.target()
     before = host.apply()
@@ -274,6 +284,21 @@ def test_memory_for_everybody_is_shared_and_idle_instances_make_room() -> None:
             assert host.call(target)[0] == 200
         reasons = {r["target"]: r["reason"] for r in until(lambda: host.records("exit"))}
         assert reasons == {first.id: "evicted"}
+
+
+def test_who_waits_for_memory_gets_it_as_soon_as_an_instance_has_nothing_to_do() -> None:
+    slow = "import time\ndef execute(input, context):\n    time.sleep(0.5)\n    return {}\n"
+    with FunctionHost(memory_mb=100) as host, ThreadPoolExecutor(1) as pool:
+        busy, waiting = (
+            host.target(slow, limits=Limits(memory_mb=100)),
+            host.target(limits=Limits(memory_mb=100)),
+        )
+        host.apply()
+        answer = pool.submit(host.call, busy)
+        until(lambda: any(one["busy"] for one in host.status(busy)["instances"]))
+        assert host.call(waiting, timeout_s=10)[0] == 200
+        assert answer.result()[0] == 200
+        assert [(one["target"], one["reason"]) for one in host.records("exit")] == [(busy.id, "evicted")]
 
 
 def test_a_killed_level_1_template_is_started_again(host: FunctionHost) -> None:

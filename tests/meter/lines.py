@@ -35,6 +35,7 @@ def access_line(number: int, **changes: str) -> bytes:
         "out": "480",
         "mode": "sync",
         "mem": "256",
+        "trc": f"{number:032x}",
     }
     return json.dumps(record | changes, separators=(",", ":")).encode() + b"\n"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from control_plane.settings import Metering, Settings, load_settings
+from control_plane.settings import Metering, Retention, Settings, load_settings
 
 _ROLE = (
     "import json, os, sys; from control_plane.meter.main import run; "
@@ -27,7 +27,13 @@ class MeterProcess:
     def __init__(self, folder: Path, run: str = "run", lease_s: int = 5) -> None:
         for name in ("gateway", "host", "db", run):
             (folder / name).mkdir(exist_ok=True)
-        settings = replace(load_settings(folder, {}), run=folder / run, metering=Metering(lease_s=lease_s))
+        settings = replace(
+            load_settings(folder, {}),
+            run=folder / run,
+            metering=Metering(lease_s=lease_s),
+            # The lines of tests are of one day, and would be too old some day.
+            retention=Retention(usage_days=0),
+        )
         self.settings: Settings = settings
         self.config = folder / "meter.json"
         self.config.write_text(settings.document())

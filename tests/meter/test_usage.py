@@ -70,7 +70,7 @@ def two_days(engine: Engine) -> None:
 def grouped(usage: Usage, by: str) -> dict[str, tuple[int, int]]:
     return {
         total.group: (total.calls, total.billed_ms)
-        for total in usage.totals("prj", DAY, DAY + 2 * DAY_MS, by)
+        for total in usage.totals("prj", (DAY, DAY + 2 * DAY_MS), by)
     }
 
 
@@ -85,8 +85,17 @@ def test_totals_by_every_group(usage: Usage) -> None:
 
 
 @pytest.mark.usefixtures("two_days")
+def test_totals_of_one_function_or_key(usage: Usage) -> None:
+    span = (DAY, DAY + 2 * DAY_MS)
+    calls = {one.group: one.calls for one in usage.totals("prj", span, "key", function="fn1")}
+    assert calls == {"k1": 2, "k2": 1}
+    assert {one.group: one.calls for one in usage.totals("prj", span, "day", key="k2")} == {str(DAY): 1}
+    assert usage.totals("prj", span, "day", function="fn2", key="k2") == []
+
+
+@pytest.mark.usefixtures("two_days")
 def test_a_total_says_outcomes_faults_and_gigabytes(usage: Usage) -> None:
-    (total,) = [each for each in usage.totals("prj", DAY, DAY + 2 * DAY_MS) if each.group == "fn1"]
+    (total,) = [each for each in usage.totals("prj", (DAY, DAY + 2 * DAY_MS)) if each.group == "fn1"]
     assert total.outcomes == {"answered": 1, "failed": 1, "refused": 1}
     assert total.faults == {"nobody": 1, "author": 1, "caller": 1}
     assert (total.billed_calls, total.cold_calls, total.memory_mb_ms) == (2, 2, 21 * 128)
@@ -95,53 +104,35 @@ def test_a_total_says_outcomes_faults_and_gigabytes(usage: Usage) -> None:
 
 @pytest.mark.usefixtures("two_days")
 def test_a_span_covers_the_hours_that_it_touches(usage: Usage) -> None:
-    assert [total.calls for total in usage.totals("prj", DAY + 10, DAY + 20)] == [2]
-    assert usage.totals("prj", DAY + 2 * HOUR_MS, DAY + 3 * HOUR_MS) == []
+    assert [total.calls for total in usage.totals("prj", (DAY + 10, DAY + 20))] == [2]
+    assert usage.totals("prj", (DAY + 2 * HOUR_MS, DAY + 3 * HOUR_MS)) == []
 
 
 @pytest.mark.parametrize(("start", "end"), [(5, 5), (6, 5), (-1, 5), (0, 401 * DAY_MS)])
 def test_an_empty_or_endless_span_is_refused(usage: Usage, start: int, end: int) -> None:
     with pytest.raises(Invalid, match="span"):
-        usage.totals("prj", start, end)
+        usage.totals("prj", (start, end))
 
 
 def test_an_unknown_group_is_refused_with_the_known_ones(usage: Usage) -> None:
     with pytest.raises(Invalid) as caught:
-        usage.totals("prj", 0, 5, "colour")
+        usage.totals("prj", (0, 5), "colour")
     assert all(name in str(caught.value.hint) for name in GROUPS)
 
 
-def test_recent_calls_come_in_pages_without_gaps_or_repeats(engine: Engine, usage: Usage) -> None:
-    # Several calls in the same millisecond, over two functions.
-    calls = [a_call(number // 4, number, function=f"fn{number % 2}") for number in range(25)]
-    store(engine, calls=calls)
-    for function, expected in ((None, 25), ("fn1", 12)):
-        found, before = [], None
-        while True:
-            page, before = usage.recent("prj", function, before, limit=4)
-            found += page
-            if before is None:
-                break
-        assert len({each.id for each in found}) == len(found) == expected
-        assert [each.accepted_ms for each in found] == sorted(
-            (each.accepted_ms for each in found), reverse=True
-        )
-
-
 @pytest.mark.usefixtures("two_days")
-def test_a_recent_call_tells_its_story_and_stays_in_its_project(usage: Usage) -> None:
-    calls, following = usage.recent("prj")
-    assert following is None
-    newest, *_, first = calls
-    assert (newest.outcome, newest.fault, newest.refusal, newest.billed_ms) == (
-        "refused",
-        "caller",
-        "key_scope",
-        0,
-    )
-    assert (first.cold, first.duration_ms, first.billed_ms, first.request_id) == (True, 40, 10, first.id)
-    assert usage.recent("prj", "fn9") == ([], None)
-    assert [call.function for call in usage.recent("other")[0]] == ["fn9"]
+def test_an_export_holds_every_sum_once_in_order(usage: Usage) -> None:
+    hours = list(usage.export(["prj", "other"], DAY, DAY + 2 * DAY_MS, HOUR_MS))
+    assert [at for at, _ in hours] == sorted(at for at, _ in hours)
+    assert sum(int(row[5]) for _, row in hours) == 5
+    assert [(at - DAY, row[:5]) for at, row in hours][:2] == [
+        (0, ("prj", "fn1", "v1", "k1", "answered")),
+        (0, ("prj", "fn1", "v1", "k2", "failed")),
+    ]
+    days = list(usage.export(["prj"], DAY, DAY + 2 * DAY_MS, DAY_MS))
+    assert {at for at, _ in days} == {DAY, DAY + DAY_MS}
+    assert sum(int(row[5]) for _, row in days) == 4
+    assert list(usage.export([], DAY, DAY + DAY_MS, DAY_MS)) == []
 
 
 def whats(usage: Usage) -> dict[str, bool]:

@@ -17,8 +17,13 @@ from control_plane.ports import Built
 from control_plane.services.container import Services
 from control_plane.services.health import Health
 from control_plane.services.idempotency import Idempotency
+from control_plane.services.invocations import Invocations
 from control_plane.services.logs import Logs
+from control_plane.services.monitor import Monitor
+from control_plane.services.reruns import Reruns
 from control_plane.services.usage import Usage
+from control_plane.store.invocation_queries import InvocationReader
+from control_plane.store.series_queries import SeriesReader
 from control_plane.store.usage_queries import UsageReader
 from tests.support.builders import World
 from tests.support.fake_logs import FakeLogs
@@ -96,19 +101,32 @@ def make_services(world: World, usage: Engine, logs: FakeLogs) -> Services:
         accounts=world.accounts,
         api_keys=world.api_keys,
         audit=world.audit,
+        departments=world.departments,
         drafts=world.drafts,
         events=world.events,
+        evidence=world.evidence,
+        files=world.files,
         functions=world.functions,
-        health=Health(world.changes),
+        health=Health(world.changes, {"usage database": UsageReader(usage).answers}),
         idempotency=Idempotency(world.changes, world.sealer),
+        invocations=Invocations(world.changes, InvocationReader(usage), logs),
         logs=Logs(world.changes, logs),
+        market=world.market,
+        members=world.members,
+        monitor=Monitor(world.changes, SeriesReader(usage)),
         organizations=world.organizations,
+        packages=world.packages,
+        previews=world.previews,
         projects=world.projects,
         releases=world.releases,
+        reruns=Reruns(world.changes, InvocationReader(usage), world.runtime),
+        review_lists=world.review_lists,
         reviews=world.reviews,
         sessions=world.sessions,
         settings=world.settings,
+        sharing=world.sharing,
         test_runs=world.test_runs,
+        takedowns=world.takedowns,
         tokens=world.tokens,
         usage=Usage(UsageReader(usage)),
         versions=world.versions,

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from control_plane.domain.access import Role
+from control_plane.domain.files import Quota
 from control_plane.domain.identity import Actor
 from control_plane.domain.releases import Release
 from control_plane.domain.reviews import Review
@@ -19,16 +20,30 @@ from control_plane.services.accounts import Accounts
 from control_plane.services.api_keys import ApiKeys
 from control_plane.services.audit import Audit
 from control_plane.services.changes import Changes
+from control_plane.services.departments import Departments
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
+from control_plane.services.evidence import Evidence
+from control_plane.services.file_removal import FileRemoval
+from control_plane.services.files import Files
 from control_plane.services.functions import Functions
-from control_plane.services.projects import Organizations, Projects
+from control_plane.services.market import Market
+from control_plane.services.members import Members
+from control_plane.services.organizations import Organizations
+from control_plane.services.packages import Packages
+from control_plane.services.places import At
+from control_plane.services.previews import Previews
+from control_plane.services.projects import Projects
 from control_plane.services.reconciler import Reconciler, Step
 from control_plane.services.releases import Releases, Wish
+from control_plane.services.review_lists import ReviewLists
 from control_plane.services.reviews import Reviews
+from control_plane.services.run_watch import RunWatch
 from control_plane.services.sessions import Sessions
 from control_plane.services.settings import Settings
-from control_plane.services.test_runs import TestRuns
+from control_plane.services.sharing import Sharing
+from control_plane.services.takedowns import Takedowns
+from control_plane.services.test_runs import Builds, TestRuns
 from control_plane.services.tokens import Tokens
 from control_plane.services.versions import Versions
 from control_plane.store.unit_of_work import Store
@@ -37,7 +52,9 @@ from tests.support.entropy import FakeEntropy
 from tests.support.fakes import (
     FakeAnchor,
     FakeBlobs,
+    FakeBreached,
     FakeBuilder,
+    FakeFileBytes,
     FakeGateway,
     FakePasswords,
     FakeRuntime,
@@ -68,18 +85,32 @@ class World:
         self.changes = Changes(self.store, self.clock, self.entropy, lambda: self.pokes.append(1))
         passwords = FakePasswords()
         self.access = Access(self.changes)
-        self.accounts = Accounts(self.changes, passwords)
+        self.breached = FakeBreached()
+        self.accounts = Accounts(self.changes, passwords, self.breached)
+        self.members, self.departments = Members(self.changes, passwords), Departments(self.changes)
         self.sessions = Sessions(self.changes, passwords)
         self.tokens = Tokens(self.changes)
         self.organizations, self.projects = Organizations(self.changes), Projects(self.changes)
         self.functions = Functions(self.changes)
         self.drafts = Drafts(self.changes, self.blobs, self.builder)
         self.versions = Versions(self.changes, self.blobs, self.builder, self.drafts)
-        self.test_runs = TestRuns(self.changes, self.blobs, self.builder, self.drafts, self.runtime)
-        self.reviews = Reviews(self.changes)
+        self.builds = Builds(self.blobs, self.builder, self.drafts)
+        self.run_executor = InlineExecutor()
+        self.test_runs = TestRuns(self.changes, self.builds, self.runtime, self.run_executor)
+        self.run_watch = RunWatch(self.changes, self.runtime)
+        self.packages = Packages(self.changes)
+        self.previews = Previews(self.changes, self.builds, self.runtime)
+        self.reviews = Reviews(self.changes, self.builder)
+        self.review_lists, self.takedowns = ReviewLists(self.changes), Takedowns(self.changes)
+        self.evidence = Evidence(self.changes, self.blobs, self.builder)
         self.releases = Releases(self.changes, self.builder)
         self.api_keys = ApiKeys(self.changes)
         self.settings = Settings(self.changes, self.sealer)
+        self.file_bytes = FakeFileBytes()
+        self.files = Files(self.changes, self.file_bytes, b"key of files", Quota(1_000, 5_000, 8))
+        self.file_removal = FileRemoval(self.changes, self.file_bytes)
+        self.sharing = Sharing(self.changes)
+        self.market = Market(self.changes, self.blobs, self.builder)
         self.audit = Audit(self.changes, FakeSigner(), self.anchor)
         self.events = Events(self.changes)
         self.restart_reconciler()
@@ -107,10 +138,13 @@ class World:
         opened = self.sessions.login(email=email, password=password)
         return self.sessions.authenticate(opened.text)
 
-    def member(self, owner: Actor, name: str, role: Role, *, project: str = "") -> Actor:
+    def member(
+        self, owner: Actor, name: str, role: Role, *, project: str = "", department: str = ""
+    ) -> Actor:
         """Return an invited member with a password of their own."""
         email = f"{name}@{owner.organization[-6:]}.example"
-        invited = self.accounts.invite(owner, email=email, name=name, role=role, project=project)
+        at = At(project=project, department=department)
+        invited = self.members.invite(owner, email=email, name=name, role=role, at=at)
         actor = self.sign_in(email, invited.one_time_password)
         self.accounts.change_password(actor, current=invited.one_time_password, new=PASSWORD)
         return self.sign_in(email)

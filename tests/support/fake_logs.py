@@ -16,7 +16,9 @@ class FakeLogs:
     def __init__(self) -> None:
         self.records: dict[str, list[Mapping[str, Any]]] = {}
 
-    def read(self, function: str, *, after: str = "", request: str = "", limit: int = 100) -> LogPage:
+    def read(
+        self, function: str, *, after: str = "", request: str = "", limit: int = 100, around_ms: int = 0
+    ) -> LogPage:
         kept = self.records.get(function, [])
         start = int(after or 0)
         wanted = [one for one in kept[start:] if not request or one.get("request_id") == request]

@@ -34,9 +34,11 @@ class FakeRuntime:
             raise Invalid("The wanted state names a target twice.")
         self.state = state
 
-    def prepare(self, target: str, timeout_ms: int) -> Prepared:
+    def prepare(self, target: str, timeout_ms: int, digest: str = "") -> Prepared:
         """Say that the target loads, unless its digest is in `broken`. Raises NotFound."""
         wanted = next((known for known in self.state.targets if known.id == target), None)
+        if digest and (wanted is None or wanted.digest != digest):
+            return Prepared(ok=False, code="start_timeout", message="It was not wanted in time.")
         if wanted is None:
             raise NotFound(f"There is no target “{target}”.")
         self.prepared.append(target)
@@ -53,6 +55,14 @@ class FakeRuntime:
             return TestOutcome(code=failure[0], message=failure[1])
         default = TestOutcome(200, (("Content-Type", "application/json"),), b"{}", duration_ms=1.0)
         return self.answers.get(target.digest, default)
+
+    def test_logs(self, run: str) -> tuple[Mapping[str, Any], ...]:
+        """Return nothing: a run here has ended when its call returns."""
+        return ()
+
+    def cancel_test(self, run: str) -> bool:
+        """Say that there is nothing left to cancel."""
+        return False
 
     def status(self) -> Mapping[str, Any]:
         """Return every target as idle."""

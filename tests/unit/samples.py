@@ -6,6 +6,7 @@ import hashlib
 
 from control_plane.domain.functions import Declaration
 from control_plane.domain.releases import Release, ReleasePart, Throttle, release_digest
+from control_plane.domain.review_policies import ReviewPolicy
 from control_plane.domain.reviews import Review, ReviewState
 from control_plane.domain.values import Bound, Stage, Value, ValueKind
 from control_plane.domain.versions import Version
@@ -52,6 +53,7 @@ def a_review(required: int = 1, digest: str = "sha256:seen") -> Review:
         required=required,
         note="",
         created_ms=0,
+        policy=ReviewPolicy(approvals=required),
     )
 
 

@@ -20,7 +20,8 @@ from control_plane.errors import (
     TooMany,
     Unauthenticated,
 )
-from control_plane.services.sessions import wait_after
+from control_plane.services.attempts import wait_after
+from control_plane.services.places import At
 from tests.support.builders import PASSWORD, World
 from tests.unit.conftest import People
 
@@ -71,7 +72,7 @@ def test_a_claim_is_checked_before_the_link_is_used(world: World, field: str, ch
 
 
 def test_an_invited_member_must_change_the_one_time_password(world: World, people: People) -> None:
-    invited = world.accounts.invite(people.owner, email="new@acme.example", name="New", role=Role.AUTHOR)
+    invited = world.members.invite(people.owner, email="new@acme.example", name="New", role=Role.AUTHOR)
     actor = world.sign_in("new@acme.example", invited.one_time_password)
     assert actor.must_change_password
     with pytest.raises(Forbidden, match="must be changed"):
@@ -102,58 +103,58 @@ def test_who_vouched_shows_in_the_audit(world: World, people: People) -> None:
 
 
 def test_inviting_a_known_person_adds_a_role(world: World, people: People) -> None:
-    again = world.accounts.invite(
-        people.owner, email=people.author.email, name="Ada", role=Role.OPERATOR, project="main"
+    again = world.members.invite(
+        people.owner, email=people.author.email, name="Ada", role=Role.OPERATOR, at=At(project="main")
     )
     assert again.one_time_password == ""
     assert again.user.id == people.author.user
-    members = {one.user.id: one for one in world.accounts.members(people.owner)}
+    members = {one.user.id: one for one in world.members.list(people.owner).items}
     assert [binding.role for binding in members[people.author.user].bindings] == [Role.AUTHOR, Role.OPERATOR]
 
 
 def test_nobody_gives_what_they_do_not_hold(world: World, people: People) -> None:
-    admin = world.member(people.owner, "adam", Role.ADMINISTRATOR)
+    admin = world.member(people.owner, "adam", Role.ADMIN)
     with pytest.raises(Forbidden):
-        world.accounts.invite(admin, email="x@y.z", name="X", role=Role.OWNER)
+        world.members.invite(admin, email="x@y.z", name="X", role=Role.OWNER)
     with pytest.raises(Forbidden):
-        world.accounts.remove(admin, people.owner.user)
+        world.members.remove(admin, people.owner.user)
     with pytest.raises(Forbidden):
-        world.accounts.invite(people.author, email="x@y.z", name="X", role=Role.VIEWER)
+        world.members.invite(people.author, email="x@y.z", name="X", role=Role.VIEWER)
     with pytest.raises(Forbidden):
-        world.accounts.members(people.author)
+        world.members.list(people.author)
 
 
 def test_roles_are_given_and_taken(world: World, people: People) -> None:
-    member = world.accounts.grant(people.owner, people.author.user, role=Role.REVIEWER)
-    again = world.accounts.grant(people.owner, people.author.user, role=Role.REVIEWER)
+    member = world.members.grant(people.owner, people.author.user, role=Role.REVIEWER)
+    again = world.members.grant(people.owner, people.author.user, role=Role.REVIEWER)
     assert again.bindings == member.bindings
-    left = world.accounts.withdraw(people.owner, people.author.user, role=Role.REVIEWER)
+    left = world.members.withdraw(people.owner, people.author.user, role=Role.REVIEWER)
     assert left is not None
     assert [binding.role for binding in left.bindings] == [Role.AUTHOR]
     with pytest.raises(Conflict, match="does not hold"):
-        world.accounts.withdraw(people.owner, people.author.user, role=Role.REVIEWER)
-    assert world.accounts.withdraw(people.owner, people.author.user, role=Role.AUTHOR) is None
+        world.members.withdraw(people.owner, people.author.user, role=Role.REVIEWER)
+    assert world.members.withdraw(people.owner, people.author.user, role=Role.AUTHOR) is None
     with pytest.raises(NotFound):
-        world.accounts.grant(people.owner, "usr_unknown", role=Role.VIEWER)
+        world.members.grant(people.owner, "usr_unknown", role=Role.VIEWER)
 
 
 def test_the_last_owner_stays(world: World, people: People) -> None:
     leaving: tuple[Callable[[], object], ...] = (
-        lambda: world.accounts.remove(people.owner, people.owner.user),
-        lambda: world.accounts.withdraw(people.owner, people.owner.user, role=Role.OWNER),
+        lambda: world.members.remove(people.owner, people.owner.user),
+        lambda: world.members.withdraw(people.owner, people.owner.user, role=Role.OWNER),
     )
     for leave in leaving:
         with pytest.raises(Conflict, match="at least one owner"):
             leave()
     second = world.member(people.owner, "otto", Role.OWNER)
-    world.accounts.remove(second, people.owner.user)
-    assert people.owner.user not in {one.user.id for one in world.accounts.members(second)}
+    world.members.remove(second, people.owner.user)
+    assert people.owner.user not in {one.user.id for one in world.members.list(second).items}
 
 
 def test_a_removed_member_is_out_at_once(world: World, people: People) -> None:
     token = world.tokens.create(people.author, name="laptop")
     assert world.sessions.authenticate(token.text).user == people.author.user
-    world.accounts.remove(people.owner, people.author.user)
+    world.members.remove(people.owner, people.author.user)
     with pytest.raises(Unauthenticated):
         world.sessions.authenticate(token.text)
 
@@ -227,7 +228,7 @@ def test_a_token_has_a_name_and_an_end(world: World, people: People, wrong: dict
 
 
 def test_a_person_acts_only_in_their_own_organizations(world: World, people: People) -> None:
-    mine = world.sessions.organizations(people.author)
+    mine = world.organizations.list(people.author).items
     assert [one.name for one in mine] == ["acme"]
     assert world.sessions.act_in(people.author, "acme").organization == people.author.organization
     with pytest.raises(NotFound):
@@ -288,6 +289,6 @@ def test_edges_can_ask_before_they_call(world: World, people: People) -> None:
 
 def test_who_lost_the_last_role_is_out_at_once(world: World, people: People) -> None:
     opened = world.sessions.login(email=people.author.email, password=PASSWORD)
-    world.accounts.withdraw(people.owner, people.author.user, role=Role.AUTHOR)
+    world.members.withdraw(people.owner, people.author.user, role=Role.AUTHOR)
     with pytest.raises(Unauthenticated):
         world.sessions.authenticate(opened.text)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from control_plane.domain import functions
 from control_plane.domain.desired import Limits
 from control_plane.domain.functions import Declaration, Draft, DraftFile, check_declaration, check_path
-from control_plane.errors import Invalid, PreconditionFailed, PreconditionRequired, TooLarge
+from control_plane.errors import Invalid, NotFound, PreconditionFailed, PreconditionRequired, TooLarge
 
 
 def draft(*paths: str) -> Draft:
@@ -36,7 +36,7 @@ def test_files_are_sorted_and_replaced_by_path() -> None:
     changed = draft("b", "a").with_file(DraftFile("a", "sha256:" + "1" * 64, 4))
     assert [(file.path, file.size) for file in changed.files] == [("a", 4), ("b", 10)]
     assert [file.path for file in changed.without_file("a").files] == ["b"]
-    with pytest.raises(Invalid, match="no file"):
+    with pytest.raises(NotFound, match="no file"):
         changed.without_file("c")
 
 

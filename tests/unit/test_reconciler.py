@@ -15,6 +15,7 @@ from control_plane.domain.releases import ReleaseState
 from control_plane.errors import Unavailable
 from control_plane.ports import Prepared
 from control_plane.services.releases import Wish
+from control_plane.store.journal_rows import AuditFilter
 from tests.support.builders import World
 from tests.unit.conftest import People
 
@@ -253,7 +254,7 @@ def test_the_audit_is_read_in_pages(two: World, people: People) -> None:
     assert rest.items[0].sequence == 6
     assert rest.next == ""
     release = two.releases.list(people.operator, "orders")[0]
-    about = two.audit.entries(people.owner, subject=release.id)
+    about = two.audit.entries(people.owner, AuditFilter(subject=release.id))
     assert [entry.action for entry in about.items] == ["release.create"]
 
 

@@ -10,11 +10,16 @@ from sqlalchemy import text
 from control_plane.domain.access import Role
 from control_plane.domain.identity import ReviewPolicy
 from control_plane.domain.releases import ReleaseState, Throttle
+from control_plane.domain.review_comments import Comment
 from control_plane.domain.reviews import FourEyes, ReviewState
+from control_plane.domain.values import ValueKey, ValueKind
 from control_plane.errors import Conflict, Forbidden, IngotError, Invalid, NotFound, PreconditionFailed
 from control_plane.services.releases import ReleaseRefused, Wish
+from control_plane.services.review_lists import ReviewQuery
 from tests.support.builders import World
 from tests.unit.conftest import People
+
+API_URL = ValueKey(ValueKind.SETTING, "API_URL")
 
 
 def test_a_newer_submission_makes_the_older_stale(world: World, people: People) -> None:
@@ -27,20 +32,20 @@ def test_a_newer_submission_makes_the_older_stale(world: World, people: People) 
     assert world.reviews.get(people.author, older.id).state is ReviewState.STALE
     with pytest.raises(Conflict):
         world.reviews.approve(people.reviewer, older.id, digest=older.digest)
-    listed = world.reviews.list(people.reviewer, function="orders", open_only=True)
+    listed = world.review_lists.list(people.reviewer, ReviewQuery(function="orders", open_only=True))
     assert [one.id for one in listed.items] == [newer.id]
-    page = world.reviews.list(people.reviewer, limit=1)
+    page = world.review_lists.list(people.reviewer, limit=1)
     assert [one.id for one in page.items] == [newer.id]
-    rest = world.reviews.list(people.reviewer, after=page.next, limit=1)
+    rest = world.review_lists.list(people.reviewer, after=page.next, limit=1)
     assert [one.id for one in rest.items] == [older.id]
 
 
 def test_a_review_is_discussed_rejected_or_withdrawn(world: World, people: People) -> None:
     world.frozen(people.author)
     review = world.reviews.submit(people.author, "orders", 1, note="please")
-    world.reviews.comment(people.reviewer, review.id, text="why?", path="function.py", line=1)
+    world.reviews.comment(people.reviewer, review.id, Comment("", 0, "why?", "function.py", 1))
     with pytest.raises(Invalid):
-        world.reviews.comment(people.reviewer, review.id, text=" ")
+        world.reviews.comment(people.reviewer, review.id, Comment("", 0, " "))
     with pytest.raises(Forbidden):
         world.reviews.reject(people.author, review.id, reason="no")
     rejected = world.reviews.reject(people.reviewer, review.id, reason="no")
@@ -94,7 +99,7 @@ def test_an_approver_must_have_been_vouched_for(world: World, people: People) ->
 def test_rights_are_checked_again_at_the_release(world: World, people: People) -> None:
     version = world.frozen(people.author)
     world.approved(people.author, people.reviewer, version)
-    world.accounts.withdraw(people.owner, people.reviewer.user, role=Role.REVIEWER)
+    world.members.withdraw(people.owner, people.reviewer.user, role=Role.REVIEWER)
     with pytest.raises(ReleaseRefused, match="0 of 1"):
         world.releases.apply(people.operator, "orders", [Wish(1, 100)])
 
@@ -107,7 +112,7 @@ def test_approvals_expire_before_they_are_used(world: World, people: People) -> 
     with pytest.raises(ReleaseRefused, match="0 of 1"):
         world.releases.apply(operator, "orders", [Wish(1, 100)])
     reviewer = world.sign_in(people.reviewer.email)
-    review = world.reviews.list(reviewer).items[0]
+    review = world.review_lists.list(reviewer).items[0]
     world.reviews.approve(reviewer, review.id, digest=review.digest)
     assert world.releases.apply(operator, "orders", [Wish(1, 100)]).number == 1
 
@@ -118,7 +123,7 @@ def test_a_stricter_policy_counts_at_once(world: World, people: People) -> None:
     world.projects.set_policy(people.owner, "main", ReviewPolicy(approvals=2), if_match="p1")
     with pytest.raises(ReleaseRefused, match="1 of 2"):
         world.releases.apply(people.operator, "orders", [Wish(1, 100)])
-    review = world.reviews.list(people.reviewer).items[0]
+    review = world.review_lists.list(people.reviewer).items[0]
     second = world.member(people.owner, "rolf", Role.REVIEWER)
     again = world.reviews.approve(second, review.id, digest=review.digest)
     assert again.state is ReviewState.APPROVED
@@ -142,7 +147,7 @@ def test_a_plan_says_everything_before_anything_is_recorded(world: World, people
         world.releases.apply(people.operator, "orders", [Wish(1, 100)])
     assert caught.value.errors == plan.refusals
     assert world.releases.status(people.author, "orders").newest is None
-    world.settings.set_setting(people.operator, project="main", name="API_URL", content="1")
+    world.settings.put(people.operator, "main", API_URL, "1")
     world.approved(people.author, people.reviewer, world.versions.get(people.author, "orders", 1))
     plan = world.releases.plan(people.author, "orders", [Wish(1, 100)])
     assert "API_URL" in plan.steps[0]
@@ -172,7 +177,14 @@ def test_a_canary_shares_traffic_and_a_rollback_ends_it(world: World, people: Pe
     ]
     world.settle()
     paths = {route.path: route.shares for route in world.gateway.states[-1].routes}
-    assert set(paths) == {"acme/orders", "acme/orders@1", "acme/orders@2", "acme/orders@canary"}
+    assert set(paths) == {
+        "acme/orders",
+        "acme/orders@live",
+        "acme/orders@1",
+        "acme/orders@2",
+        "acme/orders@canary",
+    }
+    assert paths["acme/orders@live"] == paths["acme/orders"]
     assert [share.percent for share in paths["acme/orders"]] == [90, 10]
     back = world.releases.rollback(people.operator, "orders")
     assert (back.rollback_of, [part.number for part in back.parts]) == (1, [1])
@@ -188,11 +200,11 @@ def test_a_canary_shares_traffic_and_a_rollback_ends_it(world: World, people: Pe
 
 
 def test_a_rollback_keeps_the_values_it_had(world: World, people: People) -> None:
-    world.settings.set_setting(people.operator, project="main", name="API_URL", content="old")
+    world.settings.put(people.operator, "main", API_URL, "old")
     first = world.frozen(people.author, settings=["API_URL"])
     world.approved(people.author, people.reviewer, first)
     world.released(people.operator, first)
-    world.settings.set_setting(people.operator, project="main", name="API_URL", content="new")
+    world.settings.put(people.operator, "main", API_URL, "new", if_match="v1")
     world.released(people.operator, first)
     assert world.runtime.states[-1].targets[0].settings == {"API_URL": "new"}
     world.releases.rollback(people.operator, "orders")
@@ -265,7 +277,7 @@ def test_no_race_publishes_unseen_bytes(world: World, people: People, attempt: i
             elif action == "approve":
                 world.reviews.approve(people.reviewer, review.id, digest=seen.digest)
             else:
-                newest = world.versions.list(people.operator, "orders")[0]
+                newest = world.versions.list(people.operator, "orders").items[0]
                 world.releases.apply(people.operator, "orders", [Wish(newest.number, 100)])
         except IngotError:
             pass
@@ -278,7 +290,7 @@ def test_no_race_publishes_unseen_bytes(world: World, people: People, attempt: i
     for thread in threads:
         thread.join(60)
     assert problems == []
-    newest = world.versions.list(people.operator, "orders")[0]
+    newest = world.versions.list(people.operator, "orders").items[0]
     if newest.digest != seen.digest:
         with pytest.raises(ReleaseRefused):
             world.releases.apply(people.operator, "orders", [Wish(newest.number, 100)])

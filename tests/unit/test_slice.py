@@ -23,7 +23,7 @@ def test_a_draft_becomes_a_reviewed_release_that_keys_may_call(world: World, peo
     made = world.api_keys.create(people.operator, project="main", name="shop")
     world.settle()
     state = world.gateway.states[-1]
-    assert [route.path for route in state.routes] == ["acme/orders", "acme/orders@1"]
+    assert [route.path for route in state.routes] == ["acme/orders", "acme/orders@live", "acme/orders@1"]
     assert [key.key for key in state.keys] == [made.key.id]
     assert world.reviews.get(people.owner, review.id).state is ReviewState.PUBLISHED
     verified = world.audit.verify(people.owner)

@@ -9,7 +9,10 @@ from typing import cast
 import pytest
 
 from control_plane.bootstrap.worker import Worker
+from control_plane.domain.release_guards import Action
+from control_plane.events.cleaning import Cleaning
 from control_plane.events.worker import Turns
+from control_plane.services.guarding import GuardAction
 from control_plane.services.reconciler import Reconciler, Step
 
 
@@ -20,21 +23,47 @@ class Parts:
     steps: list[Step] = field(default_factory=list)
     unsequenced: list[int] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    acted: tuple[GuardAction, ...] = ()
+    fault: Exception | None = None
+    traced: list[tuple[str, bool]] = field(default_factory=list)
 
     def step(self) -> Step:
         self.done.append("step")
+        if self.fault is not None:
+            raise self.fault
         return self.steps.pop(0) if self.steps else Step()
 
     def sequence(self) -> int:
         self.done.append("sequence")
         return self.unsequenced.pop(0) if self.unsequenced else 0
 
+    def delete_files(self) -> int:
+        self.done.append("files")
+        return 0
+
     def checkpoint(self) -> int:
         self.done.append("checkpoint")
         return 1
 
+    def sweep(self) -> int:
+        self.done.append("sweep")
+        return 0
+
+    def look_after_guards(self) -> tuple[GuardAction, ...]:
+        self.done.append("guards")
+        return self.acted
+
     def worker(self) -> Worker:
-        return Worker(cast(Reconciler, self), self.sequence, self.checkpoint)
+        return Worker(
+            cast(Reconciler, self),
+            self.sequence,
+            self.checkpoint,
+            self.sweep,
+            self.delete_files,
+            cast(Cleaning, None),
+            self.look_after_guards,
+            lambda release, live: self.traced.append((release, live)),
+        )
 
 
 class HandClock:
@@ -45,10 +74,41 @@ class HandClock:
         return self.now
 
 
-def test_events_get_their_places_until_none_is_left_and_before_anything_runs() -> None:
+def test_events_get_their_places_until_none_is_left_once_what_should_run_does() -> None:
     parts = Parts(unsequenced=[100, 3])
     Turns(parts.worker(), HandClock()).turn()
-    assert parts.done == ["sequence", "sequence", "sequence", "step", "checkpoint"]
+    assert parts.done == [
+        "step",
+        "sequence",
+        "sequence",
+        "sequence",
+        "guards",
+        "checkpoint",
+        "sweep",
+        "files",
+    ]
+
+
+def test_events_get_their_places_even_if_nothing_can_run() -> None:
+    parts = Parts(unsequenced=[100], fault=OSError("no host"))
+    Turns(parts.worker(), HandClock()).turn()
+    assert parts.done[:3] == ["step", "sequence", "sequence"]
+
+
+def test_guards_look_every_two_seconds_and_what_they_do_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    parts, clock = Parts(), HandClock()
+    turns = Turns(parts.worker(), clock)
+    for now in (1000.0, 1001.9, 1002.0, 1003.0, 1004.0):
+        clock.now = now
+        turns.turn()
+    assert parts.done.count("guards") == 3
+    parts.acted = (GuardAction("rel_1", Action.ROLL_BACK, "10 % failed."),)
+    clock.now = 1006.0
+    turns.turn()
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(one["level"], one["release"], one["why"]) for one in said] == [
+        ("warning", "rel_1", "10 % failed.")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,18 +146,29 @@ def test_each_end_of_a_release_is_said(capsys: pytest.CaptureFixture[str]) -> No
     Turns(parts.worker(), HandClock()).turn()
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(line["level"], line["release"]) for line in said] == [("info", "rel_1"), ("warning", "rel_2")]
+    assert parts.traced == [("rel_1", True), ("rel_2", False)]
 
 
-def test_a_failed_checkpoint_does_not_stop_the_next_turn() -> None:
-    class Failing(Parts):
-        def checkpoint(self) -> int:
-            super().checkpoint()
-            raise OSError("the disk is full")
+@pytest.mark.parametrize("broken", ["step", "sequence", "look_after_guards", "checkpoint", "sweep"])
+def test_a_part_that_fails_keeps_no_other_from_being_done(
+    broken: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(parts: Parts) -> int:
+        parts.done.append("failed")
+        raise OSError("the disk is full")
 
-    parts = Failing()
+    monkeypatch.setattr(Parts, broken, fail)
+    parts = Parts()
     turns = Turns(parts.worker(), HandClock())
-    with pytest.raises(OSError, match="disk is full"):
-        turns.turn()
-    # The checkpoint waits for its minute; the rest goes on.
     assert turns.turn() == 1.0
-    assert parts.done.count("step") == 2
+    assert len(parts.done) == 6
+    assert parts.done.count("failed") == 1
+    [said] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (said["level"], "the disk is full" in said["error"]) == ("error", True)
+
+
+def test_a_guard_that_cannot_look_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = Parts(acted=(GuardAction("rel_1", Action.WATCH, "It looks again."),))
+    Turns(parts.worker(), HandClock()).turn()
+    [said] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (said["level"], said["message"]) == ("warning", "a guard could not look")

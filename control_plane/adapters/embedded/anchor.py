@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -23,6 +25,10 @@ class Ed25519Signer:
         """Return the signature as base64 text."""
         return base64.b64encode(self._private.sign(message)).decode()
 
+    def public_key(self) -> str:
+        """Return the public key as base64 text."""
+        return base64.b64encode(self._private.public_key().public_bytes_raw()).decode()
+
     def verify(self, message: bytes, signature: str) -> bool:
         """Say whether this key made the signature."""
         try:
@@ -39,15 +45,28 @@ class FileAnchor:
         self._path = path
 
     def append(self, line: str) -> None:
-        """Keep one line durably; what a kill cut off before is ended first, so that it stays one bad line."""
+        """Keep one line durably, or nothing of it when that fails.
+
+        What a kill cut off before is ended first, so that it stays one bad line.
+        """
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             size = os.fstat(descriptor).st_size
             torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            os.write(descriptor, (b"\n" if torn else b"") + line.encode() + b"\n")
-            os.fsync(descriptor)
+            self._write(descriptor, (b"\n" if torn else b"") + line.encode() + b"\n", size)
         finally:
             os.close(descriptor)
+
+    def _write(self, descriptor: int, content: bytes, size: int) -> None:
+        try:
+            written = os.write(descriptor, content)
+            os.fsync(descriptor)
+        except OSError:
+            _cut(descriptor, size)
+            raise
+        if written != len(content):
+            _cut(descriptor, size)
+            raise OSError(errno.ENOSPC, "the line did not fit", str(self._path))
 
     def lines(self) -> tuple[str, ...]:
         """Return every line in order; none when the file is not there yet."""
@@ -55,3 +74,9 @@ class FileAnchor:
             return tuple(self._path.read_text(errors="replace").splitlines())
         except FileNotFoundError:
             return ()
+
+
+def _cut(descriptor: int, size: int) -> None:
+    """Take back a part of a line, which would look like damage for ever."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, size)

@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from builders.storage import still_needed
+
 __all__ = ["FolderBlobs"]
 
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
@@ -25,7 +27,7 @@ class FolderBlobs:
         """Store and return the digest; storing the same content again is free."""
         hexadecimal = hashlib.sha256(content).hexdigest()
         path = self._folder / hexadecimal
-        if not path.exists():
+        if not still_needed(path):
             self._write(path, content)
         return f"sha256:{hexadecimal}"
 

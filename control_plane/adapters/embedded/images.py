@@ -17,7 +17,7 @@ from control_plane.adapters.embedded.host.interpreters import find_interpreter
 from control_plane.domain.desired import Limits
 from control_plane.domain.functions import Declaration, check_declaration
 from control_plane.errors import IngotError, Invalid, TooLarge, Unavailable
-from control_plane.ports import Blobs, Built
+from control_plane.ports import Blobs, Built, Tried
 
 __all__ = ["EmbeddedBuilder"]
 
@@ -53,7 +53,7 @@ class EmbeddedBuilder:
         with _translated():
             plan = builders.read_draft(files)
             known = builders.read_lock(previous.encode()) if previous else None
-            if known is not None and _fits(plan, known):
+            if known is not None and _frozen(plan, known) is not None:
                 return previous
             return builders.lock(plan, self._folders.cache, previous=known).content.decode()
 
@@ -81,6 +81,19 @@ class EmbeddedBuilder:
             phases=tuple(built.timings_ms.items()),
         )
 
+    def try_out(self, files: Mapping[str, bytes], lock: str) -> Tried | None:
+        """Make the layers alone: no blob, image or bill of materials of what changes again soon."""
+        if not lock:
+            return None
+        with _translated():
+            plan = builders.read_draft(files)
+            read = builders.read_lock(lock.encode())
+            frozen = _frozen(plan, read)
+            if frozen is None:
+                return None
+            layers = builders.try_out(plan, read, self._folders)
+        return Tried(frozen.digest, _declaration(plan, f"python{read.python}"), layers)
+
     def base(self, runtime: str) -> str:
         """Return this machine's interpreter build for a runtime."""
         path = find_interpreter(runtime)
@@ -92,12 +105,12 @@ class EmbeddedBuilder:
         return _interpreter_build(path)
 
 
-def _fits(plan: builders.Plan, lock: builders.Lock) -> bool:
+def _frozen(plan: builders.Plan, lock: builders.Lock) -> builders.Frozen | None:
+    """Return what the draft freezes to; None when the lock does not fit it."""
     try:
-        builders.freeze(plan, lock)
+        return builders.freeze(plan, lock)
     except BuildError:
-        return False
-    return True
+        return None
 
 
 def _declaration(plan: builders.Plan, runtime: str = "") -> Declaration:

@@ -15,13 +15,23 @@ __all__ = ["ArgonPasswords"]
 
 
 class ArgonPasswords:
-    """Hashes with argon2-cffi's defaults: 64 MiB for each hash that runs."""
+    """Hashes with argon2-cffi's defaults: 64 MiB for each hash that runs.
+
+    Only a few wait for a place, each for a while: sign-ins must take neither
+    the machine's memory nor all threads that answer.
+    """
 
     def __init__(
-        self, *, at_once: int = 2, wait_s: float = 5.0, hasher: PasswordHasher | None = None
+        self,
+        *,
+        at_once: int = 2,
+        waiting: int = 8,
+        wait_s: float = 5.0,
+        hasher: PasswordHasher | None = None,
     ) -> None:
         self._hasher = hasher or PasswordHasher()
         self._places = threading.BoundedSemaphore(at_once)
+        self._line = threading.BoundedSemaphore(at_once + waiting)
         self._wait_s = wait_s
 
     def hash(self, password: str) -> str:
@@ -39,9 +49,15 @@ class ArgonPasswords:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        if not self._places.acquire(timeout=self._wait_s):
-            raise Unavailable("Too many sign-ins at once.", hint="Try again in some seconds.")
+        busy = Unavailable("Too many sign-ins at once.", hint="Try again in some seconds.")
+        if not self._line.acquire(blocking=False):
+            raise busy
         try:
-            yield
+            if not self._places.acquire(timeout=self._wait_s):
+                raise busy
+            try:
+                yield
+            finally:
+                self._places.release()
         finally:
-            self._places.release()
+            self._line.release()

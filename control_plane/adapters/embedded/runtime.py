@@ -49,10 +49,11 @@ class EmbeddedRuntime:
         _replace(self._desired, render_state(state))
         _raise_for(self._ask({"op": "apply"}, _APPLY_TIMEOUT_S))
 
-    def prepare(self, target: str, timeout_ms: int) -> Prepared:
-        """Load a target's code once and say whether it serves."""
-        request = {"op": "prepare", "target": target, "timeout_ms": timeout_ms}
-        answer = self._ask(request, timeout_ms / 1000 + _MARGIN_S)
+    def prepare(self, target: str, timeout_ms: int, digest: str = "") -> Prepared:
+        """Load a target's code once and say whether it serves; wait first for this code of it."""
+        request = {"op": "prepare", "target": target, "timeout_ms": timeout_ms, "digest": digest}
+        # Waiting for the code and loading it may each take that long.
+        answer = self._ask(request, timeout_ms / 500 + _MARGIN_S)
         if answer.get("code") == "not_found":
             _raise_for(answer)
         return Prepared(
@@ -69,6 +70,7 @@ class EmbeddedRuntime:
             "op": "test",
             "target": asdict(target),
             "timeout_ms": call.timeout_ms,
+            "run": call.run,
             "request": {
                 "method": call.method,
                 "path": call.path,
@@ -93,6 +95,18 @@ class EmbeddedRuntime:
             code=str(answer.get("code", "")),
             message=str(answer.get("message", "")),
         )
+
+    def test_logs(self, run: str) -> tuple[Mapping[str, Any], ...]:
+        """Return all that a test run has written until now; nothing when it does not run."""
+        answer = self._ask({"op": "watch", "run": run}, _APPLY_TIMEOUT_S)
+        _raise_for(answer)
+        return tuple(answer["logs"])
+
+    def cancel_test(self, run: str) -> bool:
+        """End a test run; its caller gets the code `cancelled`. Says whether it ran."""
+        answer = self._ask({"op": "cancel", "run": run}, _APPLY_TIMEOUT_S)
+        _raise_for(answer)
+        return bool(answer["running"])
 
     def status(self) -> Mapping[str, Any]:
         """Return what runs."""

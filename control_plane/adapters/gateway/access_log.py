@@ -58,6 +58,9 @@ class AccessRecord:
     # "sync", "stream", or empty for a call that was refused before routing.
     mode: str
     memory_mb: int
+    # The trace's id in hex, and `-span-flags-parent` while traces are exported; empty for a call
+    # that was refused, and in records of older gateways.
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,7 @@ def _access(record: dict[str, str]) -> AccessRecord:
         bytes_out=None if out == "" else _whole(record, "out"),
         mode=record["mode"],
         memory_mb=_whole(record, "mem", 0),
+        trace=record.get("trc", ""),
     )
 
 
@@ -180,7 +184,8 @@ def _end(record: dict[str, str]) -> EndRecord:
 def parse_line(line: bytes) -> AccessRecord | EndRecord:
     """Read one line, without or with its newline. Raises MalformedLine."""
     record = _fields(line.rstrip(b"\n"))
-    if record.keys() == _ACCESS_KEYS:
+    # What a gateway wrote before it recorded traces is still to be counted.
+    if record.keys() - {"trc"} == _ACCESS_KEYS:
         return _access(record)
     if record.keys() == _END_KEYS:
         return _end(record)

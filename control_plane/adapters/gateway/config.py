@@ -76,9 +76,11 @@ def _errors(settings: GatewaySettings) -> list[str]:
 
 
 def _console_errors() -> list[str]:
+    # Fixed texts, as what is refused while it is read has nothing to fill in yet.
     return [
-        f"http-error status {status} content-type application/problem+json lf-string"
-        f' \'{{"type":"about:blank","title":"{title}","status":{status},"code":"{code}"}}\''
+        f"http-error status {status} content-type application/problem+json string"
+        f' \'{{"type":"/docs/errors#{code}","title":"{title}","status":{status},"detail":"{title}.",'
+        f'"instance":"","code":"{code}","request_id":"","errors":[]}}\''
         for status, code, title in _CONSOLE_ERRORS
     ]
 
@@ -120,13 +122,13 @@ def _console(settings: GatewaySettings) -> str:
     front = _section(
         "frontend console from control",
         [
-            'bind "fd@${INGOT_FD_CONSOLE}" proto h1',
+            f'bind "fd@${{INGOT_FD_CONSOLE}}" {settings.bind_options}',
             "no log",
             "http-request del-header X-Ingot- -m beg",
             "http-request del-header Forwarded",
             "http-request del-header X-Forwarded- -m beg",
             "http-request set-header X-Forwarded-For %[src]",
-            "http-request set-header X-Forwarded-Proto http",
+            f"http-request set-header X-Forwarded-Proto {settings.console_scheme}",
             "use_backend streams if { path /api/v1/stream } || { path -m beg /api/v1/stream/ }",
             "default_backend api",
         ],
@@ -155,7 +157,7 @@ def _functions(settings: GatewaySettings) -> str:
     return _section(
         "frontend functions from base",
         [
-            'bind "fd@${INGOT_FD_FUNCTIONS}" proto h1',
+            f'bind "fd@${{INGOT_FD_FUNCTIONS}}" {settings.bind_options}',
             "log global",
             "option log-separate-errors",
             "http-request set-log-level err",

@@ -22,7 +22,7 @@ def waited_out(settings: GatewaySettings) -> str:
     return f"date(0,ms),sub(txn.waits),div({settings.queue_timeout_ms})"
 
 
-def inward_rules() -> list[str]:
+def inward_rules(settings: GatewaySettings) -> list[str]:
     """Give the function only headers that the caller may set or that the gateway vouches for."""
     return [
         "http-request del-header Expect",
@@ -48,20 +48,20 @@ def inward_rules() -> list[str]:
         "http-request del-header X-Real-Ip",
         "http-request set-header X-Forwarded-For %[src]",
         "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
-        "http-request set-header X-Forwarded-Proto http",
+        f"http-request set-header X-Forwarded-Proto {settings.functions_scheme}",
         "http-request set-header X-Forwarded-Prefix /%[path,field(2,/,2)]",
         "http-request set-header X-Ingot-Usage-Id %[unique-id]",
         "http-request set-header X-Ingot-Key-Id %[var(txn.kid)] if { var(txn.kid) -m found }",
         "http-request set-header X-Request-Id %[var(txn.rid)]",
-        *_trace_rules(),
+        *_trace_rules(settings.trace_percent),
         # The function sees itself at the root, and never an absolute URI.
         "http-request set-path /%[path,field(4,/,0)]",
         "http-request set-uri %[pathq] if !{ url -m beg / }",
     ]
 
 
-def _trace_rules() -> list[str]:
-    """Go on with the caller's trace when it is one; else begin one."""
+def _trace_rules(percent: float) -> list[str]:
+    """Go on with the caller's trace when it is one; else begin one, of which `percent` are exported."""
     trace = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
     parent = "unique-id,xxh64(1),hex,lower"
     kept = "{ var(req.trace) -m found }"
@@ -80,7 +80,21 @@ def _trace_rules() -> list[str]:
             "http-request set-header traceparent 00-%[unique-id,xxh64(2),hex,lower]"
             f"%[unique-id,xxh64(3),hex,lower]-%[{parent}]-00 if !{kept}"
         ),
+        *_recorded_trace(percent),
         f"http-request del-header tracestate if !{kept}",
+    ]
+
+
+def _recorded_trace(percent: float) -> list[str]:
+    """Put the trace into the access record; the header is ours by now, so it holds nothing but hex."""
+    if not percent:
+        return ["http-request set-var(txn.trc) req.fhdr(traceparent),field(2,-)"]
+    return [
+        (
+            "http-request replace-header traceparent ^(.*)-00$ \\1-01"
+            f" if !{{ var(req.trace) -m found }} {{ rand(10000) lt {round(percent * 100)} }}"
+        ),
+        "http-request set-var-fmt(txn.trc) %[req.fhdr(traceparent),bytes(3)]-%[var(req.trace),field(3,-)]",
     ]
 
 

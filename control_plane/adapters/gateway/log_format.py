@@ -49,6 +49,7 @@ ACCESS_FORMAT = _line(
         ("out", _text("out")),
         ("mode", _name("txn.mode")),
         ("mem", _name("txn.mem")),
+        ("trc", _name("txn.trc")),
     )
 )
 
@@ -62,7 +63,7 @@ BROKEN_FORMAT = _line(
         ("st", "400"),
         ("ts", "PR"),
         ("why", "bad_request"),
-        *((name, "") for name in ("tw", "tc", "tr", "ta", "m", "path", "in", "out", "mode", "mem")),
+        *((name, "") for name in ("tw", "tc", "tr", "ta", "m", "path", "in", "out", "mode", "mem", "trc")),
     )
 )
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from control_plane.adapters.gateway.addresses import address_keys
 from control_plane.adapters.gateway.model import MAP_NAMES
 from control_plane.domain.desired import CallerKey, FunctionPolicy, GatewayState, Route, Target
 from control_plane.errors import Invalid
@@ -63,7 +64,16 @@ def _policy_entry(policy: FunctionPolicy) -> tuple[str, str]:
 
 @lru_cache(maxsize=65_536)
 def _key_entry(key: CallerKey) -> tuple[str, str]:
-    flags = ("s" if key.scopes else "") + ("l" if key.rate_10s > 0 or key.concurrency > 0 else "")
+    flags = "".join(
+        letter
+        for letter, holds in (
+            ("s", bool(key.scopes)),
+            ("l", key.rate_10s > 0 or key.concurrency > 0),
+            ("a", bool(key.networks)),
+            ("m", bool(key.modes)),
+        )
+        if holds
+    )
     name = _checked(_ID, key.key, "key")
     organization = _checked(_ID, key.organization, "organization")
     value = f"{name}|{organization}|{flags or '-'}|{key.rate_10s}|{key.concurrency}|{key.expires_at or NEVER}"
@@ -135,4 +145,8 @@ def make_maps(state: GatewayState, slots: Mapping[str, int]) -> Maps:
         maps["keys"][digest] = value
         for scope in key.scopes:
             maps["scopes"][f"{key.key}|{_checked(_ID, scope, 'scope')}"] = "1"
+        for mode in key.modes:
+            maps["modes"][f"{key.key}|{_checked(_ID, mode, 'mode')}"] = "1"
+        for network in key.networks:
+            maps["addresses"].update(dict.fromkeys(address_keys(key.key, network), "1"))
     return maps

@@ -11,7 +11,19 @@ from pathlib import Path
 __all__ = ["MAP_NAMES", "GatewaySettings", "SlotServer"]
 
 # Every map of the chain, in the order in which a call meets them.
-MAP_NAMES = ("hosts", "routes", "policies", "cors", "lease", "keys", "scopes", "weights", "splits")
+MAP_NAMES = (
+    "hosts",
+    "routes",
+    "policies",
+    "cors",
+    "lease",
+    "keys",
+    "addresses",
+    "scopes",
+    "weights",
+    "splits",
+    "modes",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,14 @@ class GatewaySettings:
     # Group whose members may speak to the admin and master sockets; None means the owner only.
     control_gid: int | None = None
 
+    # Whether both origins speak HTTPS, with the certificate in `certificate_file`.
+    tls: bool = False
+    # What callers speak, to us or to a proxy in front of us.
+    console_scheme: str = "http"
+    functions_scheme: str = "http"
+    # Of the traces that begin here, so many are marked to be exported; 0 means that none is.
+    trace_percent: float = 0.0
+
     def socket(self, name: str) -> str:
         """Return the path of a socket in the run folder."""
         return str(self.run_folder / name)
@@ -67,6 +87,18 @@ class GatewaySettings:
     def config_file(self) -> Path:
         """The static part of HAProxy's configuration."""
         return self.data_folder / "haproxy.cfg"
+
+    @property
+    def certificate_file(self) -> Path:
+        """The certificate with its chain and key; its path is its name on the runtime socket."""
+        return self.data_folder / "tls.pem"
+
+    @property
+    def bind_options(self) -> str:
+        """What stands behind the address of a public listener."""
+        if not self.tls:
+            return "proto h1"
+        return f"proto h1 ssl crt {self.certificate_file} alpn http/1.1 ssl-min-ver TLSv1.2 no-tls-tickets"
 
     @property
     def slots_file(self) -> Path:

@@ -20,11 +20,23 @@ __all__ = ["Command", "Plan", "add_entries", "delete_entries", "plan_change", "s
 LARGEST_PAYLOAD = 20_000
 
 # What a key or function loses must be lost in draining workers too.
-_EVERYWHERE = frozenset({"keys", "scopes", "policies", "cors", "lease"})
+_EVERYWHERE = frozenset({"keys", "addresses", "scopes", "modes", "policies", "cors", "lease"})
 _LATE = frozenset({"splits", "weights"})
-_ADD_ORDER = ("splits", "weights", "cors", "scopes", "policies", "keys", "hosts", "routes")
+_ADD_ORDER = (
+    "splits",
+    "weights",
+    "cors",
+    "scopes",
+    "addresses",
+    "modes",
+    "policies",
+    "keys",
+    "hosts",
+    "routes",
+)
 _REVOKE_ORDER = ("keys", "scopes")
-_REMOVE_ORDER = ("routes", "hosts", "policies", "cors")
+# A key's old addresses and modes go when its new ones stand, so that no allowed call meets neither.
+_REMOVE_ORDER = ("routes", "hosts", "policies", "cors", "addresses", "modes")
 
 
 @dataclass(frozen=True, slots=True)

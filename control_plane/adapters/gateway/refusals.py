@@ -1,14 +1,14 @@
 """Every answer that the gateway itself gives on the functions' origin.
 
 One table: the code in the log and in problem+json, the status, whose fault it
-is and what to tell the caller. Conditions stand in `rules`, not here.
+is and what to tell the caller. Conditions stand in `rules` and `admission`, not here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["REFUSALS", "Refusal", "either_problem", "problem"]
+__all__ = ["REFUSALS", "Refusal", "either_problem", "problem", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,14 @@ _TABLE = (
     Refusal(
         "key_scope", 403, "caller", "Outside the scope of the key", "The key may not call this function."
     ),
+    Refusal(
+        "key_address",
+        403,
+        "caller",
+        "Outside the networks of the key",
+        "The key may not be used from this address.",
+    ),
+    Refusal("key_mode", 403, "caller", "Outside the modes of the key", "The key may not call in this mode."),
     Refusal("no_such_function", 404, "caller", "No such function", "Nothing is released under this path."),
     Refusal("method_not_allowed", 405, "caller", "Method not allowed", "The Allow header names the methods."),
     Refusal("request_timeout", 408, "caller", "Request timeout", "The request did not arrive in time."),
@@ -81,3 +89,17 @@ def either_problem(condition: str, first: Refusal, second: Refusal) -> str:
         pick(first.detail, second.detail),
         pick(first.fault, second.fault),
     )
+
+
+def refuse(code: str, conditions: str | list[str], extra: str = "") -> list[str]:
+    """Return the rules that answer with a refusal if any of the conditions holds."""
+    refusal = REFUSALS[code]
+    retry = f" hdr Retry-After {refusal.retry_after_s}" if refusal.retry_after_s else ""
+    alternatives = [conditions] if isinstance(conditions, str) else conditions
+    return [
+        f"http-request set-var(sess.why) str({code}) if {' || '.join(alternatives)}",
+        (
+            f"http-request return status {refusal.status} content-type application/problem+json"
+            f"{retry}{extra} lf-string '{problem(refusal)}' if {{ var(sess.why) -m found }}"
+        ),
+    ]

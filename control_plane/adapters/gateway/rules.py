@@ -3,32 +3,19 @@
 This is the map chain: host and path, policy, key, limits, weights, split, slot.
 A call is refused at the first rule that sets `sess.why`. Everything that changes
 while running is a map entry; a rule here changes only with the product.
-Listeners, sections and timeouts stand in `config`.
+What a key may do stands in `admission`, listeners, sections and timeouts in `config`.
 """
 
 from __future__ import annotations
 
-from control_plane.adapters.gateway.headers import WEBSOCKET_KEY, inward_rules, outward_rules, why_rules
+from control_plane.adapters.gateway.admission import key_rules, limits_rules, mode_rules
+from control_plane.adapters.gateway.headers import inward_rules, outward_rules, why_rules
 from control_plane.adapters.gateway.model import GatewaySettings
-from control_plane.adapters.gateway.refusals import REFUSALS, problem
+from control_plane.adapters.gateway.refusals import refuse
 
 __all__ = ["function_rules", "relay_rules", "slot_rules"]
 
 METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS"
-
-
-def _refuse(code: str, conditions: str | list[str], extra: str = "") -> list[str]:
-    """Return the rules that answer with a refusal if any of the conditions holds."""
-    refusal = REFUSALS[code]
-    retry = f" hdr Retry-After {refusal.retry_after_s}" if refusal.retry_after_s else ""
-    alternatives = [conditions] if isinstance(conditions, str) else conditions
-    return [
-        f"http-request set-var(sess.why) str({code}) if {' || '.join(alternatives)}",
-        (
-            f"http-request return status {refusal.status} content-type application/problem+json"
-            f"{retry}{extra} lf-string '{problem(refusal)}' if {{ var(sess.why) -m found }}"
-        ),
-    ]
 
 
 def _identify() -> list[str]:
@@ -61,8 +48,8 @@ def _well_formed() -> list[str]:
         "{ path -m sub -i %00 }",
     ]
     return [
-        *_refuse("bad_request", ambiguous),
-        *_refuse(
+        *refuse("bad_request", ambiguous),
+        *refuse(
             "method_not_allowed", f"!{{ method {METHODS} }}", f" hdr Allow '{METHODS.replace(' ', ', ')}'"
         ),
     ]
@@ -77,7 +64,7 @@ def _route(settings: GatewaySettings) -> list[str]:
         f"http-request set-var(req.r) var(req.host),concat(,txn.path,/),map_beg({maps('routes')})",
         "http-request set-var(txn.fn) var(req.r),field(1,|)",
         f"http-request set-var(req.p) var(txn.fn),map({maps('policies')})",
-        *_refuse("no_such_function", "!{ var(req.p) -m found }"),
+        *refuse("no_such_function", "!{ var(req.p) -m found }"),
         "http-request set-var(req.r) var(req.r),field(2,|)",
         "http-request set-var(txn.org) var(req.p),field(1,|)",
         "http-request set-var(txn.prj) var(req.p),field(2,|)",
@@ -116,46 +103,6 @@ def _cors(settings: GatewaySettings) -> list[str]:
     ]
 
 
-def _key(settings: GatewaySettings) -> list[str]:
-    """Check the lease and the key; the key itself is hashed at once and never kept."""
-    maps = settings.map_file
-    challenge = " hdr WWW-Authenticate Bearer"
-    hashed = "sha2(256),hex,lower"
-    outside = [
-        (
-            "{ var(req.kf) -m sub s }"
-            f" !{{ var(txn.kid),concat(|,txn.fn),map({maps('scopes')}) -m found }}"
-            f" !{{ var(txn.kid),concat(|,txn.prj),map({maps('scopes')}) -m found }}"
-        ),
-        (
-            "{ var(req.k) -m found } !{ var(req.kf) -m sub s }"
-            " !{ var(txn.flags) -m sub p } !{ var(req.k),field(2,|),strcmp(txn.org) eq 0 }"
-        ),
-    ]
-    return [
-        f"http-request set-var(req.lease) str(until),map_str_int({maps('lease')},0)",
-        *_refuse("metering_lapsed", "{ date,sub(req.lease) ge 0 }"),
-        f"http-request set-var(req.kh) req.fhdr(x-api-key),{hashed}",
-        (
-            f"http-request set-var(req.kh) http_auth_bearer,{hashed}"
-            " if !{ var(req.kh) -m found } !{ var(txn.flags) -m sub o }"
-        ),
-        (
-            "http-request set-var(req.kh) req.fhdr(sec-websocket-protocol)"
-            f",regsub(^.*ingot[.]key[.],),regsub([^A-Za-z0-9._~-].*$,),{hashed}"
-            f" if !{{ var(req.kh) -m found }} {WEBSOCKET_KEY}"
-        ),
-        f"http-request set-var(req.k) var(req.kh),map({maps('keys')})",
-        "http-request set-var(txn.kid) var(req.k),field(1,|)",
-        "http-request set-var(req.kf) var(req.k),field(3,|)",
-        *_refuse("key_missing", "!{ var(req.kh) -m found } !{ var(txn.flags) -m sub p }", challenge),
-        *_refuse("key_unknown", "{ var(req.kh) -m found } !{ var(req.k) -m found }", challenge),
-        "http-request set-var(req.kexp) var(req.k),field(6,|),add(0)",
-        *_refuse("key_expired", "{ var(req.k) -m found } { date,sub(req.kexp) ge 0 }", challenge),
-        *_refuse("key_scope", outside),
-    ]
-
-
 def _split(settings: GatewaySettings) -> list[str]:
     """Pick the version; header rules of a cluster's routes stand before the weights."""
     maps = settings.map_file
@@ -166,7 +113,7 @@ def _split(settings: GatewaySettings) -> list[str]:
             " if { var(req.r) -m beg W }"
         ),
         f"http-request set-var(req.d) var(req.r),map({maps('splits')})",
-        *_refuse("function_unavailable", "!{ var(req.d) -m found }"),
+        *refuse("function_unavailable", "!{ var(req.d) -m found }"),
         "http-request set-var(txn.tgt) var(req.d),field(2,|)",
         "http-request set-var(txn.ver) var(req.d),field(3,|)",
         "http-request set-var(req.timeout) var(req.d),field(4,|),add(0)",
@@ -178,42 +125,11 @@ def _split(settings: GatewaySettings) -> list[str]:
 def _body() -> list[str]:
     """Bound the body: by its length, and only streaming versions may go without one."""
     return [
-        *_refuse(
+        *refuse(
             "length_required", "{ req.hdr(transfer-encoding) -m found } !{ var(txn.mode) -m str stream }"
         ),
         "http-request set-var(req.blim) var(req.p),field(6,|),add(0)",
-        *_refuse("body_too_large", "{ req.hdr_val(content-length),sub(req.blim) gt 0 }"),
-    ]
-
-
-def _limits() -> list[str]:
-    """Count only accepted calls, so that a caller who hammers recovers when it slows down."""
-    of_key, of_function = "if { var(req.kf) -m sub l }", "if { var(txn.flags) -m sub l }"
-    rules = [
-        f"http-request set-var(req.krate) var(req.k),field(4,|),add(0) {of_key}",
-        f"http-request set-var(req.kconc) var(req.k),field(5,|),add(0) {of_key}",
-        f"http-request set-var(req.frate) var(req.p),field(4,|),add(0) {of_function}",
-        f"http-request set-var(req.fconc) var(req.p),field(5,|),add(0) {of_function}",
-        f"http-request track-sc0 var(txn.kid) table key_limits {of_key}",
-        f"http-request track-sc1 var(txn.fn) table function_limits {of_function}",
-    ]
-    tables = ((0, "key_limits", "k"), (1, "function_limits", "f"))
-    rate = [
-        f"{{ var(req.{letter}rate) -m int gt 0 }}"
-        f" {{ sc{number}_gpc0_rate({table}),sub(req.{letter}rate) ge 0 }}"
-        for number, table, letter in tables
-    ]
-    at_once = [
-        f"{{ var(req.{letter}conc) -m int gt 0 }}"
-        f" {{ sc{number}_conn_cur({table}),sub(req.{letter}conc) gt 0 }}"
-        for number, table, letter in tables
-    ]
-    return [
-        *rules,
-        *_refuse("concurrency_limited", at_once),
-        *_refuse("rate_limited", rate),
-        f"http-request sc-inc-gpc0(0) {of_key}",
-        f"http-request sc-inc-gpc0(1) {of_function}",
+        *refuse("body_too_large", "{ req.hdr_val(content-length),sub(req.blim) gt 0 }"),
     ]
 
 
@@ -227,7 +143,7 @@ def _arrived(settings: GatewaySettings) -> list[str]:
     return [
         f"{wait} if {{ req.hdr_val(content-length) gt 0 }} !{stream}",
         f"{wait} at-least 1 if {{ req.hdr(expect) -m found }} {stream}",
-        *_refuse(
+        *refuse(
             "key_unknown",
             f"{{ var(req.k) -m found }} !{{ var(req.kh),map({settings.map_file('keys')}) -m found }}",
             " hdr WWW-Authenticate Bearer",
@@ -259,12 +175,13 @@ def function_rules(settings: GatewaySettings) -> list[str]:
         *_well_formed(),
         *_route(settings),
         *_cors(settings),
-        *_key(settings),
+        *key_rules(settings),
         *_split(settings),
+        *mode_rules(settings),
         *_body(),
-        *_limits(),
+        *limits_rules(),
         *_arrived(settings),
-        *inward_rules(),
+        *inward_rules(settings),
         *outward_rules(settings),
         *_dispatch(),
     ]
@@ -291,6 +208,6 @@ def slot_rules(longest_queue: int) -> list[str]:
     """Return the rules of every slot, which both frontends reach."""
     return [
         "http-request set-var(txn.waits) date(0,ms)",
-        *_refuse("queue_full", f"{{ queue ge {longest_queue} }}"),
+        *refuse("queue_full", f"{{ queue ge {longest_queue} }}"),
         "http-request set-timeout server var(req.timeout)",
     ]

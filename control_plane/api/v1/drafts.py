@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import base64
+from typing import Annotated, Any, Final
 
-from flask import Response, jsonify
-from pydantic import Field
+from flask import Response, jsonify, request
+from pydantic import ConfigDict, Field
 
 from control_plane.api.access import Place, requires
 from control_plane.api.archives import ARCHIVE_TYPES, archive_response, unpacked
 from control_plane.api.auth import current_actor
 from control_plane.api.etags import required_if_match, with_etag
-from control_plane.api.schemas import Output, Time
+from control_plane.api.paging import Page, PageQuery, slice_response
+from control_plane.api.schemas import Input, Output, Time
 from control_plane.api.state import api_options, services
-from control_plane.api.uploads import streamed_body
+from control_plane.api.uploads import streamed_body, uploads
 from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.functions import MAX_FILE_BYTES, Draft
+from control_plane.errors import Invalid
+from control_plane.services.drafts import FileEdit
 
 blueprint = make_blueprint("drafts")
 
+_ONE_FILE: Final = frozenset({"application/octet-stream"})
 
-class FileOut(Output):
+
+class SourceFileOut(Output):
     """One file of a draft or version."""
 
     path: str
@@ -29,12 +35,40 @@ class FileOut(Output):
     size: int
 
 
+class ChangeIn(Input):
+    """One step of an edit."""
+
+    model_config = ConfigDict(extra="forbid", str_max_length=14_000_000)
+
+    op: Annotated[str, Field(pattern="^(put|delete|rename)$")]
+    path: Annotated[str, Field(max_length=300)]
+    content: Annotated[str, Field(description="Base64, for put.")] = ""
+    to: Annotated[str, Field(max_length=300, description="The new path, for rename.")] = ""
+
+
+class EditIn(Input):
+    """Steps in order."""
+
+    model_config = ConfigDict(extra="forbid", str_max_length=14_000_000)
+
+    changes: Annotated[list[ChangeIn], Field(min_length=1, max_length=500)]
+
+
+def _raise_body_limit() -> None:
+    # Files travel as base64 in JSON here, so the limit is the one of an archive.
+    if request.endpoint == "drafts.edit_files":
+        request.max_content_length = api_options().archive_limit
+
+
+blueprint.before_request(_raise_body_limit)
+
+
 class DraftOut(Output):
     """The editable state of a function."""
 
     function: str
     revision: int
-    files: list[FileOut]
+    files: list[SourceFileOut]
     locked: bool
     updated_by: str
     updated_at: Annotated[Time, Field(validation_alias="updated_ms")]
@@ -48,6 +82,28 @@ def get_draft(function: str) -> Response:
     return _shown(services().drafts.get(current_actor(), function))
 
 
+@blueprint.get("/functions/<function>/draft/files")
+@requires(Permission.FUNCTION_READ, Place.FUNCTION)
+@blueprint.input(PageQuery, location="query")
+@blueprint.output(Page[SourceFileOut])
+def list_files(function: str, query_data: PageQuery) -> Response:
+    """List the files with size and digest; the ETag is the draft's."""
+    draft = services().drafts.get(current_actor(), function)
+    return with_etag(slice_response(SourceFileOut, draft.files, query_data), draft.etag)
+
+
+@blueprint.patch("/functions/<function>/draft/files")
+@requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
+@blueprint.input(EditIn)
+@blueprint.output(DraftOut)
+def edit_files(function: str, json_data: EditIn) -> Response:
+    """Put, delete and rename files, all in one revision or none; needs If-Match."""
+    edits = [
+        FileEdit(change.op, change.path, _decoded(change.content), change.to) for change in json_data.changes
+    ]
+    return _shown(services().drafts.edit(current_actor(), function, edits, if_match=required_if_match()))
+
+
 @blueprint.get("/functions/<function>/draft/archive")
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
 @blueprint.doc(responses=download("A gzipped tar.", "application/gzip"))
@@ -55,11 +111,12 @@ def get_archive(function: str) -> Response:
     """Download all files."""
     actor = current_actor()
     draft = services().drafts.get(actor, function)
-    return with_etag(archive_response(services().drafts.files(actor, function), "draft"), draft.etag)
+    return with_etag(archive_response(services().drafts.contents(draft), "draft"), draft.etag)
 
 
 @blueprint.put("/functions/<function>/draft/archive")
 @requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
+@uploads(ARCHIVE_TYPES)
 @blueprint.output(DraftOut)
 def put_archive(function: str) -> Response:
     """Replace all files by those of a tar, gzipped tar or zip; needs If-Match."""
@@ -73,21 +130,23 @@ def put_archive(function: str) -> Response:
 @requires(Permission.FUNCTION_READ, Place.FUNCTION)
 @blueprint.doc(responses=download("The bytes.", "application/octet-stream"))
 def get_file(function: str, path: str) -> Response:
-    """Download one file."""
-    content = services().drafts.read(current_actor(), function, path)
+    """Download one file; the ETag is the draft's."""
+    draft = services().drafts.get(current_actor(), function)
+    content = services().drafts.content(draft, path)
     # Never a type that a browser would run: the bytes are the author's.
     response = Response(content, content_type="application/octet-stream")
     response.headers["Content-Disposition"] = "attachment"
-    return response
+    return with_etag(response, draft.etag)
 
 
 @blueprint.put("/functions/<function>/draft/files/<path:path>")
 @requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
+@uploads(_ONE_FILE)
 @blueprint.output(DraftOut)
 def put_file(function: str, path: str) -> Response:
     """Add or replace one file; needs If-Match."""
     if_match = required_if_match()
-    with streamed_body(MAX_FILE_BYTES, frozenset({"application/octet-stream"})) as file:
+    with streamed_body(MAX_FILE_BYTES, _ONE_FILE) as file:
         content = file.read()
     return _shown(services().drafts.put_file(current_actor(), function, path, content, if_match=if_match))
 
@@ -107,6 +166,13 @@ def delete_file(function: str, path: str) -> Response:
 def lock_draft(function: str) -> Response:
     """Resolve the dependencies and keep the result in the draft."""
     return _shown(services().drafts.lock(current_actor(), function))
+
+
+def _decoded(content: str) -> bytes:
+    try:
+        return base64.b64decode(content, validate=True)
+    except ValueError as error:
+        raise Invalid(f"The content is not base64: {error}.", field="/changes") from error
 
 
 def _shown(draft: Draft) -> Response:

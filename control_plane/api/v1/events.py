@@ -10,7 +10,7 @@ from pydantic import Field
 from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
 from control_plane.api.paging import Page, PageQuery, list_position, page_response
-from control_plane.api.schemas import Output, Time
+from control_plane.api.schemas import MAX_NUMBER, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
@@ -23,7 +23,7 @@ blueprint = make_blueprint("events")
 class EventQuery(PageQuery):
     """Where to begin."""
 
-    after: Annotated[int, Field(ge=0, description="Sequence number to begin behind.")] = 0
+    after: Annotated[int, Field(ge=0, le=MAX_NUMBER, description="Sequence number to begin behind.")] = 0
 
 
 class EventOut(Output):

@@ -2,101 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from flask import Response
-from pydantic import Field
 
 from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
 from control_plane.api.idempotency import idempotent
-from control_plane.api.paging import Page, PageQuery, list_position, page_response
-from control_plane.api.schemas import Input, OptionalTime, Output, Time
+from control_plane.api.paging import Page, list_position, page_response
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
+from control_plane.api.v1.review_models import (
+    ApprovalIn,
+    CommentIn,
+    InboxOut,
+    NoteIn,
+    ReasonIn,
+    ReviewDetailOut,
+    ReviewIn,
+    ReviewOut,
+    ReviewQueryIn,
+    shown,
+    shown_all,
+)
 from control_plane.api.v1.versions import DiffOut
 from control_plane.domain.access import Permission
-from control_plane.domain.identity import Actor
-from control_plane.domain.reviews import Review
+from control_plane.domain.review_comments import Comment
 from control_plane.domain.versions import Diff
+from control_plane.services.review_lists import Inbox, ReviewQuery
 
 blueprint = make_blueprint("reviews")
-
-
-class ReviewIn(Input):
-    """A version to ask about."""
-
-    version: Annotated[int, Field(ge=1)]
-    note: Annotated[str, Field(max_length=10_000)] = ""
-
-
-class ReviewQuery(PageQuery):
-    """Which reviews to list."""
-
-    state: Literal["open", "all"] = "all"
-    function: Annotated[str | None, Field(max_length=80, description="Id or name.")] = None
-
-
-class ApprovalIn(Input):
-    """What was seen, and is approved."""
-
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-
-
-class RejectionIn(Input):
-    """Why it is refused."""
-
-    reason: Annotated[str, Field(min_length=1, max_length=10_000)]
-
-
-class CommentIn(Input):
-    """A remark, on the whole or on a line of a file."""
-
-    text: Annotated[str, Field(min_length=1, max_length=10_000)]
-    path: Annotated[str, Field(max_length=300)] = ""
-    line: Annotated[int, Field(ge=0)] = 0
-
-
-class ApprovalOut(Output):
-    """One person's yes to one digest."""
-
-    user: str
-    email: str
-    digest: str
-    at: Annotated[Time, Field(validation_alias="at_ms")]
-
-
-class CommentOut(Output):
-    """A remark."""
-
-    user: str
-    text: str
-    path: str
-    line: int
-    at: Annotated[Time, Field(validation_alias="at_ms")]
-
-
-class ReviewOut(Output):
-    """A review."""
-
-    id: str
-    project: str
-    function: str
-    function_name: str
-    version_number: int
-    digest: str
-    state: str
-    submitter: str
-    submitter_email: str
-    authors: list[tuple[str, str]]
-    required: int
-    note: str
-    approvals: list[ApprovalOut]
-    comments: list[CommentOut]
-    decided_by: str
-    decided_at: OptionalTime
-    reason: str
-    created_at: Time
 
 
 @blueprint.post("/functions/<function>/reviews")
@@ -105,47 +40,56 @@ class ReviewOut(Output):
 @blueprint.input(ReviewIn)
 @blueprint.output(ReviewOut, 201)
 def submit_version(function: str, json_data: ReviewIn) -> dict[str, Any]:
-    """Ask for a version to be published."""
+    """Ask for a version to be published, changed in its values, taken down or reinstated."""
     actor = current_actor()
-    made = services().reviews.submit(actor, function, json_data.version, note=json_data.note)
-    return _shown(actor, made)
+    made = services().reviews.submit(
+        actor, function, json_data.version, note=json_data.note, kind=json_data.kind
+    )
+    return shown(actor, made)
 
 
 @blueprint.get("/reviews")
 @requires(Permission.REVIEW_READ, Place.ANYWHERE)
-@blueprint.input(ReviewQuery, location="query")
+@blueprint.input(ReviewQueryIn, location="query")
 @blueprint.output(Page[ReviewOut])
-def list_reviews(query_data: ReviewQuery) -> Response:
-    """List the reviews that one can see, newest first."""
+def list_reviews(query_data: ReviewQueryIn) -> Response:
+    """List the reviews that one can see, newest first; `mine` makes it an inbox."""
     actor = current_actor()
-    page = services().reviews.list(
-        actor,
+    query = ReviewQuery(
         function=query_data.function or "",
         open_only=query_data.state == "open",
-        after=list_position(query_data) or "",
-        limit=query_data.limit,
+        kind=query_data.kind,
+        mine=query_data.mine,
     )
-    rows = [_shown(actor, review) for review in page.items]
-    return page_response(ReviewOut, rows, query_data, page.next or None)
+    after = list_position(query_data) or ""
+    page = services().review_lists.list(actor, query, after=after, limit=query_data.limit)
+    return page_response(ReviewOut, shown_all(actor, page.items), query_data, page.next or None)
+
+
+@blueprint.get("/reviews/counts")
+@requires(Permission.REVIEW_READ, Place.ANYWHERE)
+@blueprint.output(InboxOut)
+def count_reviews() -> Inbox:
+    """Count the open reviews that wait for the caller."""
+    return services().review_lists.inbox(current_actor())
 
 
 @blueprint.get("/reviews/<review>")
 @requires(Permission.REVIEW_READ, Place.REVIEW)
-@blueprint.output(ReviewOut)
+@blueprint.output(ReviewDetailOut)
 def get_review(review: str) -> dict[str, Any]:
-    """Show a review; its digest is what an approval must name."""
+    """Show a review; its digest, and where the policy asks its values, are what an approval must name."""
     actor = current_actor()
-    return _shown(actor, services().reviews.get(actor, review))
+    known = services().reviews
+    return {**shown(actor, known.get(actor, review)), "values": known.values(actor, review)}
 
 
 @blueprint.get("/reviews/<review>/diff")
 @requires(Permission.REVIEW_READ, Place.REVIEW)
 @blueprint.output(DiffOut)
 def diff_review(review: str) -> Diff:
-    """Show what the version changes against the last published one."""
-    actor = current_actor()
-    found = services().reviews.get(actor, review)
-    return services().versions.diff(actor, found.function, found.number)
+    """Show what the version changes against the last reviewed one."""
+    return services().evidence.diff(current_actor(), review)
 
 
 @blueprint.post("/reviews/<review>/approve")
@@ -153,19 +97,40 @@ def diff_review(review: str) -> Diff:
 @blueprint.input(ApprovalIn)
 @blueprint.output(ReviewOut)
 def approve_review(review: str, json_data: ApprovalIn) -> dict[str, Any]:
-    """Approve exactly the digest that was seen."""
+    """Approve exactly the digest, and the values if any are named, that were seen."""
     actor = current_actor()
-    return _shown(actor, services().reviews.approve(actor, review, digest=json_data.digest))
+    approved = services().reviews.approve(actor, review, digest=json_data.digest, values=json_data.values)
+    return shown(actor, approved)
 
 
 @blueprint.post("/reviews/<review>/reject")
 @requires(Permission.REVIEW_DECIDE, Place.REVIEW)
-@blueprint.input(RejectionIn)
+@blueprint.input(ReasonIn)
 @blueprint.output(ReviewOut)
-def reject_review(review: str, json_data: RejectionIn) -> dict[str, Any]:
-    """Refuse the version."""
+def reject_review(review: str, json_data: ReasonIn) -> dict[str, Any]:
+    """Refuse it."""
     actor = current_actor()
-    return _shown(actor, services().reviews.reject(actor, review, reason=json_data.reason))
+    return shown(actor, services().reviews.reject(actor, review, reason=json_data.reason))
+
+
+@blueprint.post("/reviews/<review>/request-changes")
+@requires(Permission.REVIEW_DECIDE, Place.REVIEW)
+@blueprint.input(ReasonIn)
+@blueprint.output(ReviewOut)
+def request_changes(review: str, json_data: ReasonIn) -> dict[str, Any]:
+    """Give it back to its submitter; approvals so far count no more."""
+    actor = current_actor()
+    return shown(actor, services().reviews.request_changes(actor, review, reason=json_data.reason))
+
+
+@blueprint.post("/reviews/<review>/resubmit")
+@requires(Permission.REVIEW_SUBMIT, Place.REVIEW)
+@blueprint.input(NoteIn)
+@blueprint.output(ReviewOut)
+def resubmit_review(review: str, json_data: NoteIn) -> dict[str, Any]:
+    """Answer a request for changes with the same version; another version is submitted anew."""
+    actor = current_actor()
+    return shown(actor, services().reviews.resubmit(actor, review, note=json_data.note))
 
 
 @blueprint.post("/reviews/<review>/withdraw")
@@ -174,7 +139,7 @@ def reject_review(review: str, json_data: RejectionIn) -> dict[str, Any]:
 def withdraw_review(review: str) -> dict[str, Any]:
     """Take one's own request back."""
     actor = current_actor()
-    return _shown(actor, services().reviews.withdraw(actor, review))
+    return shown(actor, services().reviews.withdraw(actor, review))
 
 
 @blueprint.post("/reviews/<review>/comments")
@@ -183,32 +148,33 @@ def withdraw_review(review: str) -> dict[str, Any]:
 @blueprint.input(CommentIn)
 @blueprint.output(ReviewOut, 201)
 def comment_review(review: str, json_data: CommentIn) -> dict[str, Any]:
-    """Remark on the whole or on one line."""
+    """Remark on the whole, on one line of one side, or in a thread."""
     actor = current_actor()
-    found = services().reviews.comment(
-        actor, review, text=json_data.text, path=json_data.path, line=json_data.line
+    remark = Comment(
+        user=actor.user,
+        at_ms=0,
+        text=json_data.text,
+        path=json_data.path,
+        line=json_data.line,
+        side=json_data.side,
+        thread=json_data.thread,
     )
-    return _shown(actor, found)
+    return shown(actor, services().reviews.comment(actor, review, remark))
 
 
-def _shown(actor: Actor, review: Review) -> dict[str, Any]:
-    return {
-        "id": review.id,
-        "project": review.project,
-        "function": review.function,
-        "function_name": services().functions.get(actor, review.function).name,
-        "version_number": review.number,
-        "digest": review.digest,
-        "state": review.state,
-        "submitter": review.submitter,
-        "submitter_email": review.submitter_email,
-        "authors": list(review.authors),
-        "required": review.required,
-        "note": review.note,
-        "approvals": list(review.approvals),
-        "comments": list(review.comments),
-        "decided_by": review.decided_by,
-        "decided_at": review.decided_ms,
-        "reason": review.reason,
-        "created_at": review.created_ms,
-    }
+@blueprint.post("/reviews/<review>/comments/<comment>/resolve")
+@requires(Permission.REVIEW_READ, Place.REVIEW)
+@blueprint.output(ReviewOut)
+def resolve_comment(review: str, comment: str) -> dict[str, Any]:
+    """Mark a thread as settled."""
+    actor = current_actor()
+    return shown(actor, services().reviews.resolve(actor, review, comment, resolved=True))
+
+
+@blueprint.post("/reviews/<review>/comments/<comment>/reopen")
+@requires(Permission.REVIEW_READ, Place.REVIEW)
+@blueprint.output(ReviewOut)
+def reopen_comment(review: str, comment: str) -> dict[str, Any]:
+    """Open a settled thread again."""
+    actor = current_actor()
+    return shown(actor, services().reviews.resolve(actor, review, comment, resolved=False))

@@ -14,13 +14,17 @@ from control_plane.api.auth import (
     csrf_token,
     current_actor,
     current_csrf_token,
+    session_text,
     set_session_cookie,
 )
-from control_plane.api.schemas import Input, Output
+from control_plane.api.paging import Page, PageQuery, slice_response
+from control_plane.api.schemas import Input, Name, OptionalTime, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
-from control_plane.api.v1.members import BindingOut
-from control_plane.api.v1.projects import OrganizationOut
+from control_plane.api.v1.members import BindingOut, bindings_shown
+from control_plane.api.v1.organizations import OrganizationOut
+from control_plane.api.v1.tokens import RestrictionOut, restriction_shown
+from control_plane.domain.credentials import Credential
 from control_plane.domain.identity import Actor, User
 from control_plane.services.sessions import Opened
 
@@ -34,7 +38,7 @@ class SetupIn(Input):
     """The first owner's account."""
 
     token: _Secret
-    organization: Annotated[str, Field(max_length=40)]
+    organization: Name
     name: Annotated[str, Field(max_length=100)]
     email: _Short
     password: _Secret
@@ -77,6 +81,21 @@ class MeOut(SessionOut):
     organization: OrganizationOut
     method: str
     bindings: list[BindingOut]
+    # What the token carries of these rights; null carries all.
+    restriction: RestrictionOut | None
+
+
+class OpenSessionOut(Output):
+    """An open session; never its text."""
+
+    id: str
+    organization: str
+    # The network address that it was opened from.
+    address: str
+    created_at: Time
+    expires_at: Time
+    used_at: OptionalTime
+    current: bool
 
 
 @blueprint.post("/setup")
@@ -113,6 +132,35 @@ def sign_out() -> Response:
     return clear_session_cookie(Response(status=204))
 
 
+@blueprint.get("/sessions")
+@own("It lists the caller's own sessions.")
+@blueprint.input(PageQuery, location="query")
+@blueprint.output(Page[OpenSessionOut])
+def list_sessions(query_data: PageQuery) -> Response:
+    """List one's own open sessions; `current` is the one that asks."""
+    actor = current_actor()
+    rows = [_open_session(one, actor) for one in services().sessions.list(actor)]
+    return slice_response(OpenSessionOut, rows, query_data)
+
+
+@blueprint.delete("/sessions")
+@own("It ends the caller's own sessions.")
+@blueprint.output({}, 204)
+def revoke_other_sessions() -> Response:
+    """End all of one's own sessions but the one that asks."""
+    services().sessions.revoke_others(current_actor())
+    return Response(status=204)
+
+
+@blueprint.delete("/sessions/<session>")
+@own("It ends one of the caller's own sessions.")
+@blueprint.output({}, 204)
+def revoke_session(session: str) -> Response:
+    """End one of one's own sessions."""
+    services().sessions.revoke(current_actor(), session)
+    return Response(status=204)
+
+
 @blueprint.get("/me")
 @own("It shows the caller to themselves.")
 @blueprint.output(MeOut)
@@ -125,12 +173,16 @@ def show_me() -> dict[str, Any]:
 @own("It changes the caller's own password, and asks for the present one.")
 @blueprint.input(PasswordIn)
 @blueprint.output(SessionOut)
-def change_password(json_data: PasswordIn) -> dict[str, Any]:
-    """Change one's own password; other sessions end."""
+def change_password(json_data: PasswordIn) -> Response:
+    """Change one's own password; every session ends, and the one that asks goes on as a new one."""
     actor = current_actor()
-    services().accounts.change_password(actor, current=json_data.current_password, new=json_data.new_password)
-    user = {"id": actor.user, "email": actor.email, "name": actor.name}
-    return {"user": user, "must_change_password": False, "csrf_token": current_csrf_token()}
+    text = services().accounts.change_password(
+        actor, current=json_data.current_password, new=json_data.new_password
+    )
+    user = UserOut(id=actor.user, email=actor.email, name=actor.name)
+    body = SessionOut(user=user, must_change_password=False, csrf_token=csrf_token(text) if text else "")
+    response = jsonify(body.model_dump(mode="json"))
+    return set_session_cookie(response, text) if text else response
 
 
 def _open(email: str, password: str, organization: str) -> Response:
@@ -141,6 +193,8 @@ def _open(email: str, password: str, organization: str) -> Response:
         request=request_state.request_id,
         address=request.remote_addr or "",
     )
+    # A browser that signs in anew leaves no older session behind.
+    services().sessions.end_replaced(session_text(), opened)
     body = SessionOut(
         user=_user(opened.user),
         must_change_password=opened.user.must_change_password,
@@ -151,16 +205,30 @@ def _open(email: str, password: str, organization: str) -> Response:
     return set_session_cookie(response, opened.text)
 
 
+def _open_session(session: Credential, actor: Actor) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "organization": session.organization,
+        "address": session.address,
+        "created_at": session.created_ms,
+        "expires_at": session.expires_ms,
+        "used_at": session.used_ms,
+        "current": session.id == actor.credential,
+    }
+
+
 def _user(user: User) -> UserOut:
     return UserOut(id=user.id, email=user.email, name=user.name)
 
 
 def _me(actor: Actor) -> dict[str, Any]:
+    names = services().access.place_names(actor, {one.scope for one in actor.bindings})
     return {
         "user": {"id": actor.user, "email": actor.email, "name": actor.name},
         "must_change_password": actor.must_change_password,
         "csrf_token": current_csrf_token(),
         "organization": services().organizations.get(actor),
         "method": actor.method,
-        "bindings": [{"role": one.role, "scope": str(one.scope)} for one in actor.bindings],
+        "bindings": bindings_shown(actor.bindings, names),
+        "restriction": restriction_shown(actor.restriction),
     }

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import base64
-import binascii
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from flask import Response, request
+from flask import Response, jsonify, request, url_for
 from pydantic import Field
 
 from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
-from control_plane.api.paging import Page, PageQuery, slice_response
+from control_plane.api.idempotency import idempotent
+from control_plane.api.paging import Page, PageQuery, list_position, page_response
 from control_plane.api.schemas import Input, Output, Time
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
-from control_plane.domain.functions import TestRun
+from control_plane.domain.test_runs import TestRun
 from control_plane.errors import Invalid
 from control_plane.ports import TestCall
 
 blueprint = make_blueprint("test_runs")
 
+# As HTTP allows them: nothing that could end a header and begin another one.
+_HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$")]
+_HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e]{0,8000}$")]
 _Base64 = Annotated[str, Field(max_length=8_000_000, description="Base64.")]
 
 
@@ -32,7 +35,7 @@ class TestRunIn(Input):
 
     method: Annotated[str, Field(pattern=r"^[A-Z]{1,20}$")] = "POST"
     path: Annotated[str, Field(pattern=r"^/[\x21-\x7e]*$", max_length=4_000)] = "/"
-    headers: Annotated[tuple[tuple[str, str], ...], Field(max_length=100)] = ()
+    headers: Annotated[tuple[tuple[_HeaderName, _HeaderValue], ...], Field(max_length=100)] = ()
     body: _Base64 = ""
     timeout_ms: Annotated[int, Field(ge=1, le=120_000)] = 30_000
 
@@ -70,20 +73,39 @@ def _raise_body_limit() -> None:
 blueprint.before_request(_raise_body_limit)
 
 
+# Beside the finished run: the same, still running.
+_STARTED: Final[dict[int, Any]] = {
+    202: {
+        "description": "It runs; with `Prefer: respond-async`.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TestRunOut"}}},
+    }
+}
+
+
 @blueprint.post("/functions/<function>/draft/test-runs")
 @requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
+@idempotent
 @blueprint.input(TestRunIn)
+@blueprint.doc(responses=_STARTED)
 @blueprint.output(TestRunOut, 201)
-def run_draft(function: str, json_data: TestRunIn) -> dict[str, Any]:
-    """Run the draft once and wait for what it does."""
+def run_draft(function: str, json_data: TestRunIn) -> Response:
+    """Run the draft once and wait for what it does, or with `Prefer: respond-async` do not wait."""
     call = TestCall(
         method=json_data.method,
         path=json_data.path,
         headers=json_data.headers,
-        body=_decoded(json_data.body),
+        body=decoded_body(json_data.body),
         timeout_ms=json_data.timeout_ms,
     )
-    return _shown(services().test_runs.run(current_actor(), function, call))
+    actor, runs = current_actor(), services().test_runs
+    waits = not any(wish.strip() == "respond-async" for wish in request.headers.get("Prefer", "").split(","))
+    run = runs.run(actor, function, call) if waits else runs.start(actor, function, call)
+    response = jsonify(TestRunOut.model_validate(_shown(run)).model_dump(mode="json"))
+    response.status_code = 201 if waits else 202
+    response.headers["Location"] = url_for("test_runs.get_test_run", function=run.function, run=run.id)
+    if not waits:
+        response.headers["Preference-Applied"] = "respond-async"
+    return response
 
 
 @blueprint.get("/functions/<function>/draft/test-runs")
@@ -91,9 +113,10 @@ def run_draft(function: str, json_data: TestRunIn) -> dict[str, Any]:
 @blueprint.input(PageQuery, location="query")
 @blueprint.output(Page[TestRunOut])
 def list_test_runs(function: str, query_data: PageQuery) -> Response:
-    """List the newest test runs, at most 100."""
-    runs = services().test_runs.list(current_actor(), function, limit=100)
-    return slice_response(TestRunOut, [_shown(run) for run in runs], query_data)
+    """List the test runs, newest first."""
+    after = str(list_position(query_data) or "")
+    page = services().test_runs.list(current_actor(), function, after=after, limit=query_data.limit)
+    return page_response(TestRunOut, [_shown(run) for run in page.items], query_data, page.next or None)
 
 
 @blueprint.get("/functions/<function>/draft/test-runs/<run>")
@@ -104,10 +127,19 @@ def get_test_run(function: str, run: str) -> dict[str, Any]:
     return _shown(services().test_runs.get(current_actor(), function, run))
 
 
-def _decoded(body: str) -> bytes:
+@blueprint.post("/functions/<function>/draft/test-runs/<run>/cancel")
+@requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
+@blueprint.output(TestRunOut)
+def cancel_test_run(function: str, run: str) -> dict[str, Any]:
+    """End a test run that nobody needs any more."""
+    return _shown(services().test_runs.cancel(current_actor(), function, run))
+
+
+def decoded_body(body: str) -> bytes:
+    """Return the bytes that base64 text stands for. Raises Invalid."""
     try:
         return base64.b64decode(body, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Invalid(f"The body is not base64: {error}.", field="/body") from error
 
 

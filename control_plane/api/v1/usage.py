@@ -1,8 +1,8 @@
-"""Usage: what was counted, the single calls behind it, and whether all records agree."""
+"""Usage: what was counted, as sums and as exports, and whether all records agree."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from flask import Response
@@ -12,32 +12,40 @@ from control_plane.api.access import Place, requires
 from control_plane.api.auth import current_actor
 from control_plane.api.paging import Page, PageQuery, list_position, page_response
 from control_plane.api.schemas import Input, Output, Time
+from control_plane.api.spans import SpanQuery, now_ms
 from control_plane.api.state import services
+from control_plane.api.usage_lines import moment, usage_lines
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.identity import Actor, Project
-from control_plane.errors import Invalid
-from control_plane.services.usage import Invocation, Total
+from control_plane.services.usage import Total
 
 blueprint = make_blueprint("usage")
 
 _HOUR_MS = 3_600_000
+_LINES: dict[int | str, Any] = {
+    200: {"description": "CSV, or JSON lines.", "content": {"text/csv": {}, "application/jsonl": {}}}
+}
 _Days = Annotated[int, Field(ge=1, le=366)]
 
 
-class UsageQuery(Input):
+class UsageQuery(PageQuery, SpanQuery):
     """What to sum."""
 
     project: Annotated[str | None, Field(max_length=80, description="Id or name; default: all.")] = None
-    group_by: Literal["function", "version", "key", "outcome", "day"] = "function"
-    days: _Days = 30
+    function: Annotated[str | None, Field(max_length=80, description="Id or name; default: all.")] = None
+    key: Annotated[str | None, Field(max_length=80, description="Id of an API key; default: all.")] = None
+    group_by: Literal["function", "version", "key", "outcome", "day", "hour"] = "function"
+    days: Annotated[_Days, Field(description="How far back, unless from= says it.")] = 30
 
 
-class InvocationQuery(PageQuery):
-    """Which calls to list."""
+class ExportQuery(SpanQuery):
+    """What to export."""
 
-    project: Annotated[str | None, Field(max_length=80, description="Id or name.")] = None
-    function: Annotated[str | None, Field(max_length=80, description="Id or name.")] = None
+    project: Annotated[str | None, Field(max_length=80, description="Id or name; default: all.")] = None
+    unit: Literal["day", "hour"] = "day"
+    days: Annotated[_Days, Field(description="How far back, unless from= says it.")] = 30
+    format: Literal["csv", "jsonl"] = "csv"
 
 
 class ReconciliationQuery(Input):
@@ -51,7 +59,7 @@ class UsageOut(Output):
 
     project: str
     group: str
-    # What a reader calls the group: a function's or key's name, or a day.
+    # What a reader calls the group: a function's or key's name, a function's name and number, or a day.
     label: str
     calls: int
     billed_calls: int
@@ -64,36 +72,6 @@ class UsageOut(Output):
     bytes_out: int
     outcomes: dict[str, int]
     faults: dict[str, int]
-
-
-class UsageListOut(Output):
-    """Sums over the hours that the span touches."""
-
-    items: list[UsageOut]
-
-
-class InvocationOut(Output):
-    """One call."""
-
-    id: str
-    request_id: str
-    function: str
-    version: str
-    api_key: str
-    accepted_at: Annotated[Time, Field(validation_alias="accepted_ms")]
-    method: str
-    status: int
-    refusal: str
-    outcome: str
-    fault: str
-    exit_reason: str
-    cold: bool
-    duration_ms: int
-    billed_ms: int
-    memory_mb: int
-    bytes_in: int
-    bytes_out: int
-    stream: str
 
 
 class DifferenceOut(Output):
@@ -119,46 +97,62 @@ class ReconciliationOut(Output):
 @blueprint.get("/usage")
 @requires(Permission.USAGE_READ, Place.ANYWHERE)
 @blueprint.input(UsageQuery, location="query")
-@blueprint.output(UsageListOut)
-def sum_usage(query_data: UsageQuery) -> dict[str, Any]:
-    """Sum what was counted, by function, version, key, outcome or day."""
-    actor = current_actor()
-    end = _now_ms() + 1
-    start = max(0, end - query_data.days * 24 * _HOUR_MS)
-    rows = []
-    for project in _projects(actor, query_data.project):
-        totals = services().usage.totals(project.id, start, end, query_data.group_by)
-        labels = _labels(actor, project, query_data.group_by)
-        rows += [_row(project, total, query_data.group_by, labels) for total in totals]
-    return {"items": rows}
-
-
-@blueprint.get("/invocations")
-@requires(Permission.USAGE_READ, Place.ANYWHERE)
-@blueprint.input(InvocationQuery, location="query")
-@blueprint.output(Page[InvocationOut])
-def list_invocations(query_data: InvocationQuery) -> Response:
-    """List the newest calls of a project or function."""
-    actor = current_actor()
+@blueprint.output(Page[UsageOut])
+def sum_usage(query_data: UsageQuery) -> Response:
+    """Sum what was counted, by function, version, key, outcome, day or hour."""
+    actor, after = current_actor(), tuple(list_position(query_data) or ())
+    span = query_data.bounds(query_data.days * 24)
     function = services().functions.get(actor, query_data.function) if query_data.function else None
-    project = _one_project(actor, function.project if function else query_data.project)
-    position = list_position(query_data)
-    before = (int(position[0]), int(position[1])) if position else None
-    rows: list[Invocation]
-    rows, following = services().usage.recent(
-        project.id, function.id if function else None, before, query_data.limit
-    )
-    return page_response(InvocationOut, rows, query_data, list(following) if following else None)
+    only = {"function": function.id if function else "", "key": query_data.key or ""}
+    projects = _projects(actor, query_data.project or (function.project if function else None))
+    rows: list[dict[str, Any]] = []
+    for project in sorted(projects, key=lambda one: one.id):
+        if after and project.id < after[0]:
+            continue
+        totals = services().usage.totals(project.id, span, query_data.group_by, **only)
+        labels = _labels(actor, project, query_data.group_by, [total.group for total in totals])
+        rows += [
+            _row(project, total, query_data.group_by, labels)
+            for total in sorted(totals, key=lambda total: total.group)
+            if (project.id, total.group) > after
+        ]
+        if len(rows) > query_data.limit:
+            break
+    page = rows[: query_data.limit]
+    following = [page[-1]["project"], page[-1]["group"]] if len(rows) > query_data.limit else None
+    return page_response(UsageOut, page, query_data, following)
 
 
-# The counts are the whole machine's, so this is for who may make organizations on it.
+@blueprint.get("/usage/export")
+@requires(Permission.USAGE_READ, Place.ANYWHERE)
+@blueprint.input(ExportQuery, location="query")
+@blueprint.doc(responses=_LINES)
+def export_usage(query_data: ExportQuery) -> Response:
+    """Download every sum: by day or hour, project, function, version, key and outcome."""
+    actor = current_actor()
+    projects = _projects(actor, query_data.project)
+    labels: dict[str, str] = {}
+    for project in projects:
+        labels |= _labels(actor, project, "function", ())
+    start, end = query_data.bounds(query_data.days * 24)
+    unit_ms = _HOUR_MS if query_data.unit == "hour" else 24 * _HOUR_MS
+    ids = [project.id for project in projects]
+    rows = services().usage.export(ids, start, end, unit_ms)
+    lines = usage_lines(query_data.format, rows, labels)
+    kind = "text/csv; charset=utf-8" if query_data.format == "csv" else "application/jsonl"
+    response = Response(lines, content_type=kind)
+    response.headers["Content-Disposition"] = f'attachment; filename="usage.{query_data.format}"'
+    return response
+
+
+# The counts are the whole machine's.
 @blueprint.get("/usage/reconciliation")
-@requires(Permission.ORGANIZATION_CREATE, Place.ORGANIZATION)
+@requires(Permission.MONITOR_READ, Place.SYSTEM)
 @blueprint.input(ReconciliationQuery, location="query")
 @blueprint.output(ReconciliationOut)
 def reconcile(query_data: ReconciliationQuery) -> ReconciliationOut:
     """Compare the gateway's records, the usage and the host's records."""
-    end = _now_ms() + 1
+    end = now_ms() + 1
     found = services().usage.reconcile(end - query_data.hours * _HOUR_MS, end)
     return ReconciliationOut.model_validate(found)
 
@@ -172,19 +166,10 @@ def _projects(actor: Actor, wanted: str | None) -> tuple[Project, ...]:
     return tuple(one for one in named if known.access.may(actor, Permission.USAGE_READ, one.scope))
 
 
-def _one_project(actor: Actor, wanted: str | None) -> Project:
-    projects = _projects(actor, wanted)
-    if len(projects) != 1:
-        raise Invalid(
-            f"Calls are listed for one project, and you can see {len(projects)}.",
-            field="/project",
-            hint="Add project= or function=.",
-        )
-    return projects[0]
-
-
-def _labels(actor: Actor, project: Project, group_by: str) -> dict[str, str]:
+def _labels(actor: Actor, project: Project, group_by: str, groups: Sequence[str]) -> dict[str, str]:
     known = services()
+    if group_by == "version" and known.access.may(actor, Permission.FUNCTION_READ, project.scope):
+        return known.versions.names(actor, groups)
     if group_by == "key" and known.access.may(actor, Permission.KEY_READ, project.scope):
         return {key.id: key.name for key in known.api_keys.list(actor, project=project.id)}
     labels: dict[str, str] = {}
@@ -200,8 +185,8 @@ def _labels(actor: Actor, project: Project, group_by: str) -> dict[str, str]:
 
 def _row(project: Project, total: Total, group_by: str, labels: dict[str, str]) -> dict[str, Any]:
     label = labels.get(total.group, total.group)
-    if group_by == "day":
-        label = datetime.fromtimestamp(int(total.group) / 1000, UTC).date().isoformat()
+    if group_by in {"day", "hour"}:
+        label = moment(int(total.group), group_by)
     return {
         "project": project.id,
         "group": total.group,
@@ -218,7 +203,3 @@ def _row(project: Project, total: Total, group_by: str, labels: dict[str, str]) 
         "outcomes": total.outcomes,
         "faults": total.faults,
     }
-
-
-def _now_ms() -> int:
-    return int(datetime.now(UTC).timestamp() * 1000)

@@ -46,7 +46,7 @@ class Activation:
         self._births = births
         self._listeners = listeners
         self._refusals = Refusals(machine.loop)
-        self.line = WaitingLine(machine, births, self._evict)
+        self.line = WaitingLine(machine, births, self._evict, self._again)
         self.targets: dict[str, Target] = {}
         self.retiring: list[Target] = []
         self.level1 = Level1(machine)
@@ -187,7 +187,7 @@ class Activation:
             # It could not load before; now it does.
             target.backoff.succeeded()
             target.failure = None
-        if not target.retiring:
+        if not target.retiring and not target.wanted.volatile:
             self.level2.want(target.wanted)
             self.standbys.want(target.wanted.id)
             self._machine.bytecode.want(target.wanted)
@@ -204,7 +204,7 @@ class Activation:
             target.notify(None)
         self.arm(target)
         if not self.stopping:
-            self.line.serve(self._again)
+            self.line.serve()
 
     def _died(self, target: Target, instance: Instance) -> None:
         unborn_of_level2 = instance.level == 2 and not instance.pid

@@ -61,6 +61,7 @@ class HostConfig:
     level2_delay_s: float = 0.5
     log_mb_per_day: int = 64
     log_mb_total: int = 2048
+    log_days: int = 30
     backlog: int = 1024
 
     @property

@@ -13,12 +13,12 @@ import json
 import logging
 import os
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from control_plane.adapters.embedded.host.log_lines import LogRecord
 
-__all__ = ["LogFiles", "render"]
+__all__ = ["LogFiles", "overdue_logs", "render"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +41,13 @@ def render(record: LogRecord, ts_ms: int, instance: str, version: str) -> bytes:
 class LogFiles:
     """Appends batches of lines and keeps both caps."""
 
-    def __init__(self, folder: Path, day_bytes: int, total_bytes: int) -> None:
+    def __init__(self, folder: Path, day_bytes: int, total_bytes: int, days: int = 0) -> None:
+        """`days` is for how many a file is kept; 0 keeps it until the total is reached."""
         self._folder = folder
         self._day_bytes = day_bytes
         self._total_bytes = total_bytes
+        self._days = days
+        self._swept = ""
         # Sizes of today's files, so that a batch costs no stat; forgotten at midnight.
         self._sizes: dict[tuple[str, str], int] = {}
         self._full: set[tuple[str, str]] = set()
@@ -104,19 +107,36 @@ class LogFiles:
         content = b"".join(kept)
         _write(path, content)
         self._written_since_sweep += len(content)
-        if self._written_since_sweep > self._total_bytes // 16:
+        # Once a day at least, so that old days go from a quiet machine too.
+        if self._written_since_sweep > self._total_bytes // 16 or self._swept != day:
             self._written_since_sweep = 0
             self.sweep(day)
 
     def sweep(self, today: str) -> None:
-        """Delete the oldest days until all files fit; today's stay."""
+        """Delete the days that are over, then the oldest until all files fit; today's stay."""
+        self._swept = today
+        oldest = _oldest_kept(today, self._days)
         found = sorted((path.name, path.stat().st_size, path) for path in self._folder.glob("*/*.jsonl"))
         total = sum(size for _, size, _ in found)
         for name, size, path in found:
-            if total <= self._total_bytes or name >= f"{today}.jsonl":
+            fits = total <= self._total_bytes and name >= oldest
+            if fits or name >= f"{today}.jsonl":
                 break
             path.unlink(missing_ok=True)
             total -= size
+
+
+def overdue_logs(folder: Path, now_ms: int, days: int) -> list[Path]:
+    """Return the files of days that are over, oldest first, for a clean-up while no host runs."""
+    oldest = _oldest_kept(_rfc3339(now_ms)[:10], days)
+    return sorted(
+        (path for path in folder.glob("*/*.jsonl") if path.name < oldest), key=lambda path: path.name
+    )
+
+
+def _oldest_kept(today: str, days: int) -> str:
+    """Return the first day that is kept; "" keeps all."""
+    return (date.fromisoformat(today) - timedelta(days=days)).isoformat() if days else ""
 
 
 def _write(path: Path, content: bytes) -> None:

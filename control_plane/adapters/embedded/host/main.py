@@ -66,7 +66,8 @@ class _Host:
         supervised = not isinstance(store, NoStore)
         if not supervised:
             become_subreaper()
-        files = LogFiles(config.folder / "logs", config.log_mb_per_day << 20, config.log_mb_total << 20)
+        most = config.log_mb_per_day << 20, config.log_mb_total << 20
+        files = LogFiles(config.folder / "logs", *most, days=config.log_days)
         self.machine = Machine(
             config=config,
             loop=self.loop,

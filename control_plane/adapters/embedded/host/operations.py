@@ -1,8 +1,8 @@
-"""The operations of the control socket: apply, prepare, status, test, retire."""
+"""The operations of the control socket: apply, prepare, status, test, watch, cancel, retire."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from control_plane.adapters.embedded.host.activation import Activation
@@ -18,7 +18,7 @@ from control_plane.adapters.embedded.host.target import Target
 from control_plane.adapters.embedded.host.trial import Trial, request_bytes
 from control_plane.adapters.embedded.host.wanted import parse_target
 from control_plane.adapters.embedded.host.wishes import Wishes
-from control_plane.errors import Invalid, NotFound, Unavailable
+from control_plane.errors import IngotError, Invalid, NotFound, Unavailable
 
 __all__ = ["Operations"]
 
@@ -31,6 +31,9 @@ class Operations:
     def __init__(self, machine: Machine, births: Births, activation: Activation, wishes: Wishes) -> None:
         self._machine, self._births = machine, births
         self._activation, self._wishes = activation, wishes
+        self._trials: dict[str, Trial] = {}
+        # Called after each new wanted state; each says whether it has what it waited for.
+        self._expecting: list[Callable[[], bool]] = []
 
     def table(self) -> dict[str, Operation]:
         """Return the operations by name."""
@@ -39,6 +42,8 @@ class Operations:
             "prepare": self.prepare,
             "status": self.status,
             "test": self.test,
+            "watch": self.watch,
+            "cancel": self.cancel,
             "retire": self.retire,
         }
 
@@ -47,6 +52,7 @@ class Operations:
         self._wishes.apply()
         targets = {identity: {"state": "listening"} for identity in self._activation.targets}
         answer({"ok": True, "epoch": self._wishes.epoch, "targets": targets})
+        self._expecting = [waiter for waiter in self._expecting if not waiter()]
 
     def retire(self, request: Mapping[str, Any], answer: Answer) -> None:
         """End a target's instances; the next connection starts anew."""
@@ -54,7 +60,13 @@ class Operations:
         answer({"ok": True})
 
     def prepare(self, request: Mapping[str, Any], answer: Answer) -> None:
-        """Load the target's code once, or prove that an instance has."""
+        """Load the target's code once, or prove that an instance has.
+
+        With a digest, wait first until the target is wanted with this code.
+        """
+        if not self._is_wanted(request):
+            self._expect(request, answer)
+            return
         target = self._target(request)
         timeout_s = _milliseconds(request, 30_000) / 1000
         began = self._machine.loop.clock.monotonic()
@@ -100,10 +112,32 @@ class Operations:
         template = self._activation.level1.get(wanted.runtime)
         if template is None:
             raise Unavailable(f"The template of {wanted.runtime} is not there; try again in a moment.")
+        run = str(request.get("run", ""))
+
+        def ended(result: Mapping[str, Any]) -> None:
+            self._trials.pop(run, None)
+            answer(result)
+
+        trial = Trial(self._machine, self._births, template, ended)
         try:
-            Trial(self._machine, self._births, template, answer).begin(wanted, content, timeout_s)
+            trial.begin(wanted, content, timeout_s)
         except StartFailed as error:
             answer({"ok": False, "code": error.failure.code, "message": error.failure.message, "logs": []})
+            return
+        if run:
+            self._trials[run] = trial
+
+    def watch(self, request: Mapping[str, Any], answer: Answer) -> None:
+        """Say what a test run has written until now."""
+        trial = self._trials.get(str(request.get("run", "")))
+        answer({"ok": True, "running": trial is not None, "logs": list(trial.logs) if trial else []})
+
+    def cancel(self, request: Mapping[str, Any], answer: Answer) -> None:
+        """End a test run; whoever waits for it is told so."""
+        trial = self._trials.get(str(request.get("run", "")))
+        if trial is not None:
+            trial.cancel()
+        answer({"ok": True, "running": trial is not None})
 
     def status(self, _request: Mapping[str, Any], answer: Answer) -> None:
         """Say what runs."""
@@ -133,6 +167,33 @@ class Operations:
             }
         )
 
+    def _is_wanted(self, request: Mapping[str, Any]) -> bool:
+        digest = request.get("digest", "")
+        target = self._activation.targets.get(str(request.get("target", "")))
+        return not digest or (target is not None and target.wanted.digest == digest)
+
+    def _expect(self, request: Mapping[str, Any], answer: Answer) -> None:
+        """Prepare as soon as the wanted state has the target with this code, or give up in time."""
+
+        def arrived() -> bool:
+            if not self._is_wanted(request):
+                return False
+            timer.cancel()
+            try:
+                self.prepare(request, answer)
+            except IngotError as error:
+                answer({"ok": False, "code": error.code, "message": error.message})
+            return True
+
+        def too_late() -> None:
+            if arrived in self._expecting:
+                self._expecting.remove(arrived)
+                text = "the target was not wanted with this code in time"
+                answer({"ok": False, "code": "start_timeout", "message": text, "log": []})
+
+        self._expecting.append(arrived)
+        timer = self._machine.loop.after(_milliseconds(request, 30_000) / 1000, too_late)
+
     def _cannot_run(self, runtime: str, organization: str) -> tuple[str, str] | None:
         foreign = self._machine.tenancy.refusal(organization)
         if foreign:
@@ -150,8 +211,12 @@ class Operations:
 
 
 def _described(target: Target, now: float) -> dict[str, Any]:
-    failure = target.failure
+    failure, wanted = target.failure, target.wanted
     return {
+        "organization": wanted.organization,
+        "project": wanted.project,
+        "function": wanted.function,
+        "version": wanted.version,
         "state": target.state(now),
         "reason": f"{failure.code}: {failure.message}" if failure else "",
         "retry_in_s": round(target.backoff.waits(now), 1),

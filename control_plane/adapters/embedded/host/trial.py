@@ -12,7 +12,7 @@ import io
 import os
 import select
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from control_plane.adapters.embedded.host.births import Births
@@ -87,6 +87,16 @@ class Trial:
         instance.on_gone.append(self._gone)
         self._timer = loop.after(timeout_s, self._too_late)
 
+    @property
+    def logs(self) -> Sequence[Mapping[str, Any]]:
+        """What the instance has written until now."""
+        return self._logs
+
+    def cancel(self) -> None:
+        """End it now; its answer says that it was cancelled."""
+        self._result = _failed(Failure("cancelled", "the test run was cancelled"))
+        self._kill("retired")
+
     def _note(self, record: LogRecord) -> None:
         if len(self._logs) < _LOG_RECORDS:
             fields = {"fields": record.fields} if record.fields else {}
@@ -111,9 +121,12 @@ class Trial:
             self._result = {"ok": True, "duration_ms": round(duration, 3)} | parsed
         elif not whole:
             self._result = _failed(Failure("crashed", "the answer is larger than 10 MB"))
-        if self._instance is not None:
+        if self._instance is None:
+            return
+        if self._result is not None:
             self._instance.ask_to_end("retired")
-            self._instance.timer = self._machine.loop.after(1.0, lambda: self._kill("retired"))
+        # Without an answer it is about to end by itself, and how it does is the result.
+        self._instance.timer = self._machine.loop.after(1.0, lambda: self._kill("retired"))
 
     def _too_late(self) -> None:
         self._result = _failed(Failure("overdue", "the function did not answer in time"))
@@ -131,7 +144,11 @@ class Trial:
         self._exchange.finish()
         if self._result is None:
             code = instance.reason if instance.reason in {"out_of_memory", "overdue"} else "crashed"
-            failure = instance.failure or Failure(code, "the function's process ended without an answer")
+            text = "the function's process ended without an answer"
+            if code == "out_of_memory":
+                most = instance.wanted.limits.memory_mb
+                text = f"the function used more than its {most} MB (limits.memory_mb)"
+            failure = instance.failure or Failure(code, text)
             self._result = _failed(failure)
         self._answer(
             self._result

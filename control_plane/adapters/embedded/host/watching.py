@@ -59,6 +59,8 @@ class Watcher:
             self._activation.hung_up(target)
         for target in active:
             self._look(target, now)
+        if not self._activation.stopping:
+            self._activation.line.make_room()
         if active:
             self.wake()
 

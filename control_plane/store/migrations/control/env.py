@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+import control_plane.store.unit_of_work  # noqa: F401  (every table says so to the metadata)
 from control_plane.store.tables import metadata
 
 context.configure(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from control_plane.store.usage_tables import metadata
+from control_plane.store.series_tables import usage_totals
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=usage_totals.metadata,
     # SQLite cannot alter a column in place.
     render_as_batch=True,
     transactional_ddl=True,

@@ -1,0 +1,1 @@
+"""Adapters to what others run: nothing here is needed for a call."""

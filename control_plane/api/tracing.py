@@ -1,0 +1,97 @@
+"""A span for each request of the API, below the caller's own when it says so. Installed only on demand.
+
+What a span may hold is what the metrics hold: method, route pattern, status
+and the request's id, never an address, a header or a body.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from flask import Flask, Response, g, request, request_finished, request_started
+from prometheus_client.core import CounterMetricFamily
+
+from control_plane.domain.traces import Span, TraceContext, parse_traceparent
+
+__all__ = ["Spans", "install_tracing"]
+
+# Asked by machines every few seconds; nobody looks for them in a trace.
+_SILENT: Final = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+class Spans(Protocol):
+    """Where spans go: the collector's exporter, or a list in tests."""
+
+    sent: int
+    dropped: int
+
+    def offer(self, spans: Sequence[Span]) -> None:
+        """Take spans; returns at once."""
+
+
+def install_tracing(app: Flask, spans: Spans, percent: float) -> None:
+    """Make a span of every request of `app`; of those that begin a trace, of `percent` of them."""
+
+    def begin(_app: Flask, **_: Any) -> None:
+        g.trace = _context(request.headers.get("traceparent", ""), percent)
+        g.trace_began_ns = time.time_ns()
+
+    def end(_app: Flask, response: Response, **_: Any) -> None:
+        context: TraceContext | None = g.get("trace")
+        if context is not None and context.sampled and request.path not in _SILENT:
+            spans.offer([_span(context, response)])
+
+    # Signals hold their receivers weakly, so the app keeps them.
+    app.extensions["ingot.tracing"] = (begin, end)
+    request_started.connect(begin, app)
+    request_finished.connect(end, app)
+    app.extensions["ingot"].metrics.registry.register(_Counts(spans))
+
+
+def _context(header: str, percent: float) -> TraceContext:
+    above = parse_traceparent(header)
+    own = secrets.token_hex(8)
+    if above is not None:
+        return TraceContext(above[0], own, above[1], above[2])
+    sampled = random.uniform(0, 100) < percent  # noqa: S311 - a share of traces is no secret
+    return TraceContext(secrets.token_hex(16), own, "", sampled)
+
+
+def _span(context: TraceContext, response: Response) -> Span:
+    route = request.url_rule.rule if request.url_rule is not None else "unmatched"
+    attributes: dict[str, str | int | bool] = {
+        "http.request.method": request.method,
+        "http.route": route,
+        "http.response.status_code": response.status_code,
+        "ingot.request_id": g.get("request_id", ""),
+    }
+    return Span(
+        "control-plane",
+        f"{request.method} {route}",
+        context,
+        g.trace_began_ns,
+        time.time_ns(),
+        attributes,
+        serves=True,
+        failed=response.status_code >= 500,
+    )
+
+
+class _Counts:
+    """How many of this process' spans were sent and lost."""
+
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans
+
+    def collect(self) -> list[CounterMetricFamily]:
+        """Return the family."""
+        family = CounterMetricFamily(
+            "ingot_trace_spans", "Spans of the API, by whether they were sent.", labels=["result"]
+        )
+        family.add_metric(["sent"], self._spans.sent)
+        family.add_metric(["dropped"], self._spans.dropped)
+        return [family]

@@ -1,0 +1,140 @@
+"""Reads the monitor's series: sums by minute, instances, samples of the machine, sums since ever.
+
+Never writes. Spans are whole steps; what the numbers mean is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Engine, Select, func, select
+
+from control_plane.domain.series import SUMS, Span
+from control_plane.store.series_tables import (
+    READINGS,
+    SERIES_KEY,
+    monitor_instances,
+    monitor_system,
+    usage_minutes,
+    usage_totals,
+)
+
+__all__ = ["SeriesReader"]
+
+
+class SeriesReader:
+    """Queries of the series."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine.execution_options(ingot_read_only=True)
+
+    def busiest(
+        self, projects: Collection[str], function: str, span: Span, limit: int
+    ) -> list[tuple[str, str]]:
+        """Return (project, function) of those with the most calls in the span."""
+        minutes = usage_minutes.c
+        query = (
+            select(minutes.project, minutes.function)
+            .where(minutes.project.in_(projects), *_within(minutes.minute_ms, span))
+            .group_by(minutes.project, minutes.function)
+            .order_by(func.sum(minutes.calls).desc(), minutes.function)
+            .limit(limit)
+        )
+        if function:
+            query = query.where(minutes.function == function)
+        return [(row[0], row[1]) for row in self._all(query)]
+
+    def steps(
+        self, projects: Collection[str], functions: Collection[str], span: Span, by: Collection[str]
+    ) -> Sequence[Any]:
+        """Return (step, by…, sums…) of these functions; `by` names columns of the key."""
+        minutes = usage_minutes.c
+        step = (minutes.minute_ms - minutes.minute_ms % span.step_ms).label("step")
+        keys = [minutes[name] for name in by]
+        # Grouped outside: an expression with parameters, sent twice, would be two different ones.
+        rows = (
+            select(step, *keys, *(minutes[name] for name in SUMS))
+            .where(minutes.project.in_(projects), *_within(minutes.minute_ms, span))
+            .where(minutes.function.in_(functions))
+            .subquery()
+        )
+        grouped = [rows.c.step, *(rows.c[name] for name in by)]
+        sums = [func.sum(rows.c[name]).label(name) for name in SUMS]
+        return self._all(select(*grouped, *sums).group_by(*grouped).order_by(*grouped))
+
+    def waits(self, projects: Collection[str], function: str, span: Span) -> Sequence[Any]:
+        """Return (step, calls, their time in the queue) of these projects, of one function if named."""
+        minutes = usage_minutes.c
+        step = (minutes.minute_ms - minutes.minute_ms % span.step_ms).label("step")
+        query = select(step, minutes.calls, minutes.queue_ms).where(
+            minutes.project.in_(projects), *_within(minutes.minute_ms, span)
+        )
+        if function:
+            query = query.where(minutes.function == function)
+        rows = query.subquery()
+        sums = func.sum(rows.c.calls), func.sum(rows.c.queue_ms)
+        return self._all(select(rows.c.step, *sums).group_by(rows.c.step).order_by(rows.c.step))
+
+    def instances(
+        self, projects: Collection[str], functions: Collection[str], span: Span, by: Collection[str]
+    ) -> Sequence[Any]:
+        """Return (step, by…, most instances at once) of these functions."""
+        known = monitor_instances.c
+        keys = [known[name] for name in by]
+        # First what ran at the same minute, then the most of a step.
+        minutes = (
+            select(known.minute_ms, *keys, func.sum(known.instances).label("instances"))
+            .where(known.project.in_(projects), *_within(known.minute_ms, span))
+            .where(known.function.in_(functions))
+            .group_by(known.minute_ms, *keys)
+            .subquery()
+        )
+        step = (minutes.c.minute_ms - minutes.c.minute_ms % span.step_ms).label("step")
+        rows = select(step, *(minutes.c[name] for name in by), minutes.c.instances).subquery()
+        grouped = [rows.c.step, *(rows.c[name] for name in by)]
+        return self._all(select(*grouped, func.max(rows.c.instances)).group_by(*grouped))
+
+    def readings(self, span: Span, names: Collection[str]) -> Sequence[Any]:
+        """Return (step, mean of each reading…) of the machine's samples."""
+        at = monitor_system.c.at_ms
+        step = (at - at % span.step_ms).label("step")
+        rows = select(step, *(monitor_system.c[name] for name in names)).where(*_within(at, span)).subquery()
+        means = [func.avg(rows.c[name]) for name in names]
+        return self._all(select(rows.c.step, *means).group_by(rows.c.step).order_by(rows.c.step))
+
+    def newest(self) -> dict[str, float | None]:
+        """Return the newest sample's readings and `at_ms`; nothing before the first."""
+        query = select(monitor_system).order_by(monitor_system.c.at_ms.desc()).limit(1)
+        row = next(iter(self._all(query)), None)
+        return dict(zip(("at_ms", *READINGS), row, strict=True)) if row is not None else {}
+
+    def totals(self, organization: str, since_ms: int, limit: int) -> Sequence[Any]:
+        """Return (project, function, version, sums…) of versions called since then, the newest first."""
+        total = usage_totals.c
+        query = (
+            select(*(total[name] for name in SERIES_KEY[1:]), *(total[name] for name in SUMS))
+            .where(total.organization == organization, total.last_ms >= since_ms)
+            .order_by(total.last_ms.desc(), total.function, total.version)
+            .limit(limit)
+        )
+        return self._all(query)
+
+    def running(self, organization: str, since_ms: int) -> Sequence[Any]:
+        """Return (function, version, instances) of the newest minute of each version since then."""
+        known = monitor_instances.c
+        query = (
+            select(known.function, known.version, known.minute_ms, known.instances)
+            .where(known.minute_ms >= since_ms, known.organization == organization)
+            .order_by(known.minute_ms)
+        )
+        newest = {(row[0], row[1]): int(row[3]) for row in self._all(query)}
+        return [(*key, count) for key, count in newest.items()]
+
+    def _all(self, query: Select[Any]) -> Sequence[Any]:
+        with self._engine.begin() as connection:
+            return connection.execute(query).all()
+
+
+def _within(column: Column[int], span: Span) -> tuple[ColumnElement[bool], ...]:
+    return column >= span.start_ms, column < span.end_ms
