@@ -99,7 +99,6 @@ def test_several_files_change_in_one_revision_or_none(author: Person) -> None:
     assert files.headers["ETag"] == changed.headers["ETag"]
     assert author.get("/functions/orders/draft/files/lib/function.py").data == b"x = 1\n"
     for bad in (
-        {"op": "delete", "path": "none.py"},
         {"op": "rename", "path": "a.py", "to": "lib/function.py"},
         {"op": "rename", "path": "a.py", "to": "../a.py"},
         {"op": "put", "path": "b.py", "content": "no base64"},
@@ -108,6 +107,8 @@ def test_several_files_change_in_one_revision_or_none(author: Person) -> None:
     ):
         refused = edit(author, {"op": "put", "path": "new.py", "content": ""}, bad)
         assert refused.status_code == 422, bad
+    missing = edit(author, {"op": "put", "path": "new.py", "content": ""}, {"op": "delete", "path": "none.py"})
+    assert missing.status_code == 404, missing.text
     assert author.get("/functions/orders/draft").json["revision"] == before + 1
     assert edit(author, {"op": "delete", "path": "a.py"}, if_match='"d1"').status_code == 412
 
