@@ -107,7 +107,9 @@ def test_several_files_change_in_one_revision_or_none(author: Person) -> None:
     ):
         refused = edit(author, {"op": "put", "path": "new.py", "content": ""}, bad)
         assert refused.status_code == 422, bad
-    missing = edit(author, {"op": "put", "path": "new.py", "content": ""}, {"op": "delete", "path": "none.py"})
+    missing = edit(
+        author, {"op": "put", "path": "new.py", "content": ""}, {"op": "delete", "path": "none.py"}
+    )
     assert missing.status_code == 404, missing.text
     assert author.get("/functions/orders/draft").json["revision"] == before + 1
     assert edit(author, {"op": "delete", "path": "a.py"}, if_match='"d1"').status_code == 412
