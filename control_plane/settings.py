@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from control_plane.errors import Invalid
 from control_plane.settings_groups import (
     GROUPS,
+    Api,
     Database,
     Files,
     Gateway,
@@ -37,6 +38,7 @@ from control_plane.settings_groups import (
 )
 
 __all__ = [
+    "Api",
     "Database",
     "Files",
     "Gateway",
@@ -65,6 +67,7 @@ class Settings:
     data: Path
     run: Path
     listen: Listen = field(default_factory=Listen)
+    api: Api = field(default_factory=Api)
     database: Database = field(default_factory=Database)
     identity: Identity = field(default_factory=Identity)
     host: Host = field(default_factory=Host)

@@ -8,11 +8,13 @@ travel by an inherited descriptor.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
     "GROUPS",
+    "Api",
     "Database",
     "Files",
     "Gateway",
@@ -51,6 +53,22 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class Api:
+    """The processes that answer the console's and the API's requests."""
+
+    processes: int = _option(
+        0,
+        "How many processes answer; Python runs on one core in each. 0: one for each core, at most four, "
+        "as each takes about 100 MB.",
+    )
+
+    @property
+    def count(self) -> int:
+        """Return how many there are on this machine."""
+        return max(1, self.processes) if self.processes else min(4, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Database:
     """Where rows live."""
 
@@ -70,7 +88,8 @@ class Identity:
         "or cut to one length, optionally with `:count`. Empty: only how a password is made decides.",
     )
     hashes_at_once: int = _option(
-        2, "Passwords that are hashed at the same time; each takes 64 MB, so guessing cannot take the memory."
+        2,
+        "Passwords that are hashed at the same time, shared out to the api's processes; each takes 64 MB, so guessing cannot take the memory.",
     )
 
 
@@ -234,6 +253,7 @@ class Files:
 
 GROUPS = {
     "listen": Listen,
+    "api": Api,
     "database": Database,
     "identity": Identity,
     "host": Host,

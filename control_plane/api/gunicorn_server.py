@@ -1,4 +1,4 @@
-"""Runs gunicorn inside a role's process: one worker on a Unix socket, JSON lines on standard error."""
+"""Runs gunicorn inside a role's process: workers on a Unix socket, JSON lines on standard error."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ called within a day, and at most 500 versions, so the number of series is bounde
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -19,6 +20,7 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from control_plane.domain.series import BUCKETS_MS
 from control_plane.services.monitor import Scraped
@@ -60,11 +62,18 @@ class Metrics:
         )
 
     def render(self, scrape: _Scrape) -> Response:
-        """Return the exposition: this process' own series, then what was counted."""
+        """Return the exposition: the api's own series over all its processes, then what was counted."""
         counted = CollectorRegistry()
         counted.register(_Counted(scrape))
-        body = generate_latest(self.registry) + generate_latest(counted)
+        body = generate_latest(self._own()) + generate_latest(counted)
         return Response(body, content_type=CONTENT_TYPE_LATEST)
+
+    def _own(self) -> CollectorRegistry:
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return self.registry
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return together
 
 
 class _Counted:

@@ -1,14 +1,18 @@
-"""The api process: gunicorn with threads, one worker, on api.sock."""
+"""The api role: gunicorn on api.sock, a process for each core with threads."""
 
 from __future__ import annotations
 
 import gc
+import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from control_plane.api.gunicorn_server import serve
 from control_plane.process import inherited_keys
+from control_plane.settings import settings_from_document
 
 __all__ = ["run"]
 
@@ -16,6 +20,8 @@ __all__ = ["run"]
 def run(document: Mapping[str, Any]) -> None:
     """Serve the API until SIGTERM, then finish what runs."""
     keys = inherited_keys()
+    settings = settings_from_document(json.dumps(document))
+    _share_metrics(Path(document["run"]) / "api-metrics")
 
     def load() -> Any:
         from control_plane.wsgi import build_app
@@ -26,14 +32,24 @@ def run(document: Mapping[str, Any]) -> None:
         gc.freeze()
         return app
 
-    # Threads wait for locks, freezes and test runs of other processes, so there are
-    # more of them than cores; one process keeps limits in memory exact.
+    # Threads wait for locks, freezes and test runs of other processes, so there are more
+    # of them than cores. What limits people is in the database; what limits memory and
+    # threads is counted in each process.
     serve(
         Path(document["run"]) / "api.sock",
         load,
+        workers=settings.api.count,
         worker_class="gthread",
         threads=24,
         keepalive=30,
         # The gateway bounds the line; what passes it is refused as a problem, not as a page.
         limit_request_line=0,
     )
+
+
+def _share_metrics(folder: Path) -> None:
+    """Let the processes add up their series in files of `folder`; they begin at zero with the role."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    # The library reads this when it is first imported, which is after the fork.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

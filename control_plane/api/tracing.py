@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from flask import Flask, Response, g, request, request_finished, request_started
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CollectorRegistry, Counter
 
 from control_plane.domain.traces import Span, TraceContext, parse_traceparent
 
@@ -36,7 +37,10 @@ class Spans(Protocol):
 def install_tracing(app: Flask, spans: Spans, percent: float) -> None:
     """Make a span of every request of `app`; of those that begin a trace, of `percent` of them."""
 
+    tally = _Tally(spans, app.extensions["ingot"].metrics.registry)
+
     def begin(_app: Flask, **_: Any) -> None:
+        tally.look()
         g.trace = _context(request.headers.get("traceparent", ""), percent)
         g.trace_began_ns = time.time_ns()
 
@@ -49,7 +53,6 @@ def install_tracing(app: Flask, spans: Spans, percent: float) -> None:
     app.extensions["ingot.tracing"] = (begin, end)
     request_started.connect(begin, app)
     request_finished.connect(end, app)
-    app.extensions["ingot"].metrics.registry.register(_Counts(spans))
 
 
 def _context(header: str, percent: float) -> TraceContext:
@@ -81,17 +84,21 @@ def _span(context: TraceContext, response: Response) -> Span:
     )
 
 
-class _Counts:
-    """How many of this process' spans were sent and lost."""
+class _Tally:
+    """Counts what the exporters of all processes sent and lost."""
 
-    def __init__(self, spans: Spans) -> None:
+    def __init__(self, spans: Spans, registry: CollectorRegistry) -> None:
         self._spans = spans
-
-    def collect(self) -> list[CounterMetricFamily]:
-        """Return the family."""
-        family = CounterMetricFamily(
-            "ingot_trace_spans", "Spans of the API, by whether they were sent.", labels=["result"]
+        self._lock = threading.Lock()
+        self._seen = {"sent": 0, "dropped": 0}
+        self._family = Counter(
+            "ingot_trace_spans", "Spans of the API, by whether they were sent.", ["result"], registry=registry
         )
-        family.add_metric(["sent"], self._spans.sent)
-        family.add_metric(["dropped"], self._spans.dropped)
-        return [family]
+        self.look()
+
+    def look(self) -> None:
+        """Add what this process' exporter did since the last look."""
+        with self._lock:
+            for result, count in (("sent", self._spans.sent), ("dropped", self._spans.dropped)):
+                self._family.labels(result).inc(count - self._seen[result])
+                self._seen[result] = count

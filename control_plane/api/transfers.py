@@ -17,7 +17,7 @@ from control_plane.errors import TooMany
 __all__ = ["Transfer", "begin_transfer", "end_transfer", "part_response"]
 
 _CHUNK: Final = 1 << 18
-# Of the 24 threads that answer; slow senders must leave some to everybody else.
+# Of the 24 threads with which each process answers; slow senders must leave some to everybody else.
 _TRANSFERS: Final = 8
 _transfers = threading.BoundedSemaphore(_TRANSFERS)
 
@@ -25,7 +25,7 @@ _transfers = threading.BoundedSemaphore(_TRANSFERS)
 def begin_transfer() -> None:
     """Take one of the places for transfers. Raises TooMany."""
     if not _transfers.acquire(blocking=False):
-        raise TooMany(f"{_TRANSFERS} files are being sent or fetched already.", hint="Try again in a moment.")
+        raise TooMany("Too many files are being sent or fetched already.", hint="Try again in a moment.")
 
 
 def end_transfer() -> None:

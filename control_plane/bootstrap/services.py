@@ -74,7 +74,7 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
         layer_folder=settings.data / "layers",
         cache_folder=settings.data / "cache",
     )
-    passwords = ArgonPasswords(at_once=settings.identity.hashes_at_once)
+    passwords = ArgonPasswords(at_once=max(1, settings.identity.hashes_at_once // settings.api.count))
     leaked = settings.identity.breached_passwords
     breached = BreachedFile(Path(leaked)) if leaked else NoBreachedList()
     sealer = AesSealer(key(keys, "master"))

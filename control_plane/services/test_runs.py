@@ -27,9 +27,9 @@ _KEPT_BODY: Final = 262_144
 _LONGEST_MS: Final = 120_000
 # What resolving and building may take before the request itself.
 _BUILD_MS: Final = 300_000
-# Runs that nobody waits for; each occupies a thread while it lasts.
+# Runs that nobody waits for, in each process of the api; each occupies a thread while it lasts.
 _AT_ONCE: Final = 4
-_WAITING: Final = 32
+_WAITING: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
