@@ -89,7 +89,8 @@ class Identity:
     )
     hashes_at_once: int = _option(
         2,
-        "Passwords that are hashed at the same time, shared out to the api's processes; each takes 64 MB, so guessing cannot take the memory.",
+        "Passwords that are hashed at the same time, shared out to the api's processes; each takes 64 MB, "
+        "so guessing cannot take the memory.",
     )
 
 
