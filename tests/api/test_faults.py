@@ -13,7 +13,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,6 +98,8 @@ class Attempts:
     keyed: bool
     interim: Interim
     later: Callable[[World], object] | None
+    # Calls of each port that the last request made.
+    calls: dict[str, int] = field(default_factory=dict)
 
     def send(self, fault: Fault | None) -> tuple[int, Any]:
         """Send the case's request; return status and body without what differs by nature."""
@@ -115,6 +117,8 @@ class Attempts:
         client = self.faulty.api.app.test_client(use_cookies=False)
         with self.faulty.failing(fault):
             answer = client.open(f"/api/v1{self.sent.path}", method=self.method, headers=headers, **more)
+            # What the worker does later is broken elsewhere.
+            self.calls = dict(self.faulty.calls)
         if self.later:
             self.later(world)
         body = answer.get_json(silent=True)
@@ -234,7 +238,7 @@ def try_faults(stage: Stage, folder: Path, case: str, chosen: Callable[[Fault], 
         status, body = clean.send(None)
         assert status < 300, (status, body)
         after = clean.state()
-        calls = dict(clean.faulty.calls)
+        calls = clean.calls
     faults = [
         Fault(target, number, way)
         for target, count in sorted(calls.items())
