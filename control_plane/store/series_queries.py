@@ -1,4 +1,4 @@
-"""Reads the monitor's series: sums by minute, instances, samples of the machine, sums since ever.
+"""Reads the monitor's series: sums by minute or hour, instances, samples of the machine, sums since ever.
 
 Never writes. Spans are whole steps; what the numbers mean is decided elsewhere.
 """
@@ -10,12 +10,14 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Engine, Select, func, select
 
+from control_plane.domain.metering import HOUR_MS
 from control_plane.domain.series import SUMS, Span
 from control_plane.store.series_tables import (
     READINGS,
     SERIES_KEY,
     monitor_instances,
     monitor_system,
+    usage_hours,
     usage_minutes,
     usage_totals,
 )
@@ -33,30 +35,30 @@ class SeriesReader:
         self, projects: Collection[str], function: str, span: Span, limit: int
     ) -> list[tuple[str, str]]:
         """Return (project, function) of those with the most calls in the span."""
-        minutes = usage_minutes.c
+        kept, at = _kept(span)
         query = (
-            select(minutes.project, minutes.function)
-            .where(minutes.project.in_(projects), *_within(minutes.minute_ms, span))
-            .group_by(minutes.project, minutes.function)
-            .order_by(func.sum(minutes.calls).desc(), minutes.function)
+            select(kept.project, kept.function)
+            .where(kept.project.in_(projects), *_within(at, span))
+            .group_by(kept.project, kept.function)
+            .order_by(func.sum(kept.calls).desc(), kept.function)
             .limit(limit)
         )
         if function:
-            query = query.where(minutes.function == function)
+            query = query.where(kept.function == function)
         return [(row[0], row[1]) for row in self._all(query)]
 
     def steps(
         self, projects: Collection[str], functions: Collection[str], span: Span, by: Collection[str]
     ) -> Sequence[Any]:
         """Return (step, by…, sums…) of these functions; `by` names columns of the key."""
-        minutes = usage_minutes.c
-        step = (minutes.minute_ms - minutes.minute_ms % span.step_ms).label("step")
-        keys = [minutes[name] for name in by]
+        kept, at = _kept(span)
+        step = (at - at % span.step_ms).label("step")
+        keys = [kept[name] for name in by]
         # Grouped outside: an expression with parameters, sent twice, would be two different ones.
         rows = (
-            select(step, *keys, *(minutes[name] for name in SUMS))
-            .where(minutes.project.in_(projects), *_within(minutes.minute_ms, span))
-            .where(minutes.function.in_(functions))
+            select(step, *keys, *(kept[name] for name in SUMS))
+            .where(kept.project.in_(projects), *_within(at, span))
+            .where(kept.function.in_(functions))
             .subquery()
         )
         grouped = [rows.c.step, *(rows.c[name] for name in by)]
@@ -65,13 +67,11 @@ class SeriesReader:
 
     def waits(self, projects: Collection[str], function: str, span: Span) -> Sequence[Any]:
         """Return (step, calls, their time in the queue) of these projects, of one function if named."""
-        minutes = usage_minutes.c
-        step = (minutes.minute_ms - minutes.minute_ms % span.step_ms).label("step")
-        query = select(step, minutes.calls, minutes.queue_ms).where(
-            minutes.project.in_(projects), *_within(minutes.minute_ms, span)
-        )
+        kept, at = _kept(span)
+        step = (at - at % span.step_ms).label("step")
+        query = select(step, kept.calls, kept.queue_ms).where(kept.project.in_(projects), *_within(at, span))
         if function:
-            query = query.where(minutes.function == function)
+            query = query.where(kept.function == function)
         rows = query.subquery()
         sums = func.sum(rows.c.calls), func.sum(rows.c.queue_ms)
         return self._all(select(rows.c.step, *sums).group_by(rows.c.step).order_by(rows.c.step))
@@ -134,6 +134,13 @@ class SeriesReader:
     def _all(self, query: Select[Any]) -> Sequence[Any]:
         with self._engine.begin() as connection:
             return connection.execute(query).all()
+
+
+def _kept(span: Span) -> tuple[Any, Column[int]]:
+    """Return the columns of the coarsest sums that the span's steps are made of, and the one of time."""
+    if span.step_ms % HOUR_MS == 0:
+        return usage_hours.c, usage_hours.c.hour_ms
+    return usage_minutes.c, usage_minutes.c.minute_ms
 
 
 def _within(column: Column[int], span: Span) -> tuple[ColumnElement[bool], ...]:

@@ -1,4 +1,4 @@
-"""The tables of the monitor, in the usage database: sums by minute, sums since ever, and samples.
+"""The tables of the monitor, in the usage database: sums by minute and hour, sums since ever, and samples.
 
 Written by the meter like all of usage; times are Unix milliseconds, UTC.
 Statements live in the modules that need them, never here.
@@ -18,6 +18,7 @@ __all__ = [
     "SERIES_KEY",
     "monitor_instances",
     "monitor_system",
+    "usage_hours",
     "usage_minutes",
     "usage_totals",
 ]
@@ -35,6 +36,17 @@ usage_minutes = Table(
     # Finds the busiest functions and sums their waiting without looking up a row.
     Index("usage_minutes_project", "project", "minute_ms", "function", "calls", "queue_ms"),
     Index("usage_minutes_minute", "minute_ms"),
+)
+
+# The same sums by hour, kept as long: a week of minutes would be read for a few points otherwise.
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    *(Column(name, String, primary_key=True) for name in SERIES_KEY),
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    *(Column(name, BigInteger, nullable=False) for name in SUMS),
+    Index("usage_hours_project", "project", "hour_ms", "function", "calls", "queue_ms"),
+    Index("usage_hours_hour", "hour_ms"),
 )
 
 # The same sums over all time: what a scraper takes the difference of. One row for each version.

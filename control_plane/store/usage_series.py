@@ -6,11 +6,24 @@ Runs inside the meter's transactions; what a call adds is the domain's.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, func, literal, select, text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    case,
+    delete,
+    func,
+    literal,
+    select,
+    text,
+)
 
-from control_plane.domain.metering import FAULT_OF, Fault, StreamState, UsageEvent
+from control_plane.domain.metering import FAULT_OF, HOUR_MS, Fault, StreamState, UsageEvent
 from control_plane.domain.monitoring import Reading
 from control_plane.domain.series import BUCKETS_MS, MINUTE_MS, SUMS, of_event
 from control_plane.store.series_tables import (
@@ -18,10 +31,17 @@ from control_plane.store.series_tables import (
     SERIES_KEY,
     monitor_instances,
     monitor_system,
+    usage_hours,
     usage_minutes,
     usage_totals,
 )
-from control_plane.store.usage_statements import add_minutes, add_totals, insert_new, raise_instances
+from control_plane.store.usage_statements import (
+    add_hours,
+    add_minutes,
+    add_totals,
+    insert_new,
+    raise_instances,
+)
 from control_plane.store.usage_tables import usage_events
 
 __all__ = ["SeriesLedger", "SeriesSums"]
@@ -30,7 +50,7 @@ _KEY = len(SERIES_KEY)
 
 
 class SeriesSums:
-    """What a batch of events adds to the sums by minute and to those since ever."""
+    """What a batch of events adds to the sums by minute, by hour and since ever."""
 
     def __init__(self) -> None:
         self._minutes: dict[tuple[Any, ...], list[int]] = {}
@@ -49,14 +69,21 @@ class SeriesSums:
 
     def write(self, connection: Connection) -> None:
         """Store what was collected."""
-        rows = [(*key, *sums) for key, sums in self._minutes.items() if any(sums)]
-        add_minutes(connection, rows)
+        minutes = [(*key, *sums) for key, sums in self._minutes.items() if any(sums)]
+        add_minutes(connection, minutes)
+        _leave_nothing(connection, usage_minutes.c.minute_ms, minutes)
+        hours = self._hours()
+        add_hours(connection, hours)
+        _leave_nothing(connection, usage_hours.c.hour_ms, hours)
         add_totals(connection, self._totals())
-        # A call that moved to another version or minute leaves nothing behind, as in a rebuild.
-        left = {row[_KEY] for row in rows if row[_KEY + 1] < 0}
-        if left:
-            minute, calls = usage_minutes.c.minute_ms, usage_minutes.c.calls
-            connection.execute(delete(usage_minutes).where(minute.in_(left)).where(calls <= 0))
+
+    def _hours(self) -> list[tuple[Any, ...]]:
+        hours: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * len(SUMS))
+        for key, sums in self._minutes.items():
+            hour = hours[*key[:_KEY], key[_KEY] // HOUR_MS * HOUR_MS]
+            for place, value in enumerate(sums):
+                hour[place] += value
+        return [(*key, *sums) for key, sums in hours.items() if any(sums)]
 
     def _totals(self) -> list[tuple[Any, ...]]:
         totals: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * (len(SUMS) + 1))
@@ -68,6 +95,13 @@ class SeriesSums:
                 total[place] += value
             total[-1] = max(total[-1], key[_KEY])
         return [(*key, *sums) for key, sums in totals.items()]
+
+
+def _leave_nothing(connection: Connection, at: Column[int], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Delete what a call left that moved to another version or time, as a rebuild would."""
+    left = {row[_KEY] for row in rows if row[_KEY + 1] < 0}
+    if left:
+        connection.execute(delete(at.table).where(at.in_(left)).where(at.table.c.calls <= 0))
 
 
 class SeriesLedger:
@@ -89,15 +123,18 @@ class SeriesLedger:
             raise_instances(connection, instances)
 
     def prune(self, before_ms: int) -> int:
-        """Delete the sums by minute and the samples that are older; return how many rows those were."""
+        """Delete the samples and sums of times that are over by then; return how many rows those were."""
         deleted = 0
+        # An hour goes with its last minute.
+        hour = before_ms // HOUR_MS * HOUR_MS
         with self._engine.begin() as connection:
-            for column in (
-                usage_minutes.c.minute_ms,
-                monitor_instances.c.minute_ms,
-                monitor_system.c.at_ms,
+            for column, end in (
+                (usage_minutes.c.minute_ms, before_ms),
+                (usage_hours.c.hour_ms, hour),
+                (monitor_instances.c.minute_ms, before_ms),
+                (monitor_system.c.at_ms, before_ms),
             ):
-                deleted += connection.execute(delete(column.table).where(column < before_ms)).rowcount
+                deleted += connection.execute(delete(column.table).where(column < end)).rowcount
         return deleted
 
     def missing(self) -> bool:
@@ -107,21 +144,20 @@ class SeriesLedger:
             return known is None and connection.scalar(select(usage_events.c.seq).limit(1)) is not None
 
     def rebuild(self, since_ms: int = 0) -> None:
-        """Make the sums anew from the events; those by minute from `since_ms` on."""
+        """Make the sums anew from the events; those by minute and hour from `since_ms` on."""
         event = usage_events.c
         key = [event[name] for name in SERIES_KEY]
-        minute = (event.accepted_ms - event.accepted_ms % MINUTE_MS).label("minute_ms")
         sums = [func.sum(column) for column in _columns()]
-        # By position: with parameters in it, the minute written twice would be two different ones.
+        # By position: with parameters in it, a time written twice would be two different ones.
         places = [text(str(place)) for place in range(1, _KEY + 2)]
-        by_minute = select(*key, minute, *sums).where(event.accepted_ms >= since_ms).group_by(*places)
         last = func.max(event.accepted_ms - event.accepted_ms % MINUTE_MS)
         in_all = select(*key, *sums, last).group_by(*key)
         with self._engine.begin() as connection:
-            connection.execute(delete(usage_minutes))
-            connection.execute(
-                usage_minutes.insert().from_select([*SERIES_KEY, "minute_ms", *SUMS], by_minute)
-            )
+            for at, unit_ms in ((usage_minutes.c.minute_ms, MINUTE_MS), (usage_hours.c.hour_ms, HOUR_MS)):
+                start = (event.accepted_ms - event.accepted_ms % unit_ms).label(at.name)
+                rows = select(*key, start, *sums).where(event.accepted_ms >= since_ms).group_by(*places)
+                connection.execute(delete(at.table))
+                connection.execute(at.table.insert().from_select([*SERIES_KEY, at.name, *SUMS], rows))
             connection.execute(delete(usage_totals))
             connection.execute(usage_totals.insert().from_select([*SERIES_KEY, *SUMS, "last_ms"], in_all))
 

@@ -12,11 +12,18 @@ from typing import Any
 from sqlalchemy import Connection, Table
 
 from control_plane.domain.series import SUMS
-from control_plane.store.series_tables import SERIES_KEY, monitor_instances, usage_minutes, usage_totals
+from control_plane.store.series_tables import (
+    SERIES_KEY,
+    monitor_instances,
+    usage_hours,
+    usage_minutes,
+    usage_totals,
+)
 from control_plane.store.usage_tables import HOURLY_KEY, HOURLY_SUMS, log_hours, usage_hourly
 
 __all__ = [
     "add_hourly",
+    "add_hours",
     "add_log_hours",
     "add_minutes",
     "add_totals",
@@ -70,6 +77,11 @@ def add_log_hours(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> No
 def add_minutes(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Add (key…, minute, sums…) to the sums by minute."""
     _add(connection, usage_minutes, ((*SERIES_KEY, "minute_ms"), SUMS), rows)
+
+
+def add_hours(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add (key…, hour, sums…) to the monitor's sums by hour."""
+    _add(connection, usage_hours, ((*SERIES_KEY, "hour_ms"), SUMS), rows)
 
 
 def add_totals(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

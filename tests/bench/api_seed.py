@@ -65,11 +65,13 @@ def copy_usage(engine: Engine, tenants: Sequence[Tenant], scale: Scale) -> None:
     event, *_ = read_rows(engine, "usage_events")
     hourly, *_ = read_rows(engine, "usage_hourly")
     minutely, *_ = read_rows(engine, "usage_minutes")
+    series, *_ = read_rows(engine, "usage_hours")
     del event["seq"]
     now, chance = int(time.time() * 1000), random.Random(1)
     places = [(tenant, function) for tenant in tenants for function in tenant.functions]
     hours: Counter[tuple[int, int]] = Counter()
     minutes: Counter[tuple[int, int]] = Counter()
+    recent: Counter[tuple[int, int]] = Counter()
 
     def events() -> Iterator[Row]:
         for number in range(scale.events):
@@ -78,6 +80,7 @@ def copy_usage(engine: Engine, tenants: Sequence[Tenant], scale: Scale) -> None:
             hours[place, at // _HOUR_MS * _HOUR_MS] += 1
             if now - at < _SERIES_DAYS * _DAY_MS:
                 minutes[place, at // _MINUTE_MS * _MINUTE_MS] += 1
+                recent[place, at // _HOUR_MS * _HOUR_MS] += 1
             times = {"accepted_ms": at, "dispatched_ms": at, "ended_ms": at + 5}
             yield event | _owner(*places[place]) | times | {"id": f"{at}-{number:032x}"}
 
@@ -89,6 +92,7 @@ def copy_usage(engine: Engine, tenants: Sequence[Tenant], scale: Scale) -> None:
     insert_rows(engine, "usage_events", events())
     insert_rows(engine, "usage_hourly", sums(hourly, hours, "hour_ms"))
     insert_rows(engine, "usage_minutes", sums(minutely, minutes, "minute_ms"))
+    insert_rows(engine, "usage_hours", sums(series, recent, "hour_ms"))
 
 
 def _owner(tenant: Tenant, function: str) -> Row:

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from control_plane.domain.metering import Call, InstanceExit, InstanceStart, StreamEnd
+from control_plane.domain.metering import HOUR_MS, Call, InstanceExit, InstanceStart, StreamEnd
 from control_plane.domain.monitoring import Reading
 from control_plane.domain.series import MINUTE_MS, Span
 from control_plane.errors import Unavailable
 from control_plane.meter.sampler import Sampler, instances_of
 from control_plane.store.engine import create_engine
 from control_plane.store.series_queries import SeriesReader
-from control_plane.store.series_tables import monitor_system, usage_minutes, usage_totals
+from control_plane.store.series_tables import monitor_system, usage_hours, usage_minutes, usage_totals
 from control_plane.store.usage_intake import Intake
 from control_plane.store.usage_ledger import UsageLedger
 from control_plane.store.usage_migrations import migrate_usage
@@ -50,11 +50,12 @@ def a_call(number: int, at: int = 0, **changes: Any) -> Call:
     return call._replace(**changes)
 
 
-def sums(engine: Engine) -> tuple[set[Any], set[Any]]:
+def sums(engine: Engine) -> tuple[set[Any], set[Any], set[Any]]:
     with engine.begin() as connection:
         return (
             {tuple(row) for row in connection.execute(select(usage_minutes))},
             {tuple(row) for row in connection.execute(select(usage_totals))},
+            {tuple(row) for row in connection.execute(select(usage_hours))},
         )
 
 
@@ -115,8 +116,8 @@ def test_sums_are_missing_only_beside_calls_without_them(engine: Engine) -> None
         connection.execute(usage_totals.delete())
     assert series.missing()
     series.rebuild(since_ms=AT + 1)
-    minutes, totals = sums(engine)
-    assert (minutes, len(totals)) == (set(), 1)
+    minutes, totals, hours = sums(engine)
+    assert (minutes, len(totals), hours) == (set(), 1, set())
 
 
 def test_what_is_too_old_goes_and_totals_stay(engine: Engine) -> None:
@@ -125,8 +126,26 @@ def test_what_is_too_old_goes_and_totals_stay(engine: Engine) -> None:
     series.keep([Reading(AT, {"load": 1.0}, {("org", "prj", "fn1", "v1"): 2})])
     assert series.prune(AT + MINUTE_MS) == 3
     assert series.prune(AT + MINUTE_MS) == 0
-    minutes, totals = sums(engine)
-    assert (len(minutes), len(totals)) == (1, 1)
+    minutes, totals, hours = sums(engine)
+    assert (len(minutes), len(totals), len(hours)) == (1, 1, 1)
+    assert series.prune(AT + 2 * HOUR_MS) == 2
+    assert [len(rows) for rows in sums(engine)] == [0, 1, 0]
+
+
+def test_steps_of_hours_say_what_their_minutes_say(engine: Engine) -> None:
+    chance = random.Random(1)
+    calls = [a_call(number, chance.randrange(5 * HOUR_MS), queue_ms=9) for number in range(60)]
+    UsageLedger(engine).write(Intake(AT, calls=calls))
+    reader = SeriesReader(engine)
+    start = AT // HOUR_MS * HOUR_MS
+    coarse, fine = (Span(start, start + 6 * HOUR_MS, step) for step in (HOUR_MS, MINUTE_MS))
+    by_hour: dict[int, list[int]] = {}
+    for step, *values in reader.steps(["prj"], ["fn1"], fine, []):
+        found = by_hour.setdefault(step // HOUR_MS * HOUR_MS, [0] * len(values))
+        by_hour[step // HOUR_MS * HOUR_MS] = [a + b for a, b in zip(found, values, strict=True)]
+    assert {step: values for step, *values in reader.steps(["prj"], ["fn1"], coarse, [])} == by_hour
+    assert sum(row[1] for row in reader.waits(["prj"], "", coarse)) == 60
+    assert reader.busiest(["prj"], "", coarse, 5) == [("prj", "fn1")]
 
 
 def test_samples_are_means_by_step_and_instances_the_most(engine: Engine) -> None:
