@@ -38,6 +38,7 @@ class Restored:
 
 # These belong to whoever starts Ingot; everything else to its services.
 _STARTERS = {"keys", "ingot.toml"}
+_HOST_LOGS = "host/logs"
 
 
 def restore_backup(
@@ -131,4 +132,7 @@ def _give_to(folder: Path, owners: Owners) -> None:
         os.chown(top, owners.user, owners.group, follow_symlinks=False)
         for parent, folders, names in os.walk(top):
             for name in (*folders, *names):
-                os.chown(Path(parent, name), owners.user, owners.group, follow_symlinks=False)
+                path = Path(parent, name)
+                # The host keeps its logs as whoever starts it, and lets the services read them.
+                user = -1 if path.is_relative_to(folder / _HOST_LOGS) else owners.user
+                os.chown(path, user, owners.group, follow_symlinks=False)
