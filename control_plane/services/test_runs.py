@@ -29,7 +29,7 @@ _LONGEST_MS: Final = 120_000
 _BUILD_MS: Final = 300_000
 # Runs that nobody waits for, in each process of the api; each occupies a thread while it lasts.
 _AT_ONCE: Final = 4
-_WAITING: Final = 16
+_WAITING: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
