@@ -113,7 +113,7 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
         releases=Releases(changes, builder),
         reruns=Reruns(changes, calls, runtime),
         review_lists=ReviewLists(changes),
-        reviews=Reviews(changes, builder),
+        reviews=Reviews(changes, blobs, builder),
         sessions=Sessions(changes, passwords),
         settings=SettingsService(changes, sealer),
         sharing=Sharing(changes),

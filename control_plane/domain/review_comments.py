@@ -11,7 +11,7 @@ from typing import Final
 
 from control_plane.errors import Conflict, Invalid, NotFound
 
-__all__ = ["Comment", "Side", "add_comment", "resolve_thread"]
+__all__ = ["Comment", "Side", "add_comment", "check_line", "resolve_thread"]
 
 _MOST: Final = 1_000
 
@@ -51,6 +51,23 @@ def add_comment(comments: tuple[Comment, ...], remark: Comment) -> tuple[Comment
     first = _first(comments, remark.thread)
     answer = replace(remark, path=first.path, line=first.line, side=first.side)
     return (*_with(comments, replace(first, resolved_by="", resolved_ms=0)), answer)
+
+
+def check_line(content: bytes, line: int) -> None:
+    """Refuse a line that the file's reader cannot find in it, as a line behind its end."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise Invalid("The file is not text, so it has no lines.", field="line", hint="Remark on the file.")
+    lines = text.count("\n") + (not text.endswith("\n") and bool(text))
+    if not 1 <= line <= lines:
+        raise Invalid(
+            f"The file has {lines:,} lines on this side, so none has the number {line:,}.",
+            field="line",
+            hint="Count from 1, on the side that `side` names.",
+        )
 
 
 def resolve_thread(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from control_plane.domain.access import Permission
 from control_plane.domain.functions import Function
 from control_plane.domain.identity import Actor, Project
-from control_plane.domain.review_comments import Comment, add_comment, resolve_thread
+from control_plane.domain.review_comments import Comment, Side, add_comment, check_line, resolve_thread
 from control_plane.domain.reviews import (
     Approval,
     Review,
@@ -24,7 +24,7 @@ from control_plane.domain.reviews import (
 )
 from control_plane.domain.versions import Version, VersionState
 from control_plane.errors import Conflict, Forbidden, Invalid
-from control_plane.ports import Builder
+from control_plane.ports import Blobs, Builder
 from control_plane.services.approvals import live_epoch, measure
 from control_plane.services.changes import Change, Changes, View, absent
 from control_plane.services.review_requests import check_kind, make_review, outdate_others
@@ -45,8 +45,9 @@ _NO_REMARKS = frozenset({ReviewState.WITHDRAWN, ReviewState.STALE, ReviewState.R
 class Reviews:
     """Use cases about reviews."""
 
-    def __init__(self, changes: Changes, builder: Builder) -> None:
+    def __init__(self, changes: Changes, blobs: Blobs, builder: Builder) -> None:
         self._changes = changes
+        self._blobs = blobs
         self._builder = builder
 
     def submit(
@@ -86,19 +87,13 @@ class Reviews:
     def comment(self, actor: Actor, review: str, remark: Comment) -> Review:
         """Add a remark: on the whole, on a line of a file, or to a thread. Author and time are set here."""
         _check_text(remark.text, "text", empty=False)
+        if remark.path:
+            self._check_place(actor, review, remark)
         with self._changes.change(actor, "review.comment", f"review/{review}") as change:
             known, _ = find_review(change, review, Permission.REVIEW_READ)
             if known.state in _NO_REMARKS:
                 raise Conflict(f"A review that is {known.state} takes no comments.")
-            if remark.path:
-                _check_path(change, known, remark.path)
-            made = replace(
-                remark,
-                id=change.new_id("comment"),
-                user=actor.user,
-                at_ms=change.now_ms,
-                line=max(0, remark.line),
-            )
+            made = replace(remark, id=change.new_id("comment"), user=actor.user, at_ms=change.now_ms)
             commented = replace(known, comments=add_comment(known.comments, made))
             change.unit.reviews.update(commented)
             change.happened("review.commented", known.id, {"function": known.function}, comment=made.id)
@@ -196,6 +191,29 @@ class Reviews:
 
         return self._decide(actor, review, (f"review.{action}", Permission.REVIEW_DECIDE), decide)
 
+    def _check_place(self, actor: Actor, review: str, remark: Comment) -> None:
+        """Refuse a place that nobody can look at; both sides never change, so no transaction holds them."""
+        with self._changes.read(actor) as view:
+            known, _ = find_review(view, review, Permission.REVIEW_READ)
+            sides = {Side.AFTER: known.version, Side.BEFORE: known.base}
+            versions = {
+                side: view.unit.versions.get(known.organization, one) for side, one in sides.items() if one
+            }
+        found = {
+            side: file.digest
+            for side, version in versions.items()
+            for file in (version.files if version else ())
+            if file.path == remark.path
+        }
+        if not found:
+            raise Invalid(f"Neither side has a file “{remark.path[:200]}”.", field="path")
+        if not remark.line:
+            return
+        if remark.side not in found:
+            message = f"“{remark.path[:200]}” is not there {remark.side} the change."
+            raise Invalid(message, field="side", hint="Name the other side.")
+        check_line(self._blobs.get(found[remark.side]), remark.line)
+
     def _decide(
         self,
         actor: Actor,
@@ -256,14 +274,6 @@ def _authors_by_now(view: View, review: Review) -> tuple[tuple[str, str], ...]:
     since = view.unit.versions.last_reviewed_revision(view.organization, review.function)
     editors = view.unit.functions.editors_after(view.organization, review.function, since)
     return tuple(sorted({*review.authors, *editors}))
-
-
-def _check_path(view: View, review: Review, path: str) -> None:
-    versions = (
-        view.unit.versions.get(review.organization, one) for one in (review.version, review.base) if one
-    )
-    if not any(path == file.path for version in versions if version for file in version.files):
-        raise Invalid(f"Neither side has a file “{path[:200]}”.", field="path")
 
 
 def _check_text(text: str, field: str, *, empty: bool = True) -> None:

@@ -96,6 +96,10 @@ def test_remarks_lie_on_files_and_threads_that_are_there(api: ApiWorld, people: 
     where = f"/reviews/{review.id}/comments"
     assert reviewer.post(where, {"text": "x", "path": "none.py"}).json["errors"][0]["pointer"] == "/path"
     assert reviewer.post(where, {"text": "x", "line": 3}).status_code == 422
+    behind = reviewer.post(where, {"text": "x", "path": "function.py", "line": 2})
+    assert (behind.status_code, behind.json["errors"][0]["pointer"]) == (422, "/line")
+    other = {"text": "x", "path": "function.py", "line": 1, "side": "before"}
+    assert reviewer.post(where, other).json["errors"][0]["pointer"] == "/side", "nothing was there before"
     assert reviewer.post(where, {"text": "x", "thread": "cmt_none"}).status_code == 404
     assert reviewer.post(f"{where}/cmt_none/resolve").status_code == 404
 

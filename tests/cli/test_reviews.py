@@ -90,6 +90,13 @@ def test_a_review_goes_back_is_answered_and_approved(lines: Lines) -> None:
     assert lines.people.reviewer.email in lines.reviewer.ok("review", "show", review)
 
 
+def test_a_remark_behind_the_end_of_a_file_is_refused(lines: Lines) -> None:
+    review = lines.submitted()["id"]
+    refused = lines.reviewer.run("review", "comment", review, "?", "--path", "function.py", "--line", "9")
+    assert refused.exit_code != 0
+    assert "The file has 1 lines" in refused.stderr
+
+
 def test_only_the_submitter_takes_a_request_back(lines: Lines) -> None:
     review = lines.submitted()["id"]
     assert lines.reviewer.run("review", "withdraw", review).exit_code == 3

@@ -100,7 +100,7 @@ class World:
         self.run_watch = RunWatch(self.changes, self.runtime)
         self.packages = Packages(self.changes)
         self.previews = Previews(self.changes, self.builds, self.runtime)
-        self.reviews = Reviews(self.changes, self.builder)
+        self.reviews = Reviews(self.changes, self.blobs, self.builder)
         self.review_lists, self.takedowns = ReviewLists(self.changes), Takedowns(self.changes)
         self.evidence = Evidence(self.changes, self.blobs, self.builder)
         self.releases = Releases(self.changes, self.builder)

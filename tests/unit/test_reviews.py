@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.domain.access import Role
-from control_plane.domain.review_comments import Comment, add_comment, resolve_thread
+from control_plane.domain.review_comments import Comment, add_comment, check_line, resolve_thread
 from control_plane.domain.review_policies import ReviewPolicy, RoleNeed, ValuesRule, needs_of, stricter
 from control_plane.domain.reviews import (
     TRANSITIONS,
@@ -182,6 +182,25 @@ def test_threads_are_answered_resolved_and_opened_again() -> None:
         add_comment((), Comment("usr_1", 1, "x", line=3))
     with pytest.raises(Conflict, match="1,000"):
         add_comment((first,) * 1_000, answer)
+
+
+@pytest.mark.parametrize(
+    ("content", "last"), [(b"a\nb\n", 2), (b"a\nb", 2), (b"\n", 1), (b"a\r\nb\x0c\xe2\x80\xa8c", 2)]
+)
+def test_a_remark_lies_on_a_line_that_the_diff_counts_too(content: bytes, last: int) -> None:
+    for line in range(1, last + 1):
+        check_line(content, line)
+    for line in (-1, 0, last + 1):
+        with pytest.raises(Invalid) as refused:
+            check_line(content, line)
+        assert refused.value.field == "line"
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\n", b"\xff\n"])
+def test_what_has_no_lines_takes_no_remark_on_one(content: bytes) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_line(content, 1)
+    assert refused.value.field == "line"
 
 
 @pytest.mark.parametrize("wrong", [{"approvals": -1}, {"approvals": 7}, {"approval_days": 0}])
