@@ -9,8 +9,9 @@ from control_plane.errors import Invalid, PreconditionRequired
 __all__ = ["required_if_match", "with_etag"]
 
 
-def with_etag(response: Response, etag: str) -> Response:
-    """Set the strong ETag of the thing that `response` shows."""
+def with_etag(response: Response, etag: str, status: int = 200) -> Response:
+    """Set the strong ETag of the thing that `response` shows, and how it came to be shown."""
+    response.status_code = status
     response.headers["ETag"] = f'"{etag}"'
     return response
 

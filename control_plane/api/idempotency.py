@@ -19,6 +19,8 @@ __all__ = ["idempotent", "idempotent_long", "takes_key"]
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _MARK: Final = "ingot_takes_key"
+# Headers that belong to the answer's content; all others are made anew for each request.
+_KEPT: Final = ("ETag", "Location")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -97,11 +99,13 @@ def _run_long(key: str, work: Callable[[], Response]) -> Response:
 
 
 def _answer_of(response: Response) -> Answer:
-    return Answer(response.status_code, response.content_type or "", response.get_data(as_text=True))
+    kept = {name: response.headers[name] for name in _KEPT if name in response.headers}
+    return Answer(response.status_code, response.content_type or "", response.get_data(as_text=True), kept)
 
 
 def _replayed(answer: Answer) -> Response:
     response = Response(answer.body, status=answer.status, content_type=answer.content_type)
+    response.headers.update(answer.headers)
     response.headers["Idempotency-Replayed"] = "true"
     return response
 

@@ -25,7 +25,7 @@ _IF_MATCH: Final[dict[str, Any]] = {
     "schema": {"type": "string", "pattern": _ETAG_PATTERN},
 }
 _ETAG: Final[dict[str, Any]] = {
-    "description": "What If-Match must name to change what was seen; a replay does not repeat it.",
+    "description": "What If-Match must name to change what was seen.",
     "schema": {"type": "string", "pattern": _ETAG_PATTERN},
 }
 _REPLAYED: Final[dict[str, Any]] = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 
 from control_plane.domain.idempotency import KEPT_MS, Attempt
 from control_plane.domain.identity import Actor
@@ -21,6 +21,8 @@ class Answer:
     status: int
     content_type: str
     body: str
+    # What a sender goes on with: where the made thing is, and which state of it was shown.
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Idempotency:
@@ -79,8 +81,7 @@ class Idempotency:
             change.unit.idempotency.drop(actor.organization, actor.user, key)
 
     def _sealed(self, actor: Actor, answer: Answer) -> str:
-        plain = {"status": answer.status, "content_type": answer.content_type, "body": answer.body}
-        return self._sealer.seal(actor.organization, json.dumps(plain).encode())
+        return self._sealer.seal(actor.organization, json.dumps(asdict(answer)).encode())
 
     def _opened(self, known: Attempt) -> Answer:
         return Answer(**json.loads(self._sealer.open(known.organization, known.answer)))

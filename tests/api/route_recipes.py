@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from control_plane.domain.sharing import Audience, ShareWish
 from tests.support.api import ApiWorld, Person
 from tests.support.api_fixtures import ApiPeople
 
-__all__ = ["CREATIONS", "EDITS", "Filled", "fill", "parts"]
+__all__ = ["CREATIONS", "EDITS", "SHOWN", "Filled", "fill", "parts"]
 
 # POST -> a body that makes something. Texts in braces are things of `Filled`.
 CREATIONS: Final[dict[str, dict[str, Any]]] = {
@@ -57,6 +57,66 @@ EDITS: Final[dict[str, Any]] = {
     "PUT /shares/{share}": {"version": 1},
     "DELETE /shares/{share}": None,
 }
+_FUNCTION: Final = "/functions/{function}"
+_DRAFT: Final = "/functions/{function}/draft"
+_RELEASE: Final = "/functions/{function}/releases/{answer[number]}"
+_TRAFFIC: Final = "/functions/{function}/releases/status"
+
+
+class Shown(NamedTuple):
+    """Where an answer is read back that shows something editable, and how to come by it."""
+
+    # A path; `answer` is what the change was answered with.
+    read_at: str
+    body: Any = None
+    # The path whose ETag the change must name.
+    seen_at: str = ""
+
+
+def _same(path: str, body: Any) -> Shown:
+    return Shown(path, body, path)
+
+
+# What makes or changes something that has an ETag, in an order in which each can be done.
+SHOWN: Final[dict[str, Shown]] = {
+    "POST /organizations": Shown("", {"name": "one-more"}),
+    "PATCH /organizations/{organization}": _same("/organizations/{organization}", {"title": "T"}),
+    "POST /departments": Shown("/departments/{answer[id]}", {"name": "one-more"}),
+    "PATCH /departments/{department}": _same("/departments/{department}", {"title": "T"}),
+    "POST /projects": Shown("/projects/{answer[id]}", {"name": "one-more"}),
+    "PATCH /projects/{project}": _same("/projects/{project}", {"title": "T"}),
+    "PUT /projects/{project}/policy": _same("/projects/{project}/policy", {"approvals": 0}),
+    "PUT /projects/{project}/settings/{name}": _same("/projects/{project}/settings/{name}", {"value": "w"}),
+    "PUT /projects/{project}/secrets/{name}": _same("/projects/{project}/secrets/{name}", {"value": "w"}),
+    "POST /projects/{project}/api-keys": Shown("/api-keys/{answer[key][id]}", {"name": "one-more"}),
+    "PATCH /api-keys/{api_key}": _same("/api-keys/{api_key}", {"name": "T"}),
+    "POST /api-keys/{api_key}/rotate": Shown("/api-keys/{api_key}", {}),
+    "DELETE /api-keys/{api_key}/previous": Shown("/api-keys/{api_key}"),
+    "POST /functions": Shown("/functions/{answer[id]}", {"project": "main", "name": "one-more"}),
+    f"PATCH {_FUNCTION}": _same(_FUNCTION, {"title": "T"}),
+    f"PATCH {_DRAFT}/files": Shown(_DRAFT, {"changes": [{"op": "delete", "path": "function.py"}]}, _DRAFT),
+    f"PUT {_DRAFT}/files/{{path}}": Shown(_DRAFT, b"x = 4\n", _DRAFT),
+    f"PUT {_DRAFT}/archive": Shown(_DRAFT, b"", _DRAFT),
+    f"POST {_DRAFT}/lock": Shown(_DRAFT),
+    f"DELETE {_DRAFT}/files/{{path}}": Shown(_DRAFT, None, _DRAFT),
+    f"POST {_FUNCTION}/shares": Shown("/shares/{answer[id]}", {"version": 1, "audience": "organization"}),
+    "PUT /shares/{share}": _same("/shares/{share}", {"version": 2}),
+    "POST /market/{share}/installations": Shown(
+        "/functions/{answer[id]}", {"project": "main", "name": "taken-too"}
+    ),
+    f"POST {_FUNCTION}/installation/update": Shown(_DRAFT, {}, _DRAFT),
+    f"PUT {_FUNCTION}/releases/{{number}}/guard": Shown(
+        _RELEASE, {"error_percent": 5}, f"{_FUNCTION}/releases/{{number}}"
+    ),
+    f"DELETE {_FUNCTION}/releases/{{number}}/guard": Shown(
+        _RELEASE, None, f"{_FUNCTION}/releases/{{number}}"
+    ),
+    f"PUT {_FUNCTION}/tags/{{tag}}": Shown(_RELEASE, {"version": 1}, _TRAFFIC),
+    f"DELETE {_FUNCTION}/tags/{{tag}}": Shown(_RELEASE, None, _TRAFFIC),
+    f"POST {_FUNCTION}/releases": Shown(_RELEASE, {"version": 1}),
+    f"POST {_FUNCTION}/releases/rollback": Shown(_RELEASE, {}),
+    f"POST {_FUNCTION}/restore": Shown(_FUNCTION),
+}
 
 
 @dataclass(frozen=True)
@@ -66,12 +126,12 @@ class Filled:
     owner: Person
     values: dict[str, str]
 
-    def address(self, path: str) -> str:
+    def address(self, path: str, **more: Any) -> str:
         """Return a path of the document with all its variables filled, without the prefix."""
-        values = dict(self.values)
+        values = {**self.values, **more}
         if "/secrets/" in path:
             values["name"] = "PIN"
-        if "/installation" in path:
+        if "/installation/" in path or path.endswith("/installation"):
             values["function"] = "taken"
         return path.removeprefix("/api/v1").format(**values)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.route_recipes import CREATIONS, EDITS, Filled, fill, parts
+from tests.api.route_recipes import CREATIONS, EDITS, SHOWN, Filled, fill, parts
 from tests.support.api import ApiWorld
 from tests.support.api_fixtures import ApiPeople
 
@@ -131,6 +131,8 @@ def test_a_repeated_creation_gets_the_first_answer(filled: Filled) -> None:
         assert first.status_code in {200, 201, 202}, (path, first.text)
         again = filled.owner.post(address, CREATIONS[path], headers=headers)
         assert (again.status_code, again.json) == (first.status_code, first.json), path
+        for name in ("ETag", "Location"):
+            assert again.headers.get(name) == first.headers.get(name), (path, name)
         assert again.headers["Idempotency-Replayed"] == "true", path
         assert "Idempotency-Replayed" not in first.headers, path
         other = filled.owner.post(address, {**CREATIONS[path], "more": 1}, headers=headers)
@@ -173,6 +175,63 @@ def test_a_change_leaves_another_etag_behind(filled: Filled) -> None:
         assert changed.headers["ETag"] != headers["If-Match"], route
         assert changed.headers["ETag"] == filled.owner.get(address).headers["ETag"], route
         assert filled.owner.send("PATCH", address, headers=headers, **body).status_code == 412, route
+
+
+def editables(document: dict[str, Any]) -> dict[str, set[str]]:
+    """Return GET path -> its schema and those that hold it, for everything that is shown with an ETag."""
+    schemas = document["components"]["schemas"]
+    found: dict[str, set[str]] = {}
+    for method, path, operation in operations(document):
+        if method == "GET" and "ETag" in operation["responses"]["200"]["headers"]:
+            name, _ = answer_schema(document, operation)
+            found[path] = {name} | {
+                outer
+                for outer, schema in schemas.items()
+                for part in schema.get("properties", {}).values()
+                if name and part.get("$ref", "").endswith(f"/{name}")
+            }
+    return found
+
+
+def showing(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return each change whose answer shows something editable -> that answer."""
+    shown = editables(document)
+    schemas = set().union(*shown.values()) - {""}
+    found = {}
+    for method, path, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            content = answer.get("content", {}).get("application/json", {})
+            name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            if method != "GET" and status in {"200", "201", "202"} and (path in shown or name in schemas):
+                found[f"{method} {path}"] = answer
+    return found
+
+
+def test_whatever_makes_or_changes_an_editable_thing_answers_its_etag(
+    api: ApiWorld, document: dict[str, Any], filled: Filled
+) -> None:
+    found = showing(document)
+    assert set(found) <= set(SHOWN), "say in SHOWN where it is read back"
+    assert len(editables(document)) >= 15
+    for route, answer in found.items():
+        assert "ETag" in answer["headers"], route
+    for route, shown in SHOWN.items():
+        method, _, path = route.partition(" ")
+        address, body = filled.address(path), parts(shown.body)
+        if path.endswith("/archive"):
+            body = {"data": filled.owner.get(address).data, "content_type": "application/gzip"}
+        elif path.endswith("/restore"):
+            assert filled.owner.delete(address.removesuffix("/restore")).status_code == 204
+        function = {"function": "taken"} if "/installation/" in path else {}
+        seen = filled.owner.get(filled.address(shown.seen_at, **function)) if shown.seen_at else None
+        headers = {"If-Match": seen.headers["ETag"]} if seen else {}
+        answer = filled.owner.send(method, address, headers=headers, **body)
+        assert answer.status_code in {200, 201, 202}, (route, answer.text)
+        assert answer.headers["ETag"], route
+        if shown.read_at:
+            read = filled.owner.get(filled.address(shown.read_at, answer=answer.json, **function))
+            assert answer.headers["ETag"] == read.headers["ETag"], route
+        api.world.settle()
 
 
 def test_every_answer_carries_the_id_of_its_request(

@@ -18,7 +18,7 @@ from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.credentials import ApiKey, KeyKind, KeyMode
-from control_plane.services.api_keys import KeyChange, KeyLimits, KeyRights
+from control_plane.services.api_keys import KeyChange, KeyLimits, KeyMade, KeyRights
 
 blueprint = make_blueprint("api_keys")
 
@@ -110,7 +110,7 @@ class ApiKeyMadeOut(Output):
 @idempotent
 @blueprint.input(ApiKeyIn)
 @blueprint.output(ApiKeyMadeOut, 201)
-def create_key(project: str, json_data: ApiKeyIn) -> ApiKeyMadeOut:
+def create_key(project: str, json_data: ApiKeyIn) -> Response:
     """Make an API key."""
     made = services().api_keys.create(
         current_actor(),
@@ -120,7 +120,7 @@ def create_key(project: str, json_data: ApiKeyIn) -> ApiKeyMadeOut:
         limits=KeyLimits(json_data.rate_10s, json_data.concurrency, json_data.days),
         rights=KeyRights(json_data.functions, json_data.modes, json_data.networks),
     )
-    return ApiKeyMadeOut.model_validate(made)
+    return _made(made, 201)
 
 
 @blueprint.get("/projects/<project>/api-keys")
@@ -162,8 +162,7 @@ def rotate_key(api_key: str, json_data: RotationIn) -> Response:
     """Give a key a new secret; the one before stays good for the overlap. Takes If-Match."""
     seen = required_if_match() if "If-Match" in request.headers else ""
     made = services().api_keys.rotate(current_actor(), api_key, overlap_s=json_data.overlap_s, if_match=seen)
-    body: dict[str, Any] = ApiKeyMadeOut.model_validate(made).model_dump(mode="json")
-    return with_etag(jsonify(body), made.key.etag)
+    return _made(made)
 
 
 @blueprint.delete("/api-keys/<api_key>/previous")
@@ -189,6 +188,11 @@ def _with_last_use(keys: Sequence[ApiKey]) -> list[ApiKeyOut]:
         ApiKeyOut.model_validate(key).model_copy(update={"last_used_at": timestamp(used.get(key.id, 0))})
         for key in keys
     ]
+
+
+def _made(made: KeyMade, status: int = 200) -> Response:
+    body: dict[str, Any] = ApiKeyMadeOut.model_validate(made).model_dump(mode="json")
+    return with_etag(jsonify(body), made.key.etag, status)
 
 
 def _shown(key: ApiKey) -> Response:

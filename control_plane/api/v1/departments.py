@@ -63,12 +63,12 @@ def list_departments(query_data: PageQuery) -> Response:
 @idempotent
 @blueprint.input(DepartmentIn)
 @blueprint.output(DepartmentOut, 201)
-def create_department(json_data: DepartmentIn) -> tuple[dict[str, Any], int]:
+def create_department(json_data: DepartmentIn) -> Response:
     """Make a department."""
     made = services().departments.create(
         current_actor(), name=json_data.name, title=json_data.title, parent=json_data.parent
     )
-    return _row(made), 201
+    return _shown(made, 201)
 
 
 @blueprint.get("/departments/<department>")
@@ -113,6 +113,6 @@ def _row(department: Department) -> dict[str, Any]:
     }
 
 
-def _shown(department: Department) -> Response:
+def _shown(department: Department, status: int = 200) -> Response:
     body = DepartmentOut.model_validate(_row(department)).model_dump(mode="json")
-    return with_etag(jsonify(body), department.etag)
+    return with_etag(jsonify(body), department.etag, status)

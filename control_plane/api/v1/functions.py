@@ -83,13 +83,13 @@ class FunctionOut(Output):
 @idempotent
 @blueprint.input(FunctionIn)
 @blueprint.output(FunctionOut, 201)
-def create_function(json_data: FunctionIn) -> dict[str, Any]:
+def create_function(json_data: FunctionIn) -> Response:
     """Make a function with an empty draft."""
     actor = current_actor()
     made = services().functions.create(
         actor, project=json_data.project, name=json_data.name, title=json_data.title
     )
-    return _shown(actor, (made,))[0]
+    return _one(actor, made, 201)
 
 
 @blueprint.get("/functions")
@@ -166,9 +166,9 @@ def _position(query: FunctionQuery) -> str:
     return str(after)
 
 
-def _one(actor: Actor, function: Function) -> Response:
+def _one(actor: Actor, function: Function, status: int = 200) -> Response:
     shown = FunctionOut.model_validate(_shown(actor, (function,))[0]).model_dump(mode="json")
-    return with_etag(jsonify(shown), function.etag)
+    return with_etag(jsonify(shown), function.etag, status)
 
 
 def _named(actor: Actor, name: str) -> tuple[Function, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from flask import Response
+from flask import Response, jsonify
 from pydantic import Field
 
 from control_plane.api.access import Place, requires
 from control_plane.api.archives import archive_response
 from control_plane.api.auth import current_actor
-from control_plane.api.etags import required_if_match
+from control_plane.api.etags import required_if_match, with_etag
 from control_plane.api.idempotency import idempotent
 from control_plane.api.paging import Page, PageQuery, list_position, page_response
 from control_plane.api.schemas import Input, Output, Time
@@ -170,12 +170,13 @@ def get_offered_source(share: str) -> Response:
 @idempotent
 @blueprint.input(InstallIn)
 @blueprint.output(InstalledOut, 201)
-def install_offer(share: str, json_data: InstallIn) -> dict[str, Any]:
+def install_offer(share: str, json_data: InstallIn) -> Response:
     """Make a function whose draft is a copy of what is offered, all of it or nothing."""
     made = services().market.install(
         current_actor(), share, project=json_data.project, name=json_data.name, digest=json_data.digest
     )
-    return {"id": made.id, "project": made.project, "name": made.name, "share": share}
+    shown = InstalledOut(id=made.id, project=made.project, name=made.name, share=share)
+    return with_etag(jsonify(shown.model_dump(mode="json")), made.etag, 201)
 
 
 @blueprint.get("/installations")
@@ -203,11 +204,12 @@ def get_installation(function: str) -> dict[str, Any]:
 @requires(Permission.FUNCTION_WRITE, Place.FUNCTION)
 @blueprint.input(UpdateIn)
 @blueprint.output(UpdatedOut)
-def update_installation(function: str, json_data: UpdateIn) -> dict[str, Any]:
+def update_installation(function: str, json_data: UpdateIn) -> Response:
     """Replace the draft by what the share offers now; needs the draft's ETag as If-Match."""
     if_match = required_if_match()
     draft = services().market.update(current_actor(), function, if_match=if_match, digest=json_data.digest)
-    return {"function": draft.function, "revision": draft.revision}
+    shown = UpdatedOut(function=draft.function, revision=draft.revision)
+    return with_etag(jsonify(shown.model_dump(mode="json")), draft.etag)
 
 
 def _row(offered: Offered) -> dict[str, Any]:

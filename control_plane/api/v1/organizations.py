@@ -59,9 +59,10 @@ def list_organizations(query_data: PageQuery) -> Response:
 @idempotent
 @blueprint.input(OrganizationIn)
 @blueprint.output(OrganizationOut, 201)
-def create_organization(json_data: OrganizationIn) -> Organization:
+def create_organization(json_data: OrganizationIn) -> Response:
     """Make an organization; the caller is its first owner."""
-    return services().organizations.create(current_actor(), name=json_data.name, title=json_data.title)
+    made = services().organizations.create(current_actor(), name=json_data.name, title=json_data.title)
+    return _shown(made, 201)
 
 
 @blueprint.get("/organizations/current")
@@ -93,6 +94,6 @@ def change_organization(organization: str, json_data: OrganizationPatch) -> Resp
     return _shown(changed)
 
 
-def _shown(organization: Organization) -> Response:
+def _shown(organization: Organization, status: int = 200) -> Response:
     body: dict[str, Any] = OrganizationOut.model_validate(organization).model_dump(mode="json")
-    return with_etag(jsonify(body), organization.etag)
+    return with_etag(jsonify(body), organization.etag, status)

@@ -74,16 +74,17 @@ def list_projects(query_data: ProjectQuery) -> Response:
 @idempotent
 @blueprint.input(ProjectIn)
 @blueprint.output(ProjectOut, 201)
-def create_project(json_data: ProjectIn) -> Project:
+def create_project(json_data: ProjectIn) -> Response:
     """Make a project, in the organization or in a department."""
     policy = to_policy(json_data.policy) if json_data.policy else None
-    return services().projects.create(
+    made = services().projects.create(
         current_actor(),
         name=json_data.name,
         title=json_data.title,
         policy=policy,
         department=json_data.department,
     )
+    return _shown(made, 201)
 
 
 @blueprint.get("/projects/<project>")
@@ -111,6 +112,6 @@ def change_project(project: str, json_data: ProjectPatch) -> Response:
     return _shown(changed)
 
 
-def _shown(project: Project) -> Response:
+def _shown(project: Project, status: int = 200) -> Response:
     body: dict[str, Any] = ProjectOut.model_validate(project).model_dump(mode="json")
-    return with_etag(jsonify(body), project.etag)
+    return with_etag(jsonify(body), project.etag, status)

@@ -200,6 +200,4 @@ def _plain(model: type[BaseModel], shown: Any) -> dict[str, Any]:
 
 
 def _shown(release: Release, status: int = 200) -> Response:
-    response = jsonify(_plain(ReleaseOut, release))
-    response.status_code = status
-    return with_etag(response, release.etag)
+    return with_etag(jsonify(_plain(ReleaseOut, release)), release.etag, status)

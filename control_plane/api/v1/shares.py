@@ -74,9 +74,7 @@ def share_function(function: str, json_data: ShareIn) -> Response:
     made = services().sharing.create(
         current_actor(), function, _wish(json_data), audience=json_data.audience, project=json_data.project
     )
-    response = _shown(made)
-    response.status_code = 201
-    return response
+    return _shown(made, 201)
 
 
 @blueprint.get("/shares")
@@ -122,9 +120,9 @@ def _wish(asked: ShareChangeIn) -> ShareWish:
     return ShareWish(asked.version, asked.kind, asked.summary, asked.tags, asked.unreviewed)
 
 
-def _shown(share: Share) -> Response:
+def _shown(share: Share, status: int = 200) -> Response:
     shown = ShareOut.model_validate(_row(share)).model_dump(mode="json")
-    return with_etag(jsonify(shown), share.etag)
+    return with_etag(jsonify(shown), share.etag, status)
 
 
 def _row(share: Share) -> dict[str, Any]:
