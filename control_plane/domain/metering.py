@@ -18,6 +18,7 @@ from control_plane.domain.metering_records import Call, InstanceExit, InstanceSt
 __all__ = [
     "ANSWER_SLACK_MS",
     "AUTHOR_EXITS",
+    "DAY_MS",
     "EXIT_SLACK_MS",
     "FAULT_OF",
     "HOUR_MS",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 86_400_000
 
 # The gateway and the host stamp the same moment with their own clock reading and
 # round to milliseconds; a busy machine wakes the host this much after the dispatch.

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from control_plane.domain.metering import FAULT_OF, HOUR_MS, Outcome
+from control_plane.domain.metering import DAY_MS, FAULT_OF, HOUR_MS, Outcome
 from control_plane.errors import Invalid
-from control_plane.store.usage_queries import DAY_MS, UsageReader
+from control_plane.store.usage_queries import UsageReader
 
 __all__ = ["GROUPS", "Difference", "Reconciliation", "Total", "Usage"]
 

@@ -25,12 +25,13 @@ from control_plane.store.usage_evidence import Evidence, affected_rows, chunked
 from control_plane.store.usage_intake import Intake
 from control_plane.store.usage_rows import EVENT_COLUMNS, HourlySums, event_of_row, row_of_event
 from control_plane.store.usage_series import SeriesSums
-from control_plane.store.usage_statements import add_hourly, add_log_hours, insert_all, insert_new
+from control_plane.store.usage_statements import add_daily, add_hourly, add_log_hours, insert_all, insert_new
 from control_plane.store.usage_tables import (
     HOURLY_KEY,
     host_exits,
     host_starts,
     log_rejects,
+    usage_daily,
     usage_ends,
     usage_events,
     usage_hourly,
@@ -147,13 +148,15 @@ class UsageBatch:
             self._connection.execute(statement, updates)
 
     def _write_sums(self) -> None:
-        rows = self._sums.rows()
-        add_hourly(self._connection, rows)
-        left = {row[0] for row in rows if row[_CALLS] < 0}
-        if left:
-            # Calls moved to another outcome; an empty sum is no row, as in a rebuild.
-            hour, calls = usage_hourly.c.hour_ms, usage_hourly.c.calls
-            self._connection.execute(delete(usage_hourly).where(hour.in_(left)).where(calls == 0))
+        hours, days = self._sums.rows(), self._sums.days()
+        add_hourly(self._connection, hours)
+        add_daily(self._connection, days)
+        for rows, at in ((hours, usage_hourly.c.hour_ms), (days, usage_daily.c.day_ms)):
+            left = {row[0] for row in rows if row[_CALLS] < 0}
+            if left:
+                # Calls moved to another outcome; an empty sum is no row, as in a rebuild.
+                empty = at.table.c.calls == 0
+                self._connection.execute(delete(at.table).where(at.in_(left)).where(empty))
         self._sums = HourlySums()
         self._series.write(self._connection)
         self._series = SeriesSums()

@@ -9,12 +9,20 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, Engine, case, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from control_plane.domain.metering import HOUR_MS, StreamState
+from control_plane.domain.metering import DAY_MS, HOUR_MS, StreamState
 from control_plane.errors import Conflict
 from control_plane.store.usage_batch import Repeated, UsageBatch, unknown_calls
 from control_plane.store.usage_intake import Intake, LogMark, Reject, Step
 from control_plane.store.usage_retention import events_kept_from
-from control_plane.store.usage_tables import HOURLY_KEY, HOURLY_SUMS, log_offsets, usage_events, usage_hourly
+from control_plane.store.usage_tables import (
+    DAILY_KEY,
+    HOURLY_KEY,
+    HOURLY_SUMS,
+    log_offsets,
+    usage_daily,
+    usage_events,
+    usage_hourly,
+)
 
 __all__ = ["AnotherWriter", "UsageLedger"]
 
@@ -80,7 +88,7 @@ class UsageLedger:
         return position
 
     def rebuild(self) -> None:
-        """Make the hourly sums anew from the events, for the hours whose events are all kept."""
+        """Make the sums by hour and day anew from the events, for the hours whose events are all kept."""
         event = usage_events.c
         key = [
             (event.accepted_ms - event.accepted_ms % HOUR_MS).label("hour_ms"),
@@ -102,6 +110,18 @@ class UsageLedger:
             query = select(*key, *sums).where(event.accepted_ms >= kept_from).group_by(*positions)
             connection.execute(delete(usage_hourly).where(usage_hourly.c.hour_ms >= kept_from))
             connection.execute(usage_hourly.insert().from_select([*HOURLY_KEY, *HOURLY_SUMS], query))
+            _add_up_days(connection, kept_from - kept_from % DAY_MS)
+
+
+def _add_up_days(connection: Connection, start_ms: int) -> None:
+    """Make the sums by day anew from those by hour."""
+    hours = usage_hourly.c
+    day = (hours.hour_ms - hours.hour_ms % DAY_MS).label("day_ms")
+    sums = [func.sum(hours[name]) for name in HOURLY_SUMS]
+    rows = select(day, *(hours[name] for name in DAILY_KEY[1:]), *sums).where(hours.hour_ms >= start_ms)
+    rows = rows.group_by(*(text(str(place)) for place in range(1, len(DAILY_KEY) + 1)))
+    connection.execute(delete(usage_daily).where(usage_daily.c.day_ms >= start_ms))
+    connection.execute(usage_daily.insert().from_select([*DAILY_KEY, *HOURLY_SUMS], rows))
 
 
 def _count_positive(column: ColumnElement[int]) -> ColumnElement[int]:

@@ -1,17 +1,17 @@
-"""Reads usage: sums by hour, and the counts that a reconciliation compares.
+"""Reads usage: sums by hour and day, and the counts that a reconciliation compares.
 
 Never writes, so any process may use it beside the meter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, Select, case, func, or_, select
+from sqlalchemy import Column, ColumnElement, Engine, Select, case, func, or_, select, union_all
 from sqlalchemy.exc import DBAPIError
 
-from control_plane.domain.metering import StreamState
+from control_plane.domain.metering import DAY_MS, StreamState
 from control_plane.errors import Unavailable
 from control_plane.store.usage_retention import events_kept_from
 from control_plane.store.usage_tables import (
@@ -21,14 +21,14 @@ from control_plane.store.usage_tables import (
     host_starts,
     log_hours,
     log_rejects,
+    usage_daily,
     usage_ends,
     usage_events,
     usage_hourly,
 )
 
-__all__ = ["DAY_MS", "UsageReader"]
+__all__ = ["UsageReader"]
 
-DAY_MS: Final = 86_400_000
 # A usage id begins with the moment at which it was minted, in 13 digits until the year 2286. It is
 # within this of the record's own time, so the index of ids finds a span of time too.
 _MINTED_WITHIN_MS: Final = 60_000
@@ -54,16 +54,14 @@ class UsageReader:
 
         `only` holds values of such columns that alone are summed.
         """
-        hour = usage_hourly.c.hour_ms
-        label = (hour - hour % DAY_MS if group == "day" else usage_hourly.c[group]).label("grouped")
+        parts = [
+            _part(at, group, bounds)
+            .where(at.table.c.project == project)
+            .where(*(at.table.c[name] == value for name, value in only.items()))
+            for at, bounds in _tables(span, group)
+        ]
         # Grouped outside: an expression with parameters, sent twice, would be two different ones.
-        grouped = (
-            select(label, usage_hourly.c.outcome, *(usage_hourly.c[name] for name in HOURLY_SUMS))
-            .where(usage_hourly.c.project == project)
-            .where(hour >= span[0])
-            .where(hour < span[1], *(usage_hourly.c[name] == value for name, value in only.items()))
-            .subquery()
-        )
+        grouped = union_all(*parts).subquery()
         sums = [func.sum(grouped.c[name]).label(name) for name in HOURLY_SUMS]
         key = (grouped.c.grouped, grouped.c.outcome)
         return self._all(select(*key, *sums).group_by(*key).order_by(*key))
@@ -161,6 +159,26 @@ class UsageReader:
     def _all(self, query: Select[Any]) -> Sequence[Any]:
         with self._engine.begin() as connection:
             return connection.execute(query).all()
+
+
+def _tables(span: tuple[int, int], group: str) -> Iterator[tuple[Column[int], tuple[int, int]]]:
+    """Yield the sums that a span of whole hours is made of: by day, and by hour before and after those."""
+    start, end = span
+    first, last = -(-start // DAY_MS) * DAY_MS, end // DAY_MS * DAY_MS
+    if group == "hour_ms" or first >= last:
+        yield usage_hourly.c.hour_ms, span
+        return
+    yield usage_daily.c.day_ms, (first, last)
+    for edge in ((start, first), (last, end)):
+        if edge[0] < edge[1]:
+            yield usage_hourly.c.hour_ms, edge
+
+
+def _part(at: Column[int], group: str, bounds: tuple[int, int]) -> Select[Any]:
+    kept = at.table.c
+    label = at - at % DAY_MS if group == "day" else kept[group]
+    named = select(label.label("grouped"), kept.outcome, *(kept[name] for name in HOURLY_SUMS))
+    return named.where(at >= bounds[0]).where(at < bounds[1])
 
 
 def _within(span: tuple[int, int]) -> tuple[ColumnElement[bool], ...]:

@@ -1,4 +1,4 @@
-"""Rows of the usage database <-> the domain's values, and the hourly sums that one event adds to.
+"""Rows of the usage database <-> the domain's values, and the sums by hour and day that one event adds to.
 
 Translation only: nothing here runs a statement or decides what a call counts as.
 """
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from control_plane.domain.metering import (
+    DAY_MS,
     HOUR_MS,
     Call,
     Outcome,
@@ -98,3 +99,12 @@ class HourlySums:
     def rows(self) -> list[tuple[Any, ...]]:
         """Return (key…, sums…) of every key that changes."""
         return [(*key, *sums) for key, sums in self._sums.items() if any(sums)]
+
+    def days(self) -> list[tuple[Any, ...]]:
+        """Return the same by day, in UTC."""
+        days: dict[tuple[Any, ...], list[int]] = {}
+        for key, sums in self._sums.items():
+            day = days.setdefault((key[0] // DAY_MS * DAY_MS, *key[1:]), [0] * len(sums))
+            for place, value in enumerate(sums):
+                day[place] += value
+        return [(*key, *sums) for key, sums in days.items() if any(sums)]

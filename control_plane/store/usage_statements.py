@@ -19,9 +19,17 @@ from control_plane.store.series_tables import (
     usage_minutes,
     usage_totals,
 )
-from control_plane.store.usage_tables import HOURLY_KEY, HOURLY_SUMS, log_hours, usage_hourly
+from control_plane.store.usage_tables import (
+    DAILY_KEY,
+    HOURLY_KEY,
+    HOURLY_SUMS,
+    log_hours,
+    usage_daily,
+    usage_hourly,
+)
 
 __all__ = [
+    "add_daily",
     "add_hourly",
     "add_hours",
     "add_log_hours",
@@ -67,6 +75,11 @@ def insert_all(
 def add_hourly(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Add (key…, sums…) to the hourly sums."""
     _add(connection, usage_hourly, (HOURLY_KEY, HOURLY_SUMS), rows)
+
+
+def add_daily(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add (key…, sums…) to the daily sums."""
+    _add(connection, usage_daily, (DAILY_KEY, HOURLY_SUMS), rows)
 
 
 def add_log_hours(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

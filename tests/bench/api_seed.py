@@ -64,12 +64,14 @@ def copy_usage(engine: Engine, tenants: Sequence[Tenant], scale: Scale) -> None:
     """Spread copies of the only usage event over all functions and the last days, with their sums."""
     event, *_ = read_rows(engine, "usage_events")
     hourly, *_ = read_rows(engine, "usage_hourly")
+    daily, *_ = read_rows(engine, "usage_daily")
     minutely, *_ = read_rows(engine, "usage_minutes")
     series, *_ = read_rows(engine, "usage_hours")
     del event["seq"]
     now, chance = int(time.time() * 1000), random.Random(1)
     places = [(tenant, function) for tenant in tenants for function in tenant.functions]
     hours: Counter[tuple[int, int]] = Counter()
+    days: Counter[tuple[int, int]] = Counter()
     minutes: Counter[tuple[int, int]] = Counter()
     recent: Counter[tuple[int, int]] = Counter()
 
@@ -78,6 +80,7 @@ def copy_usage(engine: Engine, tenants: Sequence[Tenant], scale: Scale) -> None:
             place = number % len(places)
             at = now - chance.randrange(_DAYS * _DAY_MS)
             hours[place, at // _HOUR_MS * _HOUR_MS] += 1
+            days[place, at // _DAY_MS * _DAY_MS] += 1
             if now - at < _SERIES_DAYS * _DAY_MS:
                 minutes[place, at // _MINUTE_MS * _MINUTE_MS] += 1
                 recent[place, at // _HOUR_MS * _HOUR_MS] += 1
@@ -91,6 +94,7 @@ def copy_usage(engine: Engine, tenants: Sequence[Tenant], scale: Scale) -> None:
 
     insert_rows(engine, "usage_events", events())
     insert_rows(engine, "usage_hourly", sums(hourly, hours, "hour_ms"))
+    insert_rows(engine, "usage_daily", sums(daily, days, "day_ms"))
     insert_rows(engine, "usage_minutes", sums(minutely, minutes, "minute_ms"))
     insert_rows(engine, "usage_hours", sums(series, recent, "hour_ms"))
 

@@ -31,7 +31,8 @@ from control_plane.store.usage_intake import Intake, LogMark, Reject, Step
 from control_plane.store.usage_ledger import AnotherWriter, UsageLedger
 from control_plane.store.usage_migrations import migrate_usage
 from control_plane.store.usage_rows import event_of_row
-from control_plane.store.usage_tables import log_hours, log_rejects, metadata, usage_events, usage_hourly
+from control_plane.store.usage_tables import log_hours, log_rejects, metadata, usage_events
+from tests.support.usage_sums import hourly_of
 
 AT = 1_760_000_400_000
 Record = Call | StreamEnd | InstanceStart | InstanceExit
@@ -66,11 +67,6 @@ def events_of(engine: Engine) -> dict[str, UsageEvent]:
         rows = connection.execute(select(usage_events)).all()
     assert len({row.id for row in rows}) == len(rows)
     return {row.id: event_of_row(row) for row in rows}
-
-
-def hourly_of(engine: Engine) -> dict[tuple[Any, ...], tuple[int, ...]]:
-    with engine.begin() as connection:
-        return {tuple(row)[:7]: tuple(row)[7:] for row in connection.execute(select(usage_hourly))}
 
 
 def a_call(identifier: str, at: int = 0, **changes: Any) -> Call:

@@ -18,9 +18,10 @@ from control_plane.store.usage_ledger import UsageLedger
 from control_plane.store.usage_migrations import migrate_usage
 from control_plane.store.usage_queries import UsageReader
 from control_plane.store.usage_retention import UsageRetention
-from control_plane.store.usage_tables import host_starts, usage_events, usage_hourly
+from control_plane.store.usage_tables import host_starts, usage_daily, usage_events, usage_hourly
 from tests.meter.lines import BEGAN_MS, access_line, start_line
 from tests.support.clock import FakeClock
+from tests.support.usage_sums import hourly_of
 
 LATER_MS = BEGAN_MS + 10 * HOUR_MS
 
@@ -53,8 +54,7 @@ def count(engine: Engine) -> int:
 
 
 def sums(engine: Engine) -> list[tuple[object, ...]]:
-    with engine.connect() as connection:
-        return sorted(tuple(row) for row in connection.execute(select(usage_hourly)))
+    return sorted((*key, *values) for key, values in hourly_of(engine).items())
 
 
 def test_old_calls_go_in_batches_and_their_sums_stay(engine: Engine) -> None:
@@ -79,6 +79,7 @@ def test_sums_are_made_anew_only_where_every_call_is_kept(engine: Engine) -> Non
     # The hours that are kept are made anew indeed.
     with engine.begin() as connection:
         connection.execute(usage_hourly.delete().where(usage_hourly.c.hour_ms >= LATER_MS - HOUR_MS))
+        connection.execute(usage_daily.delete())
     UsageLedger(engine).rebuild()
     assert sums(engine) == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,21 @@ def test_totals_of_one_function_or_key(usage: Usage) -> None:
     assert calls == {"k1": 2, "k2": 1}
     assert {one.group: one.calls for one in usage.totals("prj", span, "day", key="k2")} == {str(DAY): 1}
     assert usage.totals("prj", span, "day", function="fn2", key="k2") == []
+
+
+@pytest.mark.parametrize("hours", [(0, 96), (5, 91), (5, 20), (5, 30), (24, 72), (30, 48), (90, 91)])
+def test_days_and_the_hours_around_them_add_up(engine: Engine, usage: Usage, hours: tuple[int, int]) -> None:
+    store(
+        engine, calls=[a_call(number * HOUR_MS + 7, status=200 + 300 * (number % 2)) for number in range(96)]
+    )
+    start, end = (DAY + hour * HOUR_MS for hour in hours)
+    by_hour = usage.totals("prj", (start, end), "hour")
+    assert sum(one.calls for one in by_hour) == hours[1] - hours[0]
+    (whole,) = usage.totals("prj", (start, end), "function")
+    assert whole.calls == hours[1] - hours[0]
+    assert whole.billed_ms == sum(one.billed_ms for one in by_hour)
+    by_day = {int(one.group): one.calls for one in usage.totals("prj", (start, end), "day")}
+    assert by_day == Counter(int(one.group) // DAY_MS * DAY_MS for one in by_hour)
 
 
 @pytest.mark.usefixtures("two_days")
