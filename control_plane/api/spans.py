@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 
 from control_plane.api.schemas import Input
 
-__all__ = ["SpanQuery", "now_ms", "unix_ms"]
+__all__ = ["Moment", "SpanQuery", "now_ms", "unix_ms"]
 
 
 def _written_out(value: object) -> object:
@@ -21,7 +21,7 @@ def _written_out(value: object) -> object:
 
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
-_Moment = Annotated[
+Moment = Annotated[
     AwareDatetime | None, BeforeValidator(_written_out), Field(description="RFC 3339 with its zone.")
 ]
 
@@ -29,8 +29,8 @@ _Moment = Annotated[
 class SpanQuery(Input):
     """From when until before when."""
 
-    start: Annotated[_Moment, Field(alias="from")] = None
-    end: Annotated[_Moment, Field(alias="to")] = None
+    start: Annotated[Moment, Field(alias="from")] = None
+    end: Annotated[Moment, Field(alias="to")] = None
 
     def bounds(self, default_hours: int) -> tuple[int, int]:
         """Return the span in Unix milliseconds; what is not said is now, and so many hours before the end."""

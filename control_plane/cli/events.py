@@ -24,11 +24,14 @@ def event() -> None:
 @event.command("list")
 @click.option("--after", type=click.IntRange(0), default=0, help="Begin behind this sequence number.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many.")
+@click.option("--type", "kind", help="Only types that begin so: review, or review.approved.")
+@click.option("--subject", help="Only what happened to the thing with this id.")
+@click.option("--since", help="Only from this time on, RFC 3339.")
 @pass_state
-def list_events(state: CliState, after: int, limit: int) -> None:
+def list_events(state: CliState, /, after: int, limit: int, kind: str | None, **wanted: str | None) -> None:
     """List events, oldest first, in their public order."""
     with state.client() as client:
-        rows = list(client.pages("/events", limit=limit, after=after))
+        rows = list(client.pages("/events", limit=limit, after=after, type=kind, **wanted))
     show_list(state, rows, _COLUMNS)
     if len(rows) == limit:
         note(f"There may be more: --after {rows[-1]['sequence']}")

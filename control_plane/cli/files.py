@@ -94,12 +94,14 @@ def get(state: CliState, file: str, save: Path | None, link: bool) -> None:
 
 @file.command("list")
 @click.option("--project", help="Name or id of the project; not needed when there is one only.")
+@click.option("--name", help="Only those whose name begins so.")
+@click.option("--state", "stands", type=click.Choice(("waiting", "stored")), help="Only those that stand so.")
 @pass_state
-def list_files(state: CliState, project: str | None) -> None:
+def list_files(state: CliState, project: str | None, name: str | None, stands: str | None) -> None:
     """List a project's files and what they take of its quota."""
     with state.client() as client:
         place = find_project(client, project)
-        rows = list(client.pages("/files", project=place["id"]))
+        rows = list(client.pages("/files", project=place["id"], name=name, state=stands))
         use = client.get(f"/projects/{place['id']}/file-quota")
     show_list(state, rows, ("id", "name", "size", "state", "created_at", "expires_at"))
     note(

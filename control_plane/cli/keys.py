@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from control_plane.cli.named import find_key
 from control_plane.cli.output import note, show_list, show_one
 from control_plane.cli.references import find_function, find_project
 from control_plane.cli.state import CliState, confirm, pass_state
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["key"]
 
 _MODES: Final = click.Choice(["sync", "stream", "async"])
+_STATES: Final = click.Choice(["active", "expired", "revoked"])
 _FIELDS: Final = (
     "id",
     "name",
@@ -84,7 +86,8 @@ def create(state: CliState, /, name: str, project: str | None, **wanted: Any) ->
 def rotate(state: CliState, key: str, overlap_hours: float) -> None:
     """Give KEY a new text, shown this one time; the one before stays good for a while."""
     with state.client() as client:
-        made = client.create(f"/api-keys/{key}/rotate", {"overlap_s": int(overlap_hours * 3600)})
+        known = find_key(client, key)
+        made = client.create(f"/api-keys/{known['id']}/rotate", {"overlap_s": int(overlap_hours * 3600)})
     _show_made(state, made)
 
 
@@ -106,8 +109,7 @@ def change(state: CliState, /, key: str, **wanted: Any) -> None:
     if named.get("networks") == ["anywhere"]:
         named["networks"] = []
     with state.client() as client:
-        etag = client.send("GET", f"/api-keys/{key}").headers["ETag"]
-        changed = client.send("PATCH", f"/api-keys/{key}", json=named, headers={"If-Match": etag}).json()
+        changed = client.edit(f"/api-keys/{find_key(client, key)['id']}", named)
     show_one(state, changed, _FIELDS)
 
 
@@ -117,19 +119,25 @@ def change(state: CliState, /, key: str, **wanted: Any) -> None:
 def show(state: CliState, key: str) -> None:
     """Show what KEY may do and when it last called, never its text."""
     with state.client() as client:
-        show_one(state, client.get(f"/api-keys/{key}"), _FIELDS)
+        show_one(state, find_key(client, key), _FIELDS)
 
 
 @key.command("list")
 @click.option("--project", help="Name or id of the project; not needed when there is one only.")
+@click.option("--name", help="Only those whose name begins so.")
+@click.option("--state", "stands", type=_STATES, help="Only those that stand so.")
+@click.option("--function", help="Only those that may call it, by name or with all of the project.")
 @pass_state
-def list_keys(state: CliState, project: str | None) -> None:
+def list_keys(
+    state: CliState, project: str | None, name: str | None, stands: str | None, function: str | None
+) -> None:
     """List the API keys of a project, with the hour of their last call."""
     with state.client() as client:
-        place = find_project(client, project)
-        rows = list(client.pages(f"/projects/{place['id']}/api-keys"))
+        place = _project_of(client, project, (function,) if function else ())
+        wanted: dict[str, Any] = {"name": name, "state": stands, "function": function}
+        rows = list(client.pages(f"/projects/{place}/api-keys", **wanted))
         if state.output != "json" and any(row["scopes"] for row in rows):
-            functions = {one["id"]: one["name"] for one in client.pages("/functions", project=place["id"])}
+            functions = {one["id"]: one["name"] for one in client.pages("/functions", project=place)}
             rows = [{**row, "scopes": [functions.get(one, one) for one in row["scopes"]]} for row in rows]
     if state.output != "json":
         rows = [_in_words(row) for row in rows]
@@ -142,10 +150,12 @@ def list_keys(state: CliState, project: str | None) -> None:
 @pass_state
 def revoke(state: CliState, key: str, previous: bool) -> None:
     """Revoke the API KEY; within two seconds no gateway accepts it any more."""
-    confirm(state, f"Revoke {key}? Its callers are cut off.")
     with state.client() as client:
-        client.delete(f"/api-keys/{key}" + ("/previous" if previous else ""))
-    note(f"The old text of {key} is revoked." if previous else f"{key} is revoked.")
+        known = find_key(client, key)
+        named = f"{known['name']} ({known['id']})"
+        confirm(state, f"Revoke {named}? Its callers are cut off.")
+        client.delete(f"/api-keys/{known['id']}" + ("/previous" if previous else ""))
+    note(f"The old text of {named} is revoked." if previous else f"{named} is revoked.")
 
 
 def _in_words(row: dict[str, Any]) -> dict[str, Any]:

@@ -70,11 +70,20 @@ def invite(state: CliState, email: str, name: str, role: str, project: str, depa
 
 @member.command("list")
 @click.option("--system", is_flag=True, help="Those who hold a role above all organizations.")
+@click.option("--role", type=click.Choice(_ROLES), help="Only those who hold it, wherever.")
+@click.option("--search", help="Only those with this in their e-mail address or name.")
+@click.option("--disabled/--enabled", default=None, help="Only those who may do nothing, or only the others.")
 @pass_state
-def list_members(state: CliState, system: bool) -> None:
+def list_members(
+    state: CliState, system: bool, role: str | None, search: str | None, disabled: bool | None
+) -> None:
     """List the members and their roles."""
+    off = None if disabled is None else str(disabled).lower()
+    wanted: dict[str, Any] = {"role": role, "search": search, "disabled": off}
+    if system and any(wanted.values()):
+        raise click.UsageError("Roles above all organizations are few: --system lists all of them.")
     with state.client() as client:
-        rows = list(client.pages("/system/members" if system else "/members"))
+        rows = list(client.pages("/system/members") if system else client.pages("/members", **wanted))
     show_list(state, [_with_roles(row) for row in rows], ("id", "email", "name", "roles", "disabled_at"))
 
 

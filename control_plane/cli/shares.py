@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from control_plane.cli.named import find_share
 from control_plane.cli.output import note, show_list, show_one
 from control_plane.cli.references import find_function, find_project
 from control_plane.cli.state import CliState, confirm, pass_state
@@ -72,13 +73,14 @@ def create(
 def update(state: CliState, /, share: str, version: int | None, **described: Any) -> None:
     """Offer another version; whoever installed SHARE sees what is newer."""
     with state.client() as client:
-        seen = client.send("GET", f"/shares/{share}")
+        address = f"/shares/{find_share(client, share)['id']}"
+        seen = client.send("GET", address)
         known = seen.json()
         newest = version or find_function(client, known["function"])["latest"]
         body = {"version": newest, "kind": known["kind"], **_described(described)}
         body["tags"] = body["tags"] or known["tags"]
         headers = {"If-Match": seen.headers["ETag"]}
-        row = client.send("PUT", f"/shares/{share}", json=body, headers=headers).json()
+        row = client.send("PUT", address, json=body, headers=headers).json()
     show_one(state, row, _COLUMNS)
 
 
@@ -97,9 +99,10 @@ def list_shares(state: CliState) -> None:
 def remove(state: CliState, share: str) -> None:
     """Let nobody install SHARE any more; what was installed stays."""
     with state.client() as client:
-        seen = client.send("GET", f"/shares/{share}")
+        address = f"/shares/{find_share(client, share)['id']}"
+        seen = client.send("GET", address)
         confirm(state, f"Share {seen.json()['name']} no more?")
-        client.delete(f"/shares/{share}", headers={"If-Match": seen.headers["ETag"]})
+        client.delete(address, headers={"If-Match": seen.headers["ETag"]})
     note(f"{seen.json()['name']} is shared so no more.")
 
 

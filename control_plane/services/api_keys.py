@@ -16,6 +16,7 @@ from control_plane.domain.credentials import (
 )
 from control_plane.domain.identity import Actor, Project
 from control_plane.domain.key_rules import checked_networks, narrows
+from control_plane.domain.list_filters import KeyFilter
 from control_plane.errors import Conflict, Invalid, PreconditionFailed
 from control_plane.services.changes import Change, Changes, Page, View, absent
 
@@ -127,11 +128,27 @@ class ApiKeys:
             place = view.project(project, Permission.KEY_READ)
             return view.unit.credentials.keys(actor.organization, place.id)
 
-    def page(self, actor: Actor, *, project: str, after: str = "", limit: int = 50) -> Page[ApiKey]:
-        """Return some of a project's keys, newest first."""
+    def page(
+        self,
+        actor: Actor,
+        *,
+        project: str,
+        wanted: KeyFilter | None = None,
+        after: str = "",
+        limit: int = 50,
+    ) -> Page[ApiKey]:
+        """Return some of a project's keys that fit, newest first; a function is named by id or name."""
+        asked = wanted or KeyFilter()
         with self._changes.read(actor) as view:
             place = view.project(project, Permission.KEY_READ)
-            found = view.unit.credentials.key_page(actor.organization, place.id, after, limit + 1)
+            if asked.function:
+                function, _ = view.function(asked.function, Permission.FUNCTION_READ)
+                if function.project != place.id:
+                    raise Invalid(f"“{function.name}” is in another project.", field="function")
+                asked = replace(asked, function=function.id)
+            found = view.unit.credentials.keys_that_fit(
+                (actor.organization, place.id), asked, view.now_ms, after, limit + 1
+            )
         shown = found[:limit]
         return Page(shown, shown[-1].id if len(found) > limit else "")
 

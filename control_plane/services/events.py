@@ -8,6 +8,7 @@ from typing import TypeAlias
 from control_plane.domain.access import Permission
 from control_plane.domain.events import Event
 from control_plane.domain.identity import PLATFORM, Actor
+from control_plane.domain.list_filters import EventFilter
 from control_plane.services.changes import Changes
 
 __all__ = ["Events", "Mark"]
@@ -30,11 +31,13 @@ class Events:
         """
         return self._changes.sequence_events(limit)
 
-    def after(self, actor: Actor, cursor: int, *, limit: int = 100) -> tuple[Event, ...]:
-        """Return the organization's events behind a cursor; the last one's `sequence` is the next cursor."""
+    def after(
+        self, actor: Actor, cursor: int, *, wanted: EventFilter | None = None, limit: int = 100
+    ) -> tuple[Event, ...]:
+        """Return the organization's events that fit behind a cursor; the last `sequence` is the next one."""
         with self._changes.read(actor) as view:
             view.require_organization(Permission.EVENT_READ)
-            return view.unit.outbox.after(actor.organization, cursor, limit)
+            return view.unit.outbox.after(actor.organization, cursor, limit, wanted or EventFilter())
 
     def latest(self, actor: Actor) -> int:
         """Return the cursor of this moment, to begin a stream with."""

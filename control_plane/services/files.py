@@ -23,6 +23,7 @@ from control_plane.domain.files import (
     refused,
 )
 from control_plane.domain.identity import Actor
+from control_plane.domain.list_filters import FileFilter
 from control_plane.errors import Conflict, TooLarge, Unavailable
 from control_plane.ports import FileBytes
 from control_plane.services.changes import Changes, Page, View, absent
@@ -111,11 +112,21 @@ class Files:
         with self._changes.read(actor) as view:
             return _visible(view, file, Permission.FILE_READ)
 
-    def list(self, actor: Actor, *, project: str, after: str = "", limit: int = 50) -> Page[File]:
-        """Return a project's files, oldest first."""
+    def list(
+        self,
+        actor: Actor,
+        *,
+        project: str,
+        wanted: FileFilter | None = None,
+        after: str = "",
+        limit: int = 50,
+    ) -> Page[File]:
+        """Return a project's files that fit, oldest first."""
         with self._changes.read(actor) as view:
             place = view.project(project, Permission.FILE_READ)
-            rows = view.unit.files.list(actor.organization, place.id, after, limit + 1)
+            rows = view.unit.files.list(
+                actor.organization, place.id, after, limit + 1, wanted or FileFilter()
+            )
         return Page(rows[:limit], rows[limit - 1].id if len(rows) > limit else "")
 
     def use(self, actor: Actor, project: str) -> FileUse:

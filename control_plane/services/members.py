@@ -11,6 +11,7 @@ from typing import Final
 from control_plane.domain.access import SYSTEM, Binding, Permission, Role, Scope
 from control_plane.domain.credentials import make_text
 from control_plane.domain.identity import PLATFORM, Actor, Member, User, check_email
+from control_plane.domain.list_filters import MemberFilter
 from control_plane.errors import Conflict, Forbidden, Invalid
 from control_plane.ports import Passwords
 from control_plane.services.accounts import new_user
@@ -67,11 +68,13 @@ class Members:
             )
         return Invitation(user, shown)
 
-    def list(self, actor: Actor, *, after: str = "", limit: int = 50) -> Page[Member]:
-        """Return the organization's members with their roles, oldest account first."""
+    def list(
+        self, actor: Actor, *, wanted: MemberFilter | None = None, after: str = "", limit: int = 50
+    ) -> Page[Member]:
+        """Return the organization's members that fit with their roles, oldest account first."""
         with self._changes.read(actor) as view:
             view.require_organization(Permission.MEMBER_READ)
-            known = view.unit.identity.members(actor.organization, after, limit + 1)
+            known = view.unit.identity.members(actor.organization, after, limit + 1, wanted or MemberFilter())
         return Page(known[:limit], known[limit - 1].user.id if len(known) > limit else "")
 
     def get(self, actor: Actor, user: str) -> Member:

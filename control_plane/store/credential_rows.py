@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, or_, update
+from sqlalchemy import ColumnElement, Connection, Text, and_, or_, type_coerce, update
 
 from control_plane.domain.credentials import ApiKey, Credential, CredentialKind
+from control_plane.domain.list_filters import KeyFilter, KeyState
 from control_plane.store.rows import Rows
 from control_plane.store.tables import api_keys, credentials
 
@@ -78,12 +79,35 @@ class CredentialRows:
         statement = self._keys.select(api_keys.c.organization == organization, api_keys.c.project == project)
         return self._keys.all(statement.order_by(api_keys.c.id.desc()))
 
-    def key_page(self, organization: str, project: str, after: str, limit: int) -> tuple[ApiKey, ...]:
+    def key_page(
+        self,
+        organization: str,
+        project: str,
+        after: str,
+        limit: int,
+        *narrowed: ColumnElement[bool],
+    ) -> tuple[ApiKey, ...]:
         """Return some of a project's API keys, newest first; `after` is the id before."""
-        statement = self._keys.select(api_keys.c.organization == organization, api_keys.c.project == project)
+        statement = self._keys.select(
+            api_keys.c.organization == organization, api_keys.c.project == project, *narrowed
+        )
         if after:
             statement = statement.where(api_keys.c.id < after)
         return self._keys.all(statement.order_by(api_keys.c.id.desc()).limit(limit))
+
+    def keys_that_fit(
+        self, place: tuple[str, str], wanted: KeyFilter, now_ms: int, after: str, limit: int
+    ) -> tuple[ApiKey, ...]:
+        """Return some of the keys of a (tenant, project) that fit, newest first, as `key_page` does."""
+        narrowed = [] if wanted.state is None else [_in_state(wanted.state, now_ms)]
+        if wanted.name:
+            narrowed.append(api_keys.c.name.istartswith(wanted.name, autoescape=True))
+        if wanted.function:
+            # Ids hold no character that JSON writes in another way.
+            scopes = type_coerce(api_keys.c.scopes, Text)
+            named = (scopes.contains(f'"{one}"', autoescape=True) for one in (wanted.function, place[1]))
+            narrowed.append(or_(*named))
+        return self.key_page(*place, after, limit, *narrowed)
 
     def unrevoked_keys(self, now_ms: int) -> tuple[ApiKey, ...]:
         """Return every usable key over all tenants, for the reconciler alone."""
@@ -93,3 +117,12 @@ class CredentialRows:
     def uncut_keys(self) -> tuple[ApiKey, ...]:
         """Return the keys whose open sessions are to be ended, for the reconciler alone."""
         return self._keys.all(self._keys.select(api_keys.c.to_cut))
+
+
+def _in_state(state: KeyState, now_ms: int) -> ColumnElement[bool]:
+    if state is KeyState.REVOKED:
+        return api_keys.c.revoked_ms > 0
+    usable = api_keys.c.revoked_ms == 0
+    if state is KeyState.EXPIRED:
+        return and_(usable, api_keys.c.expires_ms.between(1, now_ms))
+    return and_(usable, or_(api_keys.c.expires_ms == 0, api_keys.c.expires_ms > now_ms))

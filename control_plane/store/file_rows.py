@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import Connection, delete, func, select
 
 from control_plane.domain.files import File, FileState
+from control_plane.domain.list_filters import FileFilter
 from control_plane.store.file_tables import files
 from control_plane.store.rows import Rows
 
 __all__ = ["FileRows"]
+
+_EVERY: Final = FileFilter()
 
 
 class FileRows:
@@ -34,14 +39,20 @@ class FileRows:
         """Return a file by id over all tenants, for whoever holds a signed address of it."""
         return self._files.one(id=file)
 
-    def list(self, organization: str, project: str, after: str, limit: int) -> tuple[File, ...]:
-        """Return a project's files behind an id, oldest first, without removed ones."""
+    def list(
+        self, organization: str, project: str, after: str, limit: int, wanted: FileFilter = _EVERY
+    ) -> tuple[File, ...]:
+        """Return a project's files behind an id that fit, oldest first, without removed ones."""
         statement = self._files.select(
             files.c.organization == organization,
             files.c.project == project,
             files.c.id > after,
             files.c.state != FileState.REMOVED,
         )
+        if wanted.name:
+            statement = statement.where(files.c.name.istartswith(wanted.name, autoescape=True))
+        if wanted.state is not None:
+            statement = statement.where(files.c.state == wanted.state)
         return self._files.all(statement.order_by(files.c.id).limit(limit))
 
     def used(self, organization: str, project: str) -> tuple[int, int]:

@@ -6,16 +6,18 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
 
 from control_plane.domain.access import Binding, Role, Scope
 from control_plane.domain.identity import Member, Organization, Project, User
+from control_plane.domain.list_filters import MemberFilter
 from control_plane.store.department_tables import disabled_members
 from control_plane.store.rows import Rows, chunks, insert_missing
 from control_plane.store.tables import bindings, login_failures, organizations, projects, users
 
 __all__ = ["IdentityRows"]
 
+_EVERYBODY: Final = MemberFilter()
 # Every request asks this, so it is built once.
 _RIGHTS: Final = select(bindings.c.organization, bindings.c.role, bindings.c.scope).where(
     bindings.c.organization.in_((bindparam("organization"), "")),
@@ -149,10 +151,26 @@ class IdentityRows:
         rows.sort(key=lambda row: (not row.organization, row.scope, row.role))  # type: ignore[attr-defined]
         return tuple(Binding(row.role, Scope.parse(row.scope)) for row in rows)
 
-    def members(self, organization: str, after: str = "", limit: int | None = None) -> tuple[Member, ...]:
-        """Return those with a role in a tenant behind a user's id, oldest user first."""
+    def members(
+        self,
+        organization: str,
+        after: str = "",
+        limit: int | None = None,
+        wanted: MemberFilter = _EVERYBODY,
+    ) -> tuple[Member, ...]:
+        """Return those with a role in a tenant behind a user's id that fit, oldest user first."""
         held = select(bindings.c.user).where(bindings.c.organization == organization)
+        if wanted.role is not None:
+            held = held.where(bindings.c.role == wanted.role)
         statement = self._users.select(users.c.id.in_(held), users.c.id > after)
+        if wanted.text:
+            columns = (users.c.email, users.c.name)
+            statement = statement.where(
+                or_(*(one.icontains(wanted.text, autoescape=True) for one in columns))
+            )
+        if wanted.disabled is not None:
+            idle = select(disabled_members.c.user).where(disabled_members.c.organization == organization)
+            statement = statement.where(users.c.id.in_(idle) if wanted.disabled else users.c.id.not_in(idle))
         known = self._users.all(statement.order_by(users.c.id).limit(limit))
         of = [user.id for user in known]
         roles, off = self._bindings_of(organization, of), self._disabled_of(organization, of)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sqlalchemy import Connection, func, select, update
 
 from control_plane.domain.audit import AuditEntry
 from control_plane.domain.events import Event
+from control_plane.domain.list_filters import EventFilter
 from control_plane.store.rows import Rows, insert_missing
 from control_plane.store.tables import audit_entries, audit_heads, counters, outbox
 
 __all__ = ["AuditFilter", "AuditRows", "CounterRows", "OutboxRows"]
+
+# Two events come in the order of their times, or their transactions were open at once; none is this long.
+_OPEN_AT_ONCE_MS: Final = 60_000
+_EVERY: Final = EventFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +146,32 @@ class OutboxRows:
         """Give an event its place in the public order."""
         self._connection.execute(update(outbox).where(outbox.c.id == event.id).values(sequence=sequence))
 
-    def after(self, organization: str, cursor: int, limit: int) -> tuple[Event, ...]:
-        """Return a tenant's events behind a cursor."""
-        statement = self._events.select(
-            outbox.c.organization == organization, outbox.c.sequence > max(cursor, 0)
-        )
+    def after(
+        self, organization: str, cursor: int, limit: int, wanted: EventFilter = _EVERY
+    ) -> tuple[Event, ...]:
+        """Return a tenant's events behind a cursor that fit."""
+        behind = max(cursor, 0)
+        if wanted.since_ms:
+            behind = max(behind, self._first_since(organization, wanted.since_ms) - 1)
+        statement = self._events.select(outbox.c.organization == organization, outbox.c.sequence > behind)
+        if wanted.since_ms:
+            statement = statement.where(outbox.c.time_ms >= wanted.since_ms)
+        if wanted.types:
+            statement = statement.where(outbox.c.type.in_(wanted.types))
+        if wanted.subject:
+            statement = statement.where(outbox.c.subject == wanted.subject)
         return self._events.all(statement.order_by(outbox.c.sequence).limit(limit))
+
+    def _first_since(self, organization: str, at_ms: int) -> int:
+        """Return a place that no event since a time lies before; behind all when there is none."""
+        own, times = outbox.c.organization == organization, outbox.c.time_ms
+        earliest = select(times).where(own, times >= at_ms, outbox.c.sequence > 0).order_by(times).limit(1)
+        first_ms = self._connection.execute(earliest).scalar()
+        if first_ms is None:
+            return 1 << 62
+        near = times.between(first_ms, first_ms + _OPEN_AT_ONCE_MS)
+        statement = select(func.min(outbox.c.sequence)).where(own, near, outbox.c.sequence > 0)
+        return int(self._connection.execute(statement).scalar_one())
 
     def last_sequence(self, organization: str) -> int:
         """Return the place of a tenant's newest event, or 0."""

@@ -421,6 +421,9 @@ outbox = Table(
     _number("sequence"),
     Index("outbox_sequence", "sequence"),
     Index("outbox_organization", "organization", "sequence"),
+    Index("outbox_type", "organization", "type", "sequence"),
+    Index("outbox_subject", "organization", "subject", "sequence"),
+    Index("outbox_time", "organization", "time_ms", "sequence"),
 )
 
 counters = Table("counters", metadata, _text("name", key=True), _number("value"))

@@ -69,6 +69,11 @@ def test_events_are_listed_in_order(live: LiveApi, people: ApiPeople, tmp_path: 
     rows = author.json("event", "list")
     assert "dev.ingot.function.created.v1" in [row["type"] for row in rows]
     assert [row["sequence"] for row in rows] == sorted(row["sequence"] for row in rows)
+    kinds = {row["type"] for row in author.json("event", "list", "--type", "function")}
+    assert kinds == {row["type"] for row in rows if ".function." in row["type"]}
+    about = author.json("event", "list", "--subject", rows[-1]["subject"], "--since", rows[-1]["time"])
+    assert rows[-1] in about
+    assert author.run("event", "list", "--type", "nothing").exit_code == 1
     later = author.json("event", "list", "--after", str(rows[-2]["sequence"]))
     assert [row["id"] for row in later] == [rows[-1]["id"]]
     cut = author.run("event", "list", "--limit", "1")

@@ -89,7 +89,10 @@ def test_a_file_goes_and_comes(live: LiveApi, people: ApiPeople, tmp_path: Path)
     author.ok("file", "get", file, "--save", str(target))
     assert target.read_bytes() == source.read_bytes()
     assert author.ok("file", "get", file, "--link").startswith(f"{live.url}/api/v1/files/{file}/content?")
-    listed = author.run("-o", "json", "file", "list")
+    assert (
+        author.json("file", "list", "--name", "no") == author.json("file", "list", "--state", "waiting") == []
+    )
+    listed = author.run("-o", "json", "file", "list", "--state", "stored")
     assert "1 of 8 files, 400 of 5,000 bytes." in listed.stderr
     author.ok("--yes", "file", "rm", file)
     assert author.run("file", "get", file).exit_code == 4
@@ -145,12 +148,13 @@ def test_a_function_is_shared_found_installed_and_updated(
     assert installed["name"] == "mine"
     assert stranger.run("--yes", "market", "install", made["id"], "--name", "mine").exit_code == 5
     world.frozen(people.author, "orders", "x = 2\n")
-    owner.ok("share", "update", made["id"], "--unreviewed")
+    owner.ok("share", "update", "orders", "--unreviewed")
     assert stranger.json("market", "installed")[0]["newer_number"] == 2
     stranger.ok("--yes", "market", "update", "mine")
     assert "Nothing newer" in stranger.run("market", "update", "mine").stderr
     assert owner.json("share", "list")[0]["tags"] == ["money"]
-    owner.ok("--yes", "share", "rm", made["id"])
+    assert owner.run("--yes", "share", "rm", "invoices").exit_code == 4
+    owner.ok("--yes", "share", "rm", "ord")
     assert stranger.run("market", "show", "acme/orders").exit_code == 4
 
 

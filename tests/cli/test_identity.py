@@ -44,6 +44,9 @@ def test_members_and_why_they_may(live: LiveApi, people: ApiPeople, tmp_path: Pa
     user = next(row["id"] for row in owner.json("member", "list") if row["email"] == "new@acme.example")
     owner.ok("member", "grant", user, "--role", "billing")
     owner.ok("member", "grant", user, "--role", "viewer", "--system")
+    assert [row["id"] for row in owner.json("member", "list", "--search", "NEW@")] == [user]
+    assert user not in {row["id"] for row in owner.json("member", "list", "--disabled")}
+    assert owner.run("member", "list", "--system", "--disabled").exit_code == 2
     assert {row["id"] for row in owner.json("member", "list", "--system")} == {people.owner.user, user}
     owner.ok("--yes", "member", "revoke", user, "--role", "viewer", "--system")
     owner.ok("--yes", "member", "revoke", user, "--role", "author", "--department", "sales")

@@ -79,6 +79,25 @@ def test_a_guard_is_set_shown_and_taken_away(operator: CommandLine) -> None:
     assert operator.json("release", "guard", "orders", "--off")["guard"] is None
 
 
+def test_a_key_is_named_by_its_name_or_a_beginning_of_one(operator: CommandLine) -> None:
+    for name in ("shop", "shop-of-orders", "till"):
+        operator.ok("key", "create", name, "--project", "main")
+    shop = operator.json("key", "show", "shop")
+    assert shop["name"] == "shop", "the whole name wins over the beginning of another"
+    assert operator.json("key", "show", "Shop-")["name"] == "shop-of-orders"
+    several = operator.run("key", "revoke", "sho")
+    assert (several.exit_code, shop["id"] in several.stderr) == (5, True)
+    none = operator.run("key", "rotate", "nothing")
+    assert (none.exit_code, "ingot key list" in none.stderr) == (4, True)
+    assert "till (key_" in operator.run("--yes", "key", "revoke", "til").stderr
+    operator.ok("key", "create", "till", "--project", "main")
+    assert operator.json("key", "show", "till")["revoked_at"] is None, "the one that can be used"
+    assert operator.json("key", "change", "till", "--rate", "5")["rate_10s"] == 5
+    assert [one["name"] for one in operator.json("key", "list", "--state", "revoked")] == ["till"]
+    assert [one["name"] for one in operator.json("key", "list", "--name", "shop-")] == ["shop-of-orders"]
+    assert len(operator.json("key", "list", "--function", "orders", "--state", "active")) == 3
+
+
 def test_a_key_is_made_bound_changed_rotated_and_ended(operator: CommandLine) -> None:
     text = operator.ok(
         "key", "create", "shop", "--function", "orders", "--mode", "sync", "--from", "192.0.2.0/24"

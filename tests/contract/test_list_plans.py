@@ -7,8 +7,18 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine
 
+from control_plane.domain.access import Role
 from control_plane.domain.credentials import CredentialKind
+from control_plane.domain.files import FileState
 from control_plane.domain.function_search import FunctionSearch, FunctionSort, FunctionState
+from control_plane.domain.list_filters import (
+    EventFilter,
+    FileFilter,
+    KeyFilter,
+    KeyState,
+    MemberFilter,
+    types_under,
+)
 from control_plane.domain.reviews import ReviewState
 from control_plane.domain.versions import VersionState
 from control_plane.store.journal_rows import AuditFilter
@@ -47,6 +57,10 @@ _LISTS: dict[str, Callable[[UnitOfWork], object]] = {
     ),
     "whether versions were reviewed": lambda unit: unit.reviews.reviewed(_ORG, ["ver_1", "ver_2"]),
     "events": lambda unit: unit.outbox.after(_ORG, 5, 50),
+    "events of some types": lambda unit: unit.outbox.after(
+        _ORG, 5, 50, EventFilter(types=types_under("review"), since_ms=5)
+    ),
+    "events of a thing": lambda unit: unit.outbox.after(_ORG, 5, 50, EventFilter(subject="rev_1")),
     "the newest event": lambda unit: unit.outbox.last_sequence(_ORG),
     "events without a place": lambda unit: unit.outbox.waiting(50),
     "audit": lambda unit: unit.audit.search(_ORG, AuditFilter(), 5, 50),
@@ -55,10 +69,17 @@ _LISTS: dict[str, Callable[[UnitOfWork], object]] = {
     ),
     "audit of a time": lambda unit: unit.audit.search(_ORG, AuditFilter(start_ms=1, end_ms=2), 0, 50),
     "keys": lambda unit: unit.credentials.key_page(_ORG, "prj_1", "key_9", 50),
+    "keys that may call a function": lambda unit: unit.credentials.keys_that_fit(
+        (_ORG, "prj_1"), KeyFilter("sh", KeyState.ACTIVE, _FN), 5, "key_9", 50
+    ),
+    "files": lambda unit: unit.files.list(_ORG, "prj_1", "file_1", 50, FileFilter("re", FileState.STORED)),
     "sessions": lambda unit: unit.credentials.of_user("usr_1", CredentialKind.SESSION),
     "a token": lambda unit: unit.credentials.by_sha256("0"),
     "rights": lambda unit: unit.identity.rights(_ORG, "usr_1"),
     "members": lambda unit: unit.identity.members(_ORG, "usr_0", 50),
+    "members, searched": lambda unit: unit.identity.members(
+        _ORG, "usr_0", 50, MemberFilter(Role.VIEWER, "ann", disabled=True)
+    ),
     "shares": lambda unit: unit.shares.own(_ORG, _PRJ, "", 50),
     "installations": lambda unit: unit.shares.installations(_ORG, _PRJ, "", 50),
     "market": lambda unit: unit.shares.search((_ORG, "everyone"), (), (), kind=None, after="", limit=50),
@@ -79,7 +100,7 @@ def test_a_list_of_the_control_database_is_read_by_index(name: str, engine: Engi
 def test_a_walk_through_a_table_would_be_seen(engine: Engine) -> None:
     def walk(unit: UnitOfWork) -> None:
         unit.identity.count_users()
-        unit._connection.exec_driver_sql("SELECT * FROM outbox WHERE type = 'x'")
+        unit._connection.exec_driver_sql("SELECT * FROM outbox WHERE data = 'x'")
 
     with plans_of(engine) as plans, Store(engine).read() as unit:
         walk(unit)

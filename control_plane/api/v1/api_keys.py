@@ -18,6 +18,7 @@ from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
 from control_plane.domain.credentials import ApiKey, KeyKind, KeyMode
+from control_plane.domain.list_filters import KeyFilter, KeyState
 from control_plane.services.api_keys import KeyChange, KeyLimits, KeyMade, KeyRights
 
 blueprint = make_blueprint("api_keys")
@@ -33,6 +34,16 @@ _Networks = Annotated[
 _Rate = Annotated[int, Field(ge=0, le=1_000_000)]
 _Concurrency = Annotated[int, Field(ge=0, le=100_000)]
 _Days = Annotated[int, Field(ge=0, le=3_660)]
+
+
+class KeyQuery(PageQuery):
+    """Which keys to list."""
+
+    name: Annotated[str, Field(max_length=100, description="The beginning of the name.")] = ""
+    state: KeyState | None = None
+    function: Annotated[
+        str, Field(max_length=80, description="Id or name: keys that may call it, by name or with all.")
+    ] = ""
 
 
 class ApiKeyIn(Input):
@@ -125,12 +136,15 @@ def create_key(project: str, json_data: ApiKeyIn) -> Response:
 
 @blueprint.get("/projects/<project>/api-keys")
 @requires(Permission.KEY_READ, Place.PROJECT)
-@blueprint.input(PageQuery, location="query")
+@blueprint.input(KeyQuery, location="query")
 @blueprint.output(Page[ApiKeyOut])
-def list_keys(project: str, query_data: PageQuery) -> Response:
-    """List a project's API keys, newest first, revoked ones too, with their last use."""
+def list_keys(project: str, query_data: KeyQuery) -> Response:
+    """List a project's API keys that fit, newest first, revoked ones too, with their last use."""
     after = str(list_position(query_data) or "")
-    page = services().api_keys.page(current_actor(), project=project, after=after, limit=query_data.limit)
+    wanted = KeyFilter(query_data.name, query_data.state, query_data.function)
+    page = services().api_keys.page(
+        current_actor(), project=project, wanted=wanted, after=after, limit=query_data.limit
+    )
     return page_response(ApiKeyOut, _with_last_use(page.items), query_data, page.next or None)
 
 

@@ -7,7 +7,7 @@ an attachment that may run nothing.
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, urlencode
 
 from flask import Response, g, request
@@ -24,7 +24,8 @@ from control_plane.api.transfers import Transfer, begin_transfer, end_transfer, 
 from control_plane.api.uploads import body_chunks
 from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.domain.access import Permission
-from control_plane.domain.files import File, FileLink, FileWish, stored_media_type
+from control_plane.domain.files import File, FileLink, FileState, FileWish, stored_media_type
+from control_plane.domain.list_filters import FileFilter
 
 blueprint = make_blueprint("files")
 
@@ -48,9 +49,11 @@ class FileIn(Input):
 
 
 class FilesQuery(PageQuery):
-    """Whose files to list."""
+    """Whose files to list, and which of them."""
 
     project: Annotated[str, Field(max_length=80, description="Id or name.")]
+    name: Annotated[str, Field(max_length=200, description="The beginning of the name.")] = ""
+    state: Literal["waiting", "stored"] | None = None
 
 
 class FileOut(Output):
@@ -110,10 +113,11 @@ def announce_file(json_data: FileIn) -> dict[str, Any]:
 @blueprint.input(FilesQuery, location="query")
 @blueprint.output(Page[FileOut])
 def list_files(query_data: FilesQuery) -> Response:
-    """List a project's files, oldest first."""
+    """List a project's files that fit, oldest first."""
     page = services().files.list(
         current_actor(),
         project=query_data.project,
+        wanted=FileFilter(query_data.name, FileState(query_data.state) if query_data.state else None),
         after=list_position(query_data) or "",
         limit=query_data.limit,
     )

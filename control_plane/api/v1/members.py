@@ -17,10 +17,19 @@ from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Binding, Permission, Role, Scope
 from control_plane.domain.identity import Member, User
+from control_plane.domain.list_filters import MemberFilter
 from control_plane.errors import NotFound
 from control_plane.services.places import At
 
 blueprint = make_blueprint("members")
+
+
+class MemberQuery(PageQuery):
+    """Which members to list."""
+
+    role: Annotated[Role | None, Field(description="Held anywhere in the organization.")] = None
+    search: Annotated[str, Field(max_length=100, description="Part of the e-mail address or name.")] = ""
+    disabled: Annotated[bool | None, Field(description="Only disabled members, or only the others.")] = None
 
 
 class PlaceIn(Input):
@@ -82,12 +91,13 @@ class InvitationOut(Output):
 
 @blueprint.get("/members")
 @requires(Permission.MEMBER_READ, Place.ORGANIZATION)
-@blueprint.input(PageQuery, location="query")
+@blueprint.input(MemberQuery, location="query")
 @blueprint.output(Page[MemberOut])
-def list_members(query_data: PageQuery) -> Response:
-    """List the members of the organization."""
+def list_members(query_data: MemberQuery) -> Response:
+    """List the members of the organization that fit."""
     after = str(list_position(query_data) or "")
-    page = services().members.list(current_actor(), after=after, limit=query_data.limit)
+    wanted = MemberFilter(query_data.role, query_data.search.strip(), query_data.disabled)
+    page = services().members.list(current_actor(), wanted=wanted, after=after, limit=query_data.limit)
     return page_response(MemberOut, _shown_all(page.items), query_data, page.next or None)
 
 
