@@ -7,6 +7,7 @@ attributes, so a field appears on the wire only when a model names it.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -44,14 +45,15 @@ class Output(BaseModel):
 def timestamp(value: Any) -> Any:
     """Return RFC 3339 UTC for Unix milliseconds; 0 means never and becomes null."""
     if isinstance(value, int):
-        if value == 0:
-            return None
-        return (
-            datetime.fromtimestamp(value / 1000, UTC)
-            .isoformat(timespec="milliseconds")
-            .replace("+00:00", "Z")
-        )
+        return _rfc3339(value) if value else None
     return value
+
+
+# The points of many series lie at the same moments, and a list is asked for again soon.
+@lru_cache(maxsize=4_096)
+def _rfc3339(unix_ms: int) -> str:
+    text = datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 _SCHEMA = {"type": "string", "format": "date-time"}

@@ -8,12 +8,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from control_plane.domain.metering import FAULT_OF, Fault, StreamState, UsageEvent
 from control_plane.errors import Invalid
 
-__all__ = ["BUCKETS_MS", "MINUTE_MS", "SUMS", "Span", "of_event", "quantile", "span_of"]
+__all__ = ["BUCKETS_MS", "MINUTE_MS", "SUMS", "Span", "of_event", "quantiles", "span_of"]
 
 MINUTE_MS: Final = 60_000
 # Upper bounds of the buckets of durations, in milliseconds; one more bucket holds all above.
@@ -68,21 +69,25 @@ def of_event(event: UsageEvent) -> list[int]:
     return sums
 
 
-def quantile(buckets: Sequence[int], part: float) -> float | None:
-    """Return the duration that `part` of the calls stayed within, or None without calls.
+def quantiles(buckets: Sequence[int], parts: Sequence[float]) -> list[float] | None:
+    """Return, for each of `parts`, the duration that this part of the calls stayed within; None without any.
 
     Within a bucket the calls are taken as spread evenly; above the last bound its bound is all that is known.
     """
-    total = sum(buckets)
-    if total <= 0:
+    within = list(accumulate(buckets))
+    if within[-1] <= 0:
         return None
-    wanted, seen = part * total, 0
-    for number, count in enumerate(buckets[:-1]):
-        if count and seen + count >= wanted:
-            lower = BUCKETS_MS[number - 1] if number else 0
-            return round(lower + (BUCKETS_MS[number] - lower) * (wanted - seen) / count, 1)
-        seen += count
-    return float(BUCKETS_MS[-1])
+    return [_reached(buckets, within, part * within[-1]) for part in parts]
+
+
+def _reached(buckets: Sequence[int], within: Sequence[int], wanted: float) -> float:
+    """Return the duration within which `wanted` calls stayed; `within` counts the calls up to each bound."""
+    number = bisect_left(within, wanted)
+    if number >= len(BUCKETS_MS):
+        return float(BUCKETS_MS[-1])
+    lower = BUCKETS_MS[number - 1] if number else 0
+    before = within[number] - buckets[number]
+    return round(lower + (BUCKETS_MS[number] - lower) * (wanted - before) / buckets[number], 1)
 
 
 def span_of(start_ms: int, end_ms: int, step_s: int, *, shortest_s: int) -> Span:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from control_plane.domain.access import SYSTEM, Permission
 from control_plane.domain.identity import Actor
-from control_plane.domain.series import SUMS, Span, quantile
+from control_plane.domain.series import SUMS, Span, quantiles
 from control_plane.services.changes import Changes, View
 from control_plane.store.series_queries import SeriesReader
 
@@ -24,6 +24,8 @@ _MOST_FUNCTIONS: Final = 50
 _RECENT_MS: Final = 86_400_000
 _MOST_SCRAPED: Final = 500
 _BUCKET: Final = SUMS.index("bucket_0")
+# The parts of the calls whose longest duration a point shows.
+_SHOWN: Final = (0.5, 0.95)
 
 SYSTEM_READINGS: Final = (
     "cpu_percent",
@@ -112,8 +114,7 @@ class Monitor:
         points: dict[tuple[str, ...], list[Point]] = defaultdict(list)
         for row in self._reader.steps(projects, names, asked.span, by):
             key = tuple(row[1 : 1 + len(by)])
-            sums = [int(value) for value in row[1 + len(by) :]]
-            points[key].append(_point(int(row[0]), sums, instances.get((row[0], *key), 0)))
+            points[key].append(_point(row[0], row[1 + len(by) :], instances.get((row[0], *key), 0)))
         order = {name: place for place, name in enumerate(names)}
         return tuple(
             Series(key[0], key[1] if asked.by_version else "", tuple(points[key]))
@@ -181,6 +182,7 @@ def _point(at_ms: int, sums: Sequence[int], instances: int) -> Point:
     calls, caller, author, platform, cold, queue_ms, duration_ms = sums[:_BUCKET]
     buckets = sums[_BUCKET:]
     timed = sum(buckets)
+    middle, most = quantiles(buckets, _SHOWN) or (None, None)
     return Point(
         at_ms=at_ms,
         calls=calls,
@@ -190,8 +192,8 @@ def _point(at_ms: int, sums: Sequence[int], instances: int) -> Point:
         cold_starts=cold,
         queue_ms=round(queue_ms / calls, 1) if calls else None,
         mean_ms=round(duration_ms / timed, 1) if timed else None,
-        p50_ms=quantile(buckets, 0.5),
-        p95_ms=quantile(buckets, 0.95),
+        p50_ms=middle,
+        p95_ms=most,
         instances=instances,
     )
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DisconnectionError
 
 from control_plane.errors import Invalid
@@ -73,9 +74,17 @@ def _ask_rested_connections(engine: Engine) -> None:
             raise DisconnectionError
 
 
+class _Compiler(SQLiteCompiler):
+    """Writes down the index that a query names with `with_hint`; the dialect itself leaves hints out."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        return text
+
+
 def _sqlite(url: str, cache_mb: int) -> Engine:
     pool = {} if make_url(url).database in {None, "", ":memory:"} else _POOL
     engine = sqlalchemy.create_engine(url, connect_args={"timeout": 5.0}, hide_parameters=True, **pool)
+    engine.dialect.statement_compiler = _Compiler
 
     @event.listens_for(engine, "connect")
     def _prepare(raw: Any, _record: Any) -> None:

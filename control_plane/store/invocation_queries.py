@@ -87,13 +87,7 @@ class InvocationReader:
 
     def _query(self, project: str, wanted: CallFilter, before: tuple[int, int] | None) -> Select[Any]:
         event = usage_events.c
-        index = self._index(wanted)
-        of_project: ColumnElement[Any] = event.project
-        if self._sqlite and index == "usage_events_function":
-            # It has no statistics of single values: between two indexes that fit, it would walk every call
-            # of the project. Behind a plus, a column is compared and not looked up.
-            of_project = literal_column("+usage_events.project")
-        query = select(usage_events).where(of_project == project).where(*_conditions(wanted))
+        query = select(usage_events).where(event.project == project).where(*_conditions(wanted))
         if before:
             older = and_(event.dispatched_ms == before[0], event.seq < before[1])
             query = query.where(event.dispatched_ms <= before[0])
@@ -102,11 +96,15 @@ class InvocationReader:
             query = query.where(event.dispatched_ms >= wanted.start_ms)
         if wanted.end_ms:
             query = query.where(event.dispatched_ms < wanted.end_ms)
+        index = self._index(wanted)
         if index == "usage_events_trouble":
-            # In the words of the index, so that it is seen to hold all that is asked for.
+            # In the words of the index, here and below, so that it is seen to hold all that is asked for.
             query = query.where(event.outcome != literal_column("'answered'"))
         if index == "usage_events_streaming":
-            query = query.where(event.streaming)
+            query = query.where(literal_column("usage_events.streaming"))
+        if self._sqlite:
+            # Between two indexes that fit, it would take any, and walk every call of the project.
+            query = query.with_hint(usage_events, f"INDEXED BY {index}", "sqlite")
         return query.order_by(event.dispatched_ms.desc(), event.seq.desc())
 
     def _index(self, wanted: CallFilter) -> str:
