@@ -27,7 +27,8 @@ from control_plane.services.monitor import Scraped
 
 __all__ = ["Metrics", "install_metrics"]
 
-_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+# The meter reads them too.
+_BUCKETS: Final = tuple(bound / 1_000 for bound in BUCKETS_MS)
 _Scrape = tuple[Sequence[Scraped], Sequence[Any], Mapping[str, float | None]]
 # Reading -> (name of the series, help); shown to those who watch the whole system.
 _MACHINE: Final = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from control_plane.adapters.embedded.api_durations import ApiDurations
 from control_plane.adapters.embedded.clock import SystemClock
 from control_plane.adapters.embedded.machine_readings import MachineReadings
 from control_plane.adapters.embedded.runtime import EmbeddedRuntime
@@ -107,6 +108,7 @@ def _sampler(settings: Settings, clock: Clock, report: Callable[[str, list[str]]
     numbers: dict[str, Callable[[], Mapping[str, float]]] = {
         "machine": MachineReadings(settings.data),
         "gateway": GatewayStatistics(make_gateway_settings(settings, {})),
+        "API's durations": ApiDurations(settings.run / "api-metrics"),
     }
     return Sampler(clock, numbers, runtime.status, lambda what, why: report(what, [why] if why else []))
 

@@ -162,7 +162,7 @@ def remove(state: CliState, user: str) -> None:
 @member.command("explain")
 @click.argument("user")
 @click.argument("permission")
-@click.option("--scope", default="", help="A project's name or id, or a scope; default: the organization.")
+@click.option("--scope", default="", help="A project or department, acme/sales/web, or system; default: all.")
 @pass_state
 def explain(state: CliState, user: str, permission: str, scope: str) -> None:
     """Say why USER (id or e-mail) holds PERMISSION somewhere, or what is missing."""

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from control_plane.cli.output import show_list, show_one
-from control_plane.cli.references import find_function, function_names
+from control_plane.cli.records import plain
+from control_plane.cli.references import find_function
 from control_plane.cli.state import CliState, pass_state
 
 __all__ = ["monitor"]
@@ -34,7 +35,7 @@ _SYSTEM = (
     "lag_lines",
     "lease_s",
 )
-_API = ("at", "requests_per_s", "refused_per_s", "failed_per_s", "mean_ms")
+_API = ("at", "requests_per_s", "refused_per_s", "failed_per_s", "mean_ms", "p95_ms")
 
 
 @click.group()
@@ -68,13 +69,11 @@ def functions(
             by_version="true" if by_version else None,
             **context.meta["ingot.span"],
         )
-        if state.output == "json":
-            show_one(state, answer)
-            return
-        names = function_names(client, (series["function"] for series in answer["items"]))
+    if state.output == "json":
+        show_one(state, answer)
+        return
     for series in answer["items"]:
-        name = names.get(series["function"], series["function"])
-        click.echo(click.style(f"{name} {series['version']}".rstrip(), bold=True))
+        click.echo(click.style(plain(series["name"]), bold=True))
         show_list(state, series["points"], _FUNCTIONS)
 
 

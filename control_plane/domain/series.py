@@ -14,7 +14,7 @@ from typing import Final
 from control_plane.domain.metering import FAULT_OF, Fault, StreamState, UsageEvent
 from control_plane.errors import Invalid
 
-__all__ = ["BUCKETS_MS", "MINUTE_MS", "SUMS", "Span", "of_event", "quantiles", "span_of"]
+__all__ = ["API_BUCKETS", "BUCKETS_MS", "MINUTE_MS", "SUMS", "Span", "of_event", "quantiles", "span_of"]
 
 MINUTE_MS: Final = 60_000
 # Upper bounds of the buckets of durations, in milliseconds; one more bucket holds all above.
@@ -31,6 +31,8 @@ SUMS: Final = (
     "duration_ms",
     *(f"bucket_{number}" for number in range(len(BUCKETS_MS) + 1)),
 )
+# The API's requests of a sample, by the same bounds.
+API_BUCKETS: Final = tuple(f"api_bucket_{number}" for number in range(len(BUCKETS_MS) + 1))
 _FIRST_BUCKET: Final = SUMS.index("bucket_0")
 _FAULTS: Final = {Fault.CALLER: 1, Fault.AUTHOR: 2, Fault.PLATFORM: 3}
 _MOST_POINTS: Final = 1_500
@@ -69,7 +71,7 @@ def of_event(event: UsageEvent) -> list[int]:
     return sums
 
 
-def quantiles(buckets: Sequence[int], parts: Sequence[float]) -> list[float] | None:
+def quantiles(buckets: Sequence[float], parts: Sequence[float]) -> list[float] | None:
     """Return, for each of `parts`, the duration that this part of the calls stayed within; None without any.
 
     Within a bucket the calls are taken as spread evenly; above the last bound its bound is all that is known.
@@ -80,7 +82,7 @@ def quantiles(buckets: Sequence[int], parts: Sequence[float]) -> list[float] | N
     return [_reached(buckets, within, part * within[-1]) for part in parts]
 
 
-def _reached(buckets: Sequence[int], within: Sequence[int], wanted: float) -> float:
+def _reached(buckets: Sequence[float], within: Sequence[float], wanted: float) -> float:
     """Return the duration within which `wanted` calls stayed; `within` counts the calls up to each bound."""
     number = bisect_left(within, wanted)
     if number >= len(BUCKETS_MS):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from control_plane.domain.access import SYSTEM, Permission, Scope
 from control_plane.domain.explanation import Explanation, explain
 from control_plane.domain.identity import Actor, Department, Member, Organization, Project
-from control_plane.errors import Invalid
+from control_plane.errors import Invalid, NotFound
 from control_plane.services.changes import Changes, View, absent
 
 __all__ = ["Access", "Explained"]
@@ -125,18 +125,38 @@ def _place_name(view: View, part: str) -> str:
 
 
 def _scope(view: View, text: str) -> Scope:
-    """Return the place that a scope, an id or a project's name means; nothing is the organization."""
+    """Return the place that a scope, an id, a name or `acme/sales/web` means; nothing is the organization."""
     if not text:
         return Scope((view.organization,))
-    if text == "/":
+    if text in {"/", "system"}:
         return SYSTEM
     last = text.rpartition("/")[2]
-    if last == view.organization:
-        return Scope((view.organization,))
-    if last.startswith("dep_"):
-        found = view.department(last, Permission.DEPARTMENT_READ).scope
-    else:
-        found = view.project(last, Permission.PROJECT_READ).scope
-    if text.startswith("/") and str(found) != text:
-        raise Invalid(f"“{text[:120]}” is not a place now.", field="scope", hint=f"{last} lies at {found}.")
+    found = _places(view, last)
+    fitting = [one for one in found if "/" not in text or text in (str(one), _in_words(view, one))]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not found:
+        raise absent("place", last)
+    lies = " or ".join(str(one) for one in found)
+    if not fitting:
+        message = f"“{text[:120]}” is not a place now."
+        raise Invalid(message, field="scope", hint=f"{last} lies at {lies}.")
+    message = f"“{text[:120]}” is the name of several places."
+    raise Invalid(message, field="scope", hint=f"Write {lies}.")
+
+
+def _places(view: View, name: str) -> list[Scope]:
+    """Return the organization, department and project with this id or name, as far as the actor sees them."""
+    found = []
+    organization = view.unit.identity.organization(view.organization)
+    if organization is not None and name in (organization.id, organization.name):
+        found.append(Scope((view.organization,)))
+    with suppress(NotFound):
+        found.append(view.department(name, Permission.DEPARTMENT_READ).scope)
+    with suppress(NotFound):
+        found.append(view.project(name, Permission.PROJECT_READ).scope)
     return found
+
+
+def _in_words(view: View, scope: Scope) -> str:
+    return "/".join(_place_name(view, part) for part in scope.path)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from control_plane.domain.access import SYSTEM, Permission
 from control_plane.domain.identity import Actor
-from control_plane.domain.series import SUMS, Span, quantiles
+from control_plane.domain.series import API_BUCKETS, SUMS, Span, quantiles
 from control_plane.services.changes import Changes, View
 from control_plane.store.series_queries import SeriesReader
 
@@ -40,7 +40,7 @@ SYSTEM_READINGS: Final = (
     "lag_lines",
     "lease_s",
 )
-API_READINGS: Final = ("api_requests", "api_refused", "api_failed", "api_ms")
+_API_READINGS: Final = ("api_requests", "api_refused", "api_failed", "api_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +136,18 @@ class Monitor:
         return self._readings(actor, span, SYSTEM_READINGS)
 
     def api(self, actor: Actor, span: Span) -> Sequence[Mapping[str, Any]]:
-        """Return requests of the API as the gateway saw them; counts are of a sample's ten seconds."""
-        return self._readings(actor, span, API_READINGS)
+        """Return requests of the API as the gateway saw them; counts are of a sample's ten seconds.
+
+        `api_p95_ms` is what its own processes measured, over all requests of the step.
+        """
+        found, behind = [], 1 + len(_API_READINGS)
+        for row in self._raw_readings(actor, span, (*_API_READINGS, *API_BUCKETS)):
+            # Means of the samples' counts: their quantiles are those of the sums.
+            buckets = [float(value or 0) for value in row[behind:]]
+            (most,) = quantiles(buckets, (0.95,)) or (None,)
+            shown = _rounded(_API_READINGS, row[1:behind])
+            found.append({"at_ms": int(row[0]), **shown, "api_p95_ms": most})
+        return found
 
     def scrape(self, actor: Actor) -> tuple[list[Scraped], Sequence[Any], Mapping[str, float | None]]:
         """Return versions' counts, (function, version, instances), and the machine's newest sample.
@@ -157,10 +167,13 @@ class Monitor:
         )
 
     def _readings(self, actor: Actor, span: Span, names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        rows = self._raw_readings(actor, span, names)
+        return [{"at_ms": int(row[0]), **_rounded(names, row[1:])} for row in rows]
+
+    def _raw_readings(self, actor: Actor, span: Span, names: Sequence[str]) -> Sequence[Any]:
         with self._changes.read(actor) as view:
             view.require_system(Permission.MONITOR_READ)
-        rows = self._reader.readings(span, names)
-        return [{"at_ms": int(row[0]), **_rounded(names, row[1:])} for row in rows]
+        return self._reader.readings(span, names)
 
     def _visible(self, actor: Actor, asked: MonitorAsked) -> tuple[Collection[str], str]:
         """Return the ids of the projects and of the function that are meant."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table
 
-from control_plane.domain.series import SUMS
+from control_plane.domain.series import API_BUCKETS, SUMS
 from control_plane.store.usage_tables import metadata
 
 __all__ = [
@@ -77,6 +77,7 @@ READINGS: Final = (
     "api_refused",
     "api_failed",
     "api_ms",
+    *API_BUCKETS,
 )
 
 monitor_system = Table(

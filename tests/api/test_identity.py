@@ -169,6 +169,30 @@ def test_the_table_of_roles_and_the_reasons(api: ApiWorld, people: ApiPeople) ->
     assert owner.get("/access/explain?user=x&permission=everything").status_code == 422
 
 
+def test_a_place_is_explained_by_its_name(api: ApiWorld, people: ApiPeople) -> None:
+    owner, world = api.person(people.owner), api.world
+    sales = world.departments.create(people.owner, name="sales")
+    web = world.projects.create(people.owner, name="web", department="sales")
+
+    def place(scope: str) -> Any:
+        query = {"user": people.author.email, "permission": "function:write", "scope": scope}
+        return owner.get("/access/explain", query_string=query).json
+
+    for text in ("sales", sales.id, "acme/sales", str(sales.scope)):
+        assert place(text)["place"] == "acme/sales", text
+    for text in ("web", web.id, "acme/sales/web", str(web.scope)):
+        assert place(text)["place"] == "acme/sales/web", text
+    for text in ("", "acme", people.owner.organization, f"/{people.owner.organization}"):
+        assert place(text)["place"] == "acme", text
+    assert place("/")["place"] == place("system")["place"] == "system"
+    assert place("acme/web")["hint"] == f"web lies at {web.scope}."
+    assert place("nowhere")["code"] == "not_found"
+    shadow = world.projects.create(people.owner, name="sales")
+    shared = place("sales")
+    assert (shared["code"], str(sales.scope) in shared["hint"]) == ("invalid", True)
+    assert place(str(shadow.scope))["scope"] == str(shadow.scope)
+
+
 def test_a_token_with_a_part_of_the_rights(api: ApiWorld, people: ApiPeople) -> None:
     author = api.person(people.author)
     body = {"name": "ci", "permissions": ["project:read"], "project": "main"}

@@ -87,7 +87,8 @@ def test_series_show_functions_to_those_who_see_their_project(
     assert 25 <= point["p50_ms"] <= 50
     assert 500 <= point["p95_ms"] <= 1_000
     by_version = ok(person, "/monitor/functions", by_version="true")["items"]
-    assert [one["version"] for one in by_version] == [call.version]
+    assert [(one["version"], one["name"]) for one in by_version] == [(call.version, "orders 1")]
+    assert series["name"] == "orders"
     queue = ok(person, "/monitor/queue", function="orders", step=3_600)["points"]
     assert [(one["calls"], one["queue_ms"]) for one in queue] == [(2, 10.0)]
     stranger = api.person(make_stranger(api))
@@ -99,12 +100,15 @@ def test_series_show_functions_to_those_who_see_their_project(
 def test_the_machine_is_shown_to_those_who_watch_the_system(api: ApiWorld, people: ApiPeople) -> None:
     at = now_ms() // 60_000 * 60_000 - 120_000
     values = {"cpu_percent": 40.0, "queued": 3.0, "api_requests": 50.0, "api_ms": 7.0}
-    SeriesLedger(api.usage).keep([Reading(at, values), Reading(at + 10_000, {"cpu_percent": 60.0})])
+    fast, slow = {"api_bucket_3": 90.0}, {"api_bucket_3": 0.0, "api_bucket_8": 10.0}
+    later = Reading(at + 10_000, {"cpu_percent": 60.0, **slow})
+    SeriesLedger(api.usage).keep([Reading(at, {**values, **fast, "api_bucket_8": 0.0}), later])
     owner = api.person(people.owner)
     (point,) = ok(owner, "/monitor/system", step=60)["points"]
     assert (point["cpu_percent"], point["queued"], point["lease_s"]) == (50.0, 3.0, None)
     (point,) = ok(owner, "/monitor/api", step=60)["points"]
     assert (point["requests_per_s"], point["mean_ms"], point["failed_per_s"]) == (5.0, 7.0, None)
+    assert 250 < point["p95_ms"] <= 500, "one of ten was slow, in whichever sample"
     admin = api.person(api.world.member(people.owner, "ann", Role.ADMIN))
     for path in ("/monitor/system", "/monitor/api", "/usage/reconciliation"):
         assert admin.get(path).status_code == 403, path

@@ -122,6 +122,7 @@ def test_the_monitor_shows_functions_to_all_and_the_machine_to_few(
     (series,) = line.json("monitor", "functions", "orders")["items"]
     assert sum(point["calls"] for point in series["points"]) == 2
     assert "P95 MS" in line.ok("monitor", "functions")
+    assert line.ok("monitor", "functions", "orders", "--by-version").splitlines()[0] == "orders 1"
     assert sum(point["calls"] for point in line.json("monitor", "queue")["points"]) == 2
     assert line.run("monitor", "system").exit_code == 3
     owner = live.as_(people.owner, tmp_path / "owner")

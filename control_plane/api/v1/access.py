@@ -35,8 +35,8 @@ class ExplainQuery(Input):
         str,
         Field(
             max_length=300,
-            description="A scope, or the id or name of a project, or the id of a department; "
-            "`/` is the system, nothing the organization.",
+            description="A scope, or the id or name of a project or department, or a place in words as "
+            "acme/sales/web; `/` and `system` are the system, nothing is the organization.",
         ),
     ] = ""
 

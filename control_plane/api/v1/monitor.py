@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from flask import Response
@@ -14,8 +15,9 @@ from control_plane.api.spans import SpanQuery
 from control_plane.api.state import services
 from control_plane.api.v1.blueprints import make_blueprint
 from control_plane.domain.access import Permission
+from control_plane.domain.identity import Actor
 from control_plane.domain.series import Span, span_of
-from control_plane.services.monitor import MonitorAsked
+from control_plane.services.monitor import MonitorAsked, Series
 
 blueprint = make_blueprint("monitor")
 
@@ -73,6 +75,8 @@ class SeriesOut(Output):
 
     function: str
     version: str
+    # As people call it: `orders`, or `orders 7` for one version.
+    name: str
     points: list[PointOut]
 
 
@@ -140,6 +144,8 @@ class ApiPointOut(Output):
     failed_per_s: float | None
     # The gateway's mean over its last 1,024 requests.
     mean_ms: float | None
+    # As the API itself measured all requests of the step, from the buckets of its durations.
+    p95_ms: float | None
 
 
 class ApiOut(Output):
@@ -158,7 +164,8 @@ class ApiOut(Output):
 def function_series(query_data: FunctionSeriesQuery) -> Response:
     """Show calls, faults, durations, cold starts and instances of functions over time."""
     asked = query_data.asked()
-    found = {**_frame(asked.span), "items": services().monitor.functions(current_actor(), asked)}
+    actor = current_actor()
+    found = {**_frame(asked.span), "items": _named(actor, services().monitor.functions(actor, asked))}
     # Thousands of points: written at once, not made into dictionaries first.
     body = FunctionsOut.model_validate(found).model_dump_json()
     return Response(body, content_type="application/json")
@@ -198,10 +205,27 @@ def api_series(query_data: SeriesQuery) -> dict[str, Any]:
             "refused_per_s": _per_second(point["api_refused"]),
             "failed_per_s": _per_second(point["api_failed"]),
             "mean_ms": point["api_ms"],
+            "p95_ms": point["api_p95_ms"],
         }
         for point in services().monitor.api(current_actor(), span)
     ]
     return {**_frame(span), "points": points}
+
+
+def _named(actor: Actor, found: Sequence[Series]) -> list[dict[str, Any]]:
+    """Return the series with their names; what one sees no more keeps its id."""
+    known = services()
+    functions = known.functions.names(actor, {one.function for one in found})
+    versions = known.versions.names(actor, {one.version for one in found if one.function in functions} - {""})
+    return [
+        {
+            "function": one.function,
+            "version": one.version,
+            "name": versions.get(one.version) or functions.get(one.function, one.function),
+            "points": one.points,
+        }
+        for one in found
+    ]
 
 
 def _frame(span: Span) -> dict[str, Any]:
