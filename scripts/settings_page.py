@@ -20,7 +20,8 @@ Every setting has a default that works on one machine. A value comes from the en
 `ingot.toml` in the data folder (or the file named by `ingot up --settings`), else from the default.
 A name that is no setting is an error that names the nearest one: no typing mistake is a silent default.
 `ingot settings explain [NAME]` shows the value in force, where it comes from, its unit and what it means;
-`.env.example` lists every variable.
+`.env.example` lists every variable. While Ingot runs, commands on its data folder read the file that it was
+started with, wherever that lies; `explain` says which.
 
 ```toml
 [listen]

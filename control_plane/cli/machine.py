@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "data_option",
+    "file_in_force",
     "load_machine",
     "locate_machine",
     "nearest_data",
@@ -47,7 +48,7 @@ settings_option = click.option(
     "--settings",
     "settings_file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="A settings file (TOML); by default ingot.toml in the data folder, if there is one.",
+    help="A settings file (TOML); by default the running Ingot's, else ingot.toml in the data folder.",
 )
 output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output format."
@@ -62,8 +63,20 @@ def locate_machine(data: Path) -> Settings:
     return Settings(data=data, run=run_folder(data, os.environ))
 
 
+def file_in_force(data: Path, named: Path | None) -> Path | None:
+    """Return the settings file to read: the named one, else what the Ingot that runs here was started with.
+
+    Where none runs, or it was started without one, the data folder's own if there is one.
+    """
+    from control_plane.settings import settings_file
+    from control_plane.supervisor.lock import recorded
+
+    started_with = "" if named else recorded(data).get("settings", "")
+    return Path(started_with) if started_with else settings_file(data, named)
+
+
 def load_machine(data: Path, named: Path | None) -> Settings:
     """Return the settings of the Ingot on this data folder."""
-    from control_plane.settings import load_settings, settings_file
+    from control_plane.settings import load_settings
 
-    return load_settings(data, os.environ, settings_file(data, named))
+    return load_settings(data, os.environ, file_in_force(data, named))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from control_plane.cli.machine import data_option, output_option, settings_option
+from control_plane.cli.machine import data_option, file_in_force, output_option, settings_option
+from control_plane.cli.output import note
 
 __all__ = ["settings"]
 
@@ -26,10 +27,15 @@ def settings() -> None:
 @output_option
 def explain(name: str, data: Path, settings_file: Path | None, output: str) -> None:
     """Show the value, source, unit and meaning of every setting, or of NAME."""
-    from control_plane.settings import settings_file as file_of
     from control_plane.settings_explained import explain as explained
+    from control_plane.supervisor.lock import recorded
 
-    found = explained(data, os.environ, file_of(data, settings_file), name)
+    file = file_in_force(data, settings_file)
+    found = explained(data, os.environ, file, name)
+    running = recorded(data).get("settings")
+    note(f"The settings file is {file}." if file else "There is no settings file.")
+    if running is not None and running != (str(file.absolute()) if file else ""):
+        note(f"The Ingot that runs here was started {f'with {running}' if running else 'without one'}.")
     if output == "json":
         click.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
         return

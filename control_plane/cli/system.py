@@ -17,6 +17,7 @@ import click
 
 from control_plane.cli.machine import (
     data_option,
+    file_in_force,
     load_machine,
     locate_machine,
     output_option,
@@ -52,13 +53,14 @@ def up(data: Path, settings_file: Path | None, detach: bool, insecure_no_sandbox
 
     from control_plane.supervisor.up import run_up
 
-    settings = load_machine(data, settings_file)
+    file = file_in_force(data, settings_file)
+    settings = load_machine(data, file)
     if insecure_no_sandbox:
         settings = replace(settings, host=replace(settings.host, isolation="none"))
     if not detach:
-        run_up(settings, click.echo, lambda: click.echo(_next_steps(settings)))
+        run_up(settings, file, click.echo, lambda: click.echo(_next_steps(settings)))
         return
-    reading = _detach(lambda say, ready: run_up(settings, say, ready), settings.data)
+    reading = _detach(lambda say, ready: run_up(settings, file, say, ready), settings.data)
     with os.fdopen(reading) as told:
         lines = told.read().splitlines()
     is_ready = lines[-1:] == ["ready"]

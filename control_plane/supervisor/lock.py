@@ -17,7 +17,7 @@ from typing import Any
 
 from control_plane.errors import Conflict
 
-__all__ = ["RunLock", "is_held", "start_time"]
+__all__ = ["RunLock", "is_held", "recorded", "start_time"]
 
 
 def start_time(pid: int) -> int:
@@ -45,6 +45,17 @@ def is_held(data: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def recorded(data: Path) -> dict[str, Any]:
+    """Return what the Ingot that runs on this data folder wrote down; nothing when none runs."""
+    try:
+        if is_held(data):
+            return _facts((data / "up.json").read_text())
+    except OSError:
+        # It is another user's: then they alone can ask.
+        pass
+    return {}
 
 
 class RunLock:
@@ -97,9 +108,12 @@ class RunLock:
         os.close(self._descriptor)
 
     def _read(self) -> dict[str, Any]:
-        text = os.pread(self._descriptor, 1 << 20, 0)
-        try:
-            found = json.loads(text.split(b"\n")[0] or b"{}")
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+        return _facts(os.pread(self._descriptor, 1 << 20, 0).decode(errors="replace"))
+
+
+def _facts(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text.partition("\n")[0] or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -56,11 +56,14 @@ def checkout() -> Path:
     return Path(__file__).resolve().parents[2]
 
 
-def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[], None]) -> None:
+def run_up(
+    settings: Settings, file: Path | None, say: Callable[[str], None], on_ready: Callable[[], None]
+) -> None:
     """Run Ingot in the foreground until it is told to stop.
 
-    `say` gets sentences for the person, `on_ready` is called once when every
-    role serves. Raises IngotError with an instruction when it cannot start.
+    `file` is where the settings were read from, `say` gets sentences for the
+    person, `on_ready` is called once when every role serves. Raises IngotError
+    with an instruction when it cannot start.
     """
     # The services write files for one another: the starter's mask must neither close nor open them.
     # Who may pass is decided by the folders, and what is secret has a mode of its own.
@@ -78,7 +81,12 @@ def run_up(settings: Settings, say: Callable[[str], None], on_ready: Callable[[]
         keys = load_keys(settings.data / "keys")
         _write_documents(settings, identities, isolation)
         _prepare(settings, identities, keys)
-        facts = {"pid": os.getpid(), "console": settings.console_url, "functions": settings.functions_url}
+        facts = {
+            "pid": os.getpid(),
+            "console": settings.console_url,
+            "functions": settings.functions_url,
+            "settings": str(file.absolute()) if file else "",
+        }
         plan = Plan(
             roles=plan_roles(identities, settings.host.drain_s),
             commands=_commands(settings, identities),

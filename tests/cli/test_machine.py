@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from control_plane.supervisor.lock import RunLock
+
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -69,6 +71,35 @@ def test_explain_tells_where_each_value_comes_from(machine: Machine) -> None:
     one = machine.ok("settings", "explain", "INGOT_RETENTION_USAGE_DAYS")
     assert "retention.usage_days" in one
     assert "days" in one
+
+
+def test_explain_finds_the_file_that_the_running_ingot_was_started_with(
+    machine: Machine, tmp_path: Path
+) -> None:
+    elsewhere, own = tmp_path / "other.toml", machine.data / "ingot.toml"
+    elsewhere.write_text("[retention]\nusage_days = 7\n")
+    own.write_text("[retention]\nusage_days = 8\n")
+
+    def explained(*more: object) -> tuple[str, str]:
+        ran = machine.run("settings", "explain", "retention.usage_days", *more, "--data", machine.data)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout, ran.stderr
+
+    lock = RunLock(machine.data)
+    lock.record({"pid": os.getpid(), "settings": str(elsewhere)})
+    found, said = explained()
+    assert (str(elsewhere) in found, said) == (True, f"The settings file is {elsewhere}.\n")
+    found, said = explained("--settings", own)
+    assert str(own) in found
+    assert f"was started with {elsewhere}." in said
+    lock.record({"pid": os.getpid(), "settings": ""})
+    assert "was started without one." in explained()[1]
+    lock.record({"pid": os.getpid(), "settings": str(elsewhere)})
+    # A kill leaves the record behind; nobody holds it any more.
+    os.close(lock._descriptor)
+    assert str(elsewhere) in (machine.data / "up.json").read_text()
+    found, said = explained()
+    assert (str(own) in found, said) == (True, f"The settings file is {own}.\n")
 
 
 def test_explain_answers_slips_with_what_was_meant(machine: Machine) -> None:

@@ -23,6 +23,7 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
+        self.settings = folder / "elsewhere.toml"
         with socket.socket() as one, socket.socket() as two:
             one.bind(("127.0.0.1", 0))
             two.bind(("127.0.0.1", 0))
@@ -64,7 +65,8 @@ def shell() -> Iterator[Shell]:
 
 @pytest.mark.slow
 def test_up_says_where_it_is_runs_once_and_goes_down(shell: Shell) -> None:
-    up = shell.run("up", "--detach")
+    shell.settings.write_text("[retention]\nusage_days = 7\n")
+    up = shell.run("up", "--detach", "--settings", str(shell.settings))
     assert up.returncode == 0, up.stderr
     assert f"http://127.0.0.1:{shell.ports[0]}/welcome#token=" in up.stdout
     assert "Ingot is ready." in up.stdout
@@ -73,7 +75,11 @@ def test_up_says_where_it_is_runs_once_and_goes_down(shell: Shell) -> None:
     assert all(role["ready"] for role in state["roles"].values())
     assert re.search(r"^gateway +ready +pid \d+", shell.run("status").stdout, re.MULTILINE)
 
-    pid = json.loads((shell.data / "up.json").read_text())["pid"]
+    recorded = json.loads((shell.data / "up.json").read_text())
+    pid = recorded["pid"]
+    assert recorded["settings"] == str(shell.settings)
+    explained = shell.run("settings", "explain", "retention.usage_days")
+    assert str(shell.settings) in explained.stdout, explained.stderr
     again = shell.run("up", "--detach")
     assert again.returncode == 1
     assert f"Ingot is already running on {shell.data}, pid {pid}." in again.stderr
