@@ -15,7 +15,7 @@ from control_plane.api.state import ApiOptions
 from control_plane.api.tracing import install_tracing
 from control_plane.bootstrap.parts import read_settings
 from control_plane.bootstrap.services import build_services
-from control_plane.bootstrap.traces import make_spans
+from control_plane.bootstrap.traces import make_spans, role_tallies
 from control_plane.settings import Settings
 
 __all__ = ["api_options_of", "build_app"]
@@ -27,7 +27,7 @@ def build_app(document: Mapping[str, Any], keys: Mapping[str, str]) -> APIFlask:
     settings = read_settings(document)
     app = create_app(build_services(document, keys), options)
     if spans := make_spans(settings, "api"):
-        install_tracing(app, spans, settings.traces.percent)
+        install_tracing(app, spans, settings.traces.percent, role_tallies(settings))
     # Only the gateway reaches the socket, and it sets this header anew for each request.
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=0, x_host=0)  # type: ignore[method-assign]
     return app

@@ -11,6 +11,7 @@ and the planted one is removed (ADR 0090).
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 from hashlib import sha256
 from typing import ClassVar, Final
 
@@ -58,6 +59,8 @@ def current_actor() -> Actor:
         known = g.actor = services().sessions.authenticate(
             _credential(), request=g.request_id, address=request.remote_addr or ""
         )
+        if "trace" in g:
+            known = g.actor = replace(known, trace=g.trace.header)
     return known
 
 

@@ -48,6 +48,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        # Collectors over what others count; asked anew at each scrape.
+        self.beside: list[Any] = []
         self.requests = Counter(
             "ingot_http_requests",
             "Requests by method, route and status.",
@@ -65,7 +67,8 @@ class Metrics:
     def render(self, scrape: _Scrape) -> Response:
         """Return the exposition: the api's own series over all its processes, then what was counted."""
         counted = CollectorRegistry()
-        counted.register(_Counted(scrape))
+        for one in (_Counted(scrape), *self.beside):
+            counted.register(one)
         body = generate_latest(self._own()) + generate_latest(counted)
         return Response(body, content_type=CONTENT_TYPE_LATEST)
 

@@ -16,6 +16,7 @@ from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.bootstrap.guards import make_guards
 from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, make_runtime, read_settings
 from control_plane.bootstrap.traces import make_spans, release_tracer
+from control_plane.domain.traces import TimedRelease
 from control_plane.events.cleaning import Cleaning
 from control_plane.services.events import Events
 from control_plane.services.file_removal import FileRemoval
@@ -46,8 +47,8 @@ class Worker:
     cleaning: Cleaning
     # Measures guarded releases and acts; returns what was done.
     look_after_guards: Callable[[], tuple[GuardAction, ...]]
-    # Is told of each release whether it went live.
-    trace_release: Callable[[str, bool], None]
+    # Is told of each release that went live or failed.
+    trace_release: Callable[[TimedRelease], None]
 
 
 @contextlib.contextmanager

@@ -170,6 +170,8 @@ class Actor:
     # Id of the session or token; empty for the system.
     credential: str = ""
     request: str = ""
+    # `traceparent` of the request, while requests are traced.
+    trace: str = ""
     address: str = ""
     must_change_password: bool = False
     # What the token carries of these rights; None carries all.

@@ -118,6 +118,8 @@ class Release:
     guard: Guard | None = None
     # Until when the guard watches it; 0 while it is not live.
     watch_until_ms: int = 0
+    # `traceparent` of the request that asked for it; empty when that was not traced.
+    trace: str = ""
 
     @property
     def etag(self) -> str:

@@ -13,9 +13,22 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from control_plane.domain.metering import InstanceStart, UsageEvent
+from control_plane.domain.releases import Release
 
-__all__ = ["Span", "TraceContext", "call_spans", "derived_id", "parse_traceparent", "recorded_context"]
+__all__ = [
+    "ReleasePhase",
+    "Span",
+    "TimedRelease",
+    "TraceContext",
+    "call_spans",
+    "derived_id",
+    "parse_traceparent",
+    "recorded_context",
+    "release_spans",
+]
 
+# Phase of a release -> the part of Ingot that does it.
+_DOERS: Final = {"hand to host": "control-plane", "activation": "instance", "switch": "gateway"}
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _RECORDED: Final = re.compile(r"([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})-([0-9a-f]{16})?")
 
@@ -28,6 +41,31 @@ class TraceContext(NamedTuple):
     # The id of the span above; empty at the top.
     parent: str
     sampled: bool
+
+    @property
+    def header(self) -> str:
+        """Return the `traceparent` that puts other work below this."""
+        return f"00-{self.trace}-{self.span}-{int(self.sampled):02x}"
+
+
+class ReleasePhase(NamedTuple):
+    """A part of a release's way to its calls; one of `_DOERS`."""
+
+    name: str
+    start_ms: int
+    end_ms: int
+    # What was activated.
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedRelease:
+    """A release that went live or failed, with the parts of its way there."""
+
+    release: Release
+    live: bool
+    ended_ms: int
+    phases: tuple[ReleasePhase, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +147,37 @@ def _instance_spans(event: UsageEvent, context: TraceContext, start: InstanceSta
             "faas.instance": start.instance,
             "ingot.template_level": start.level,
         }
-        spans.append(_below(context, "instance", "cold start", start.activated_ms, start.ready_ms, cold))
-        began_ms = min(max(start.ready_ms, began_ms), event.ended_ms)
+        # A short call may be over before the host hears that its instance is ready.
+        ready_ms = max(min(start.ready_ms, event.ended_ms), start.activated_ms)
+        spans.append(_below(context, "instance", "cold start", start.activated_ms, ready_ms, cold))
+        began_ms = min(max(ready_ms, began_ms), event.ended_ms)
     spans.append(_below(context, "instance", "function", began_ms, event.ended_ms, named))
+    return spans
+
+
+def release_spans(timed: TimedRelease) -> list[Span]:
+    """Return a release's span, below the request that asked for it, and its phases; none when not sampled.
+
+    Where no traced request asked, as for a guard, it is a trace of its own.
+    """
+    release = timed.release
+    above = parse_traceparent(release.trace)
+    if above is not None and not above[2]:
+        return []
+    trace, parent = above[:2] if above else (derived_id("release", release.id, digits=32), "")
+    own = TraceContext(trace, derived_id(trace, release.id), parent, sampled=True)
+    named: dict[str, str | int | bool] = {
+        "ingot.release": release.id,
+        "ingot.organization": release.organization,
+        "faas.name": release.function,
+    }
+    began_ns, ended_ns = release.created_ms * 1_000_000, timed.ended_ms * 1_000_000
+    spans = [Span("control-plane", "release", own, began_ns, ended_ns, named, failed=not timed.live)]
+    for number, phase in enumerate(timed.phases):
+        context = TraceContext(trace, derived_id(own.span, phase.name, str(number)), own.span, sampled=True)
+        target: dict[str, str | int | bool] = {"ingot.target": phase.target} if phase.target else {}
+        begun_ns, done_ns = phase.start_ms * 1_000_000, phase.end_ms * 1_000_000
+        spans.append(Span(_DOERS[phase.name], phase.name, context, begun_ns, done_ns, target))
     return spans
 
 

@@ -88,10 +88,10 @@ class Turns:
     def _note(self, step: Step) -> None:
         for release in step.live:
             log_to_stderr("worker", "info", "a release is live", release=release)
-            self.parts.trace_release(release, True)
         for release in step.failed:
             log_to_stderr("worker", "warning", "a release failed", release=release)
-            self.parts.trace_release(release, False)
+        for timed in step.timed:
+            self.parts.trace_release(timed)
         if step.trouble != self.trouble:
             self.trouble = step.trouble
             level = "error" if step.trouble else "info"

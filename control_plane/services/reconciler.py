@@ -16,11 +16,13 @@ from control_plane.domain.desired import GatewayState, HostState
 from control_plane.domain.identity import Actor
 from control_plane.domain.releases import Release, ReleaseState
 from control_plane.domain.reviews import ReviewAction, ReviewState, move
+from control_plane.domain.traces import TimedRelease
 from control_plane.errors import IngotError
 from control_plane.ports import Gateway, Prepared, Runtime
 from control_plane.services.changes import Change, Changes
 from control_plane.services.previewing import Previewed, gateway_with_previews, host_with_previews
 from control_plane.services.reconciling import Released, make_gateway_state, make_host_state, target_ids
+from control_plane.services.release_timing import ReleaseTimings
 from control_plane.services.world import World, read_world
 
 __all__ = ["Reconciler", "Step"]
@@ -39,6 +41,8 @@ class Step:
     waiting: tuple[str, ...] = ()
     # Why nothing could be applied; empty when all went well.
     trouble: str = ""
+    # The live and the failed ones with how long each part of their way took.
+    timed: tuple[TimedRelease, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -80,6 +84,7 @@ class Reconciler:
         self._poke = poke
         self._preparing: dict[str, Future[Prepared]] = {}
         self._applied = _Applied()
+        self._timings = ReleaseTimings(lambda: changes.now_ms)
 
     def step(self) -> Step:
         """Look at the database, do what can be done now, never wait for a function's code.
@@ -98,24 +103,29 @@ class Reconciler:
         world = read_world(self._changes)
         try:
             kept = {one.preview.id: one for one in (*self._applied.previews, *world.previews)}
-            self._apply_host((*world.live, *world.pending, *self._applied.lingering), kept.values())
+            with self._timings.phase("hand to host", self._unknown(world.pending)):
+                self._apply_host((*world.live, *world.pending, *self._applied.lingering), kept.values())
             ready, failed, waiting = self._prepare(world.pending)
             serving = _after(world.live, ready)
-            self._apply_gateway(serving, world)
+            with self._timings.phase("switch", [one.release.id for one in ready]):
+                self._apply_gateway(serving, world)
         except (IngotError, OSError) as error:
             return self._in_trouble(world, str(error))
-        live = tuple(one.release.id for one in ready if self._went_live(one))
+        timed = [self._timings.take(one.release, live=True) for one in ready if self._went_live(one)]
+        live = tuple(one.release.id for one in timed)
         for one, prepared in failed:
             self._failed(one.release, prepared)
+            timed.append(self._timings.take(one.release, live=False))
         try:
             self._cut_keys(world)
             self._apply_host((*serving, *waiting, *self._applied.lingering), world.previews)
         except (IngotError, OSError) as error:
-            return replace(self._in_trouble(world, str(error)), live=live)
+            return replace(self._in_trouble(world, str(error)), live=live, timed=tuple(timed))
         return Step(
             live=live,
             failed=tuple(one.release.id for one, _ in failed),
             waiting=tuple(one.release.id for one in waiting),
+            timed=tuple(timed),
         )
 
     def _apply_host(self, wanted: Iterable[Released], previews: Iterable[Previewed]) -> None:
@@ -158,13 +168,14 @@ class Reconciler:
     ) -> tuple[tuple[Released, ...], list[tuple[Released, Prepared]], tuple[Released, ...]]:
         """Begin preparing what is new; return what is ready, what failed and what is not done."""
         current = {one.release.id for one in pending}
+        self._timings.keep(current)
         for gone in self._preparing.keys() - current:
             del self._preparing[gone]
         ready, failed, waiting = [], [], []
         for one in pending:
             future = self._preparing.get(one.release.id)
             if future is None:
-                future = self._executor.submit(self._prepare_all, self._targets(one))
+                future = self._executor.submit(self._prepare_all, one.release.id, self._targets(one))
                 self._preparing[one.release.id] = future
                 future.add_done_callback(lambda _: self._poke())
             if not future.done():
@@ -179,9 +190,14 @@ class Reconciler:
                 failed.append((one, future.result()))
         return tuple(ready), failed, tuple(waiting)
 
-    def _prepare_all(self, targets: list[str]) -> Prepared:
+    def _unknown(self, pending: tuple[Released, ...]) -> list[str]:
+        """Return the releases whose code nobody prepares yet."""
+        return [one.release.id for one in pending if one.release.id not in self._preparing]
+
+    def _prepare_all(self, release: str, targets: list[str]) -> Prepared:
         for target in targets:
-            prepared = self._runtime.prepare(target, _PREPARE_MS)
+            with self._timings.phase("activation", (release,), target):
+                prepared = self._runtime.prepare(target, _PREPARE_MS)
             if not prepared.ok:
                 return prepared
         return Prepared(ok=True)

@@ -210,6 +210,7 @@ def record_release(change: Change, function: Function, plan: ReleasePlan, terms:
         rollback_of=terms.rollback_of,
         note=terms.note[:1_000],
         created_by_name=change.actor.name,
+        trace=change.actor.trace,
     ).progressing("recorded", "Waiting for the runtime.", change.now_ms)
     if plan.guard is not None:
         release = release.guarded(plan.guard, change.now_ms)

@@ -351,6 +351,7 @@ releases = Table(
     _text("created_by_name"),
     _json("guard", Guard | None),
     _number("watch_until_ms"),
+    Column("trace", String, nullable=False, server_default=""),
     UniqueConstraint("function", "number", name="releases_number"),
     Index("releases_state", "state"),
     # Few rows lie ahead: the releases that a guard watches.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.external.span_tally import SpanTally, tallies
 from control_plane.api.tracing import install_tracing
-from control_plane.domain.traces import Span
+from control_plane.domain.traces import Span, release_spans
 from tests.support.api import ApiWorld
 from tests.support.api_fixtures import ApiPeople
 
@@ -78,6 +80,70 @@ def test_refused_requests_are_spans_and_probes_are_none(api: ApiWorld) -> None:
     assert nobody.get("/functions").status_code == 401
     nobody.get("//livez")
     assert [one.attributes["http.response.status_code"] for one in kept.spans] == [401]
+
+
+def test_a_release_goes_on_with_the_trace_of_the_request_that_asked_for_it(
+    api: ApiWorld, people: ApiPeople
+) -> None:
+    kept = traced(api)
+    version = api.world.frozen(people.author)
+    api.world.approved(people.author, people.reviewer, version)
+    asked = {"traceparent": f"00-{TRACE}-{CALLER}-01", "Idempotency-Key": "k"}
+    operator = api.person(people.operator)
+    for _ in range(2):
+        answer = operator.post("/functions/orders/releases", {"version": 1}, headers=asked)
+    assert answer.headers["Idempotency-Replayed"] == "true"
+    request, repeat = kept.spans
+    step = api.world.reconciler.step()
+    done = step if step.timed else api.world.reconciler.step()
+    release, *phases = release_spans(done.timed[0])
+    assert (release.context.trace, release.context.parent) == (TRACE, request.context.span)
+    assert release.context.parent != repeat.context.span
+    assert [one.name for one in phases] == ["hand to host", "activation", "switch"]
+
+
+def test_freezing_is_a_span_below_its_request(
+    api: ApiWorld, people: ApiPeople, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.world.drafted(people.author)
+    author = api.person(people.author)
+    etag = author.get("/functions/orders/draft").headers["ETag"]
+    kept = traced(api)
+    version = author.post("/functions/orders/versions", headers={"If-Match": etag}).json
+    freeze, request = kept.spans
+    assert (freeze.name, freeze.context.parent, freeze.failed) == ("freeze", request.context.span, False)
+    assert freeze.attributes["ingot.version"] == version["id"]
+    assert request.start_ns <= freeze.start_ns <= freeze.end_ns <= request.end_ns
+    kept.spans.clear()
+    assert author.post("/functions/orders/versions", headers={"If-Match": '"d0"'}).status_code == 412
+    assert (kept.spans[0].name, kept.spans[0].failed) == ("freeze", False)
+    with monkeypatch.context() as broken:
+        broken.setattr(api.world.builder, "build", lambda *_: 1 / 0)
+        etag = author.get("/functions/orders/draft").headers["ETag"]
+        kept.spans.clear()
+        assert author.post("/functions/orders/versions", headers={"If-Match": etag}).status_code == 500
+    assert (kept.spans[0].name, kept.spans[0].failed) == ("freeze", True)
+    kept.spans.clear()
+    unsampled = {"If-Match": etag, "traceparent": f"00-{TRACE}-{CALLER}-00"}
+    assert author.post("/functions/orders/versions", headers=unsampled).status_code == 201
+    assert kept.spans == []
+
+
+def test_the_metrics_show_what_other_roles_sent_and_lost(
+    api: ApiWorld, people: ApiPeople, tmp_path: Path
+) -> None:
+    SpanTally(tmp_path, "meter").write(90, 4)
+    SpanTally(tmp_path, "worker")
+    (tmp_path / "spans-odd.json").write_text("{")
+    install_tracing(api.app, Kept(), 100, lambda: tallies(tmp_path))
+    shown = api.person(people.owner).get("//metrics").text
+    for line in (
+        'ingot_role_trace_spans_total{result="sent",role="meter"} 90.0',
+        'ingot_role_trace_spans_total{result="dropped",role="meter"} 4.0',
+        'ingot_role_trace_spans_total{result="dropped",role="worker"} 0.0',
+    ):
+        assert line in shown
+    assert "odd" not in shown
 
 
 def test_what_was_sent_and_lost_is_a_metric(api: ApiWorld) -> None:

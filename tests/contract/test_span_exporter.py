@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from control_plane.adapters.external.otlp import OtlpSpans
+from control_plane.adapters.external.span_tally import SpanTally, tallies
 from control_plane.domain.traces import Span, TraceContext
 from tests.support.collector import Collector, collector
 from tests.support.system import wait_for
@@ -55,6 +57,18 @@ def test_a_span_arrives_as_it_was(there: Collector) -> None:
     wait_for(lambda: made.spans.sent == 2)
     made.spans.close()
     assert (made.spans.dropped, made.said) == (0, [])
+
+
+def test_each_batch_is_tallied(there: Collector, tmp_path: Path) -> None:
+    tally = SpanTally(tmp_path, "meter")
+    spans = OtlpSpans(there.url, lambda *_: None, tally=tally.write)
+    assert dict(tallies(tmp_path)) == {"meter": {"sent": 0, "dropped": 0}}
+    spans.offer([span(1), span(2)])
+    wait_for(lambda: dict(tallies(tmp_path))["meter"] == {"sent": 2, "dropped": 0})
+    there.status = 400
+    spans.offer([span(3)])
+    wait_for(lambda: dict(tallies(tmp_path))["meter"] == {"sent": 2, "dropped": 1})
+    spans.close()
 
 
 def test_the_end_sends_what_waits(there: Collector) -> None:

@@ -145,6 +145,24 @@ def test_a_release_is_a_span_since_it_was_asked_for(traced: Traced) -> None:
     assert release.service == "ingot-control-plane"
     assert release.end_ns > release.start_ns
     assert not release.failed
+    names = ("ingot-control-plane hand to host", "ingot-instance activation", "ingot-gateway switch")
+    spans = traced.spans(release.trace, *names)
+    assert {spans[name].parent for name in names} == {release.span}
+    asked = next(one for one in spans.values() if one.span == release.parent)
+    assert asked.name == "POST /api/v1/functions/<function>/releases"
+    assert asked.start_ns <= release.start_ns + 1_000_000
+    wait_for(lambda: [one for one in list(traced.there.spans) if one.name == "freeze"], 30)
+
+
+def test_the_metrics_tell_what_each_role_sent(traced: Traced) -> None:
+    owner = traced.system.people["owner"].http
+
+    def sent(role: str) -> float:
+        line = f'ingot_role_trace_spans_total{{result="sent",role="{role}"}} '
+        return sum(float(one[len(line) :]) for one in owner.get("/metrics").text.splitlines() if line in one)
+
+    traced.call()
+    wait_for(lambda: sent("meter") > 0 and sent("worker") > 0, 30)
 
 
 @pytest.mark.parametrize("trouble", ["broken", "slow"])

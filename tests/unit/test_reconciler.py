@@ -290,3 +290,14 @@ def test_a_failure_of_an_overtaken_release_is_not_told(two: World, people: Peopl
     two.reconciler.step()
     states = [one.state for one in two.releases.list(people.operator, "orders")]
     assert states[:2] == [ReleaseState.PENDING, ReleaseState.SUPERSEDED]
+
+
+def test_each_part_of_a_releases_way_is_timed_once_it_is_over(two: World, people: People) -> None:
+    version = two.versions.get(people.author, "orders", 2)
+    two.releases.apply(people.operator, "orders", [Wish(version.number, 100)])
+    steps = [two.reconciler.step() for _ in range(3)]
+    [timed] = [one for step in steps for one in step.timed]
+    assert (timed.release.number, timed.live) == (3, True)
+    assert [phase.name for phase in timed.phases] == ["hand to host", "activation", "switch"]
+    assert timed.phases[1].target != ""
+    assert all(phase.start_ms <= phase.end_ms <= timed.ended_ms for phase in timed.phases)

@@ -74,7 +74,7 @@ def test_a_quantile_lies_in_the_bucket_of_the_true_one(durations: list[int], par
     true = sorted(durations)[max(-(-int(part * 1000) * len(durations) // 1000) - 1, 0)]
     upper = next(bound for bound in BUCKETS_MS if true <= bound)
     lower = max((bound for bound in BUCKETS_MS if bound < true), default=0)
-    (found,) = quantiles(buckets, [part]) or ()
+    [found] = quantiles(buckets, [part]) or []
     assert lower <= found <= upper
 
 

@@ -6,7 +6,16 @@ import pytest
 
 from control_plane.domain.ids import made_ms, make_id
 from control_plane.domain.metering import Call, InstanceStart, StreamState, rate
-from control_plane.domain.traces import TraceContext, call_spans, parse_traceparent, recorded_context
+from control_plane.domain.releases import Release, Throttle
+from control_plane.domain.traces import (
+    ReleasePhase,
+    TimedRelease,
+    TraceContext,
+    call_spans,
+    parse_traceparent,
+    recorded_context,
+    release_spans,
+)
 
 TRACE, GATEWAY, CALLER = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7", "b7ad6b7169203331"
 CONTEXT = TraceContext(TRACE, GATEWAY, CALLER, sampled=True)
@@ -129,3 +138,46 @@ def test_an_id_tells_when_it_was_made() -> None:
     assert made_ms(make_id("release", 1_760_000_000_123, 2**80 - 1)) == 1_760_000_000_123
     with pytest.raises(ValueError, match="is no id"):
         made_ms("rel_1")
+
+
+def test_a_cold_call_that_is_over_before_its_start_was_noted_is_told_in_order() -> None:
+    start = InstanceStart("i1", "t1", "ver_1", 1_006, 1_039, 1)
+    found = {one.name: one for one in call_spans(rate(call(), ready_ms=1_039), CONTEXT, start)}
+    assert found["cold start"].end_ns == found["function"].start_ns == found["function"].end_ns
+    assert found["function"].end_ns // 1_000_000 == 1_037
+
+
+def a_timed_release(trace: str, *, live: bool = True) -> TimedRelease:
+    release = Release(
+        "rel_1", "org_1", "prj_1", "fn_1", 1, "d", (), Throttle(), "usr_1", created_ms=1_000, trace=trace
+    )
+    phases = (
+        ReleasePhase("hand to host", 1_010, 1_020),
+        ReleasePhase("activation", 1_020, 1_200, "t1"),
+        ReleasePhase("activation", 1_200, 1_250, "t2"),
+        ReleasePhase("switch", 1_250, 1_260),
+    )
+    return TimedRelease(release, live, 1_300, phases)
+
+
+def test_a_release_and_its_phases_stand_below_the_request_that_asked_for_it() -> None:
+    top, *below = release_spans(a_timed_release(CONTEXT.header))
+    assert (top.name, top.context.trace, top.context.parent) == ("release", TRACE, GATEWAY)
+    assert (top.start_ns, top.end_ns, top.failed) == (1_000_000_000, 1_300_000_000, False)
+    assert [(one.service, one.name, one.attributes.get("ingot.target")) for one in below] == [
+        ("control-plane", "hand to host", None),
+        ("instance", "activation", "t1"),
+        ("instance", "activation", "t2"),
+        ("gateway", "switch", None),
+    ]
+    assert {(one.context.trace, one.context.parent) for one in below} == {(TRACE, top.context.span)}
+    assert len({one.context.span for one in (top, *below)}) == 5
+    assert release_spans(a_timed_release(CONTEXT.header, live=False))[0].failed
+
+
+def test_a_release_that_no_traced_request_asked_for_is_a_trace_of_its_own() -> None:
+    top, *below = release_spans(a_timed_release(""))
+    assert (len(top.context.trace), top.context.parent, len(below)) == (32, "", 4)
+    assert release_spans(a_timed_release(""))[0].context == top.context, "sent twice it is one span"
+    unsampled = TraceContext(TRACE, GATEWAY, CALLER, sampled=False)
+    assert release_spans(a_timed_release(unsampled.header)) == []

@@ -10,6 +10,7 @@ import pytest
 
 from control_plane.bootstrap.worker import Worker
 from control_plane.domain.release_guards import Action
+from control_plane.domain.traces import TimedRelease
 from control_plane.events.cleaning import Cleaning
 from control_plane.events.worker import Turns
 from control_plane.services.guarding import GuardAction
@@ -25,7 +26,7 @@ class Parts:
     done: list[str] = field(default_factory=list)
     acted: tuple[GuardAction, ...] = ()
     fault: Exception | None = None
-    traced: list[tuple[str, bool]] = field(default_factory=list)
+    traced: list[TimedRelease] = field(default_factory=list)
 
     def step(self) -> Step:
         self.done.append("step")
@@ -62,7 +63,7 @@ class Parts:
             self.delete_files,
             cast(Cleaning, None),
             self.look_after_guards,
-            lambda release, live: self.traced.append((release, live)),
+            self.traced.append,
         )
 
 
@@ -142,11 +143,12 @@ def test_trouble_is_said_when_it_begins_and_when_it_is_over(capsys: pytest.Captu
 
 
 def test_each_end_of_a_release_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    parts = Parts(steps=[Step(live=("rel_1",), failed=("rel_2",))])
+    timed = cast(TimedRelease, object())
+    parts = Parts(steps=[Step(live=("rel_1",), failed=("rel_2",), timed=(timed,))])
     Turns(parts.worker(), HandClock()).turn()
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(line["level"], line["release"]) for line in said] == [("info", "rel_1"), ("warning", "rel_2")]
-    assert parts.traced == [("rel_1", True), ("rel_2", False)]
+    assert parts.traced == [timed]
 
 
 @pytest.mark.parametrize("broken", ["step", "sequence", "look_after_guards", "checkpoint", "sweep"])

@@ -35,11 +35,22 @@ _PATH: Final = "/v1/traces"
 class OtlpSpans:
     """The way out for the spans of one process."""
 
-    def __init__(self, endpoint: str, report: Callable[[str, int], None], *, queue: int = _QUEUE) -> None:
-        """`report` is told once when spans begin to be lost, with how many were lost so far."""
+    def __init__(
+        self,
+        endpoint: str,
+        report: Callable[[str, int], None],
+        *,
+        tally: Callable[[int, int], None] | None = None,
+        queue: int = _QUEUE,
+    ) -> None:
+        """`report` is told once when spans begin to be lost, with how many were lost so far.
+
+        `tally` is told after each batch how many were sent and lost so far.
+        """
         endpoint = endpoint.rstrip("/")
         self._endpoint = endpoint if endpoint.endswith(_PATH) else endpoint + _PATH
         self._report = report
+        self._tally = tally
         self._room = queue
         self._waiting: deque[Span] = deque()
         self._changed = threading.Condition()
@@ -103,6 +114,8 @@ class OtlpSpans:
                 self.sent += len(batch)
             else:
                 self.dropped += len(batch)
+        if self._tally is not None:
+            self._tally(self.sent, self.dropped)
         if not good and not self._failing:
             self._report(f"spans cannot be sent to {self._endpoint}; they are dropped", self.dropped)
         elif good and self._failing:

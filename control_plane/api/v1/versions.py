@@ -16,6 +16,7 @@ from control_plane.api.idempotency import idempotent_long
 from control_plane.api.paging import Page, PageQuery, list_position, page_response
 from control_plane.api.schemas import Input, Number, OptionalTime, Output, Time
 from control_plane.api.state import services
+from control_plane.api.tracing import work_span
 from control_plane.api.v1.blueprints import download, make_blueprint
 from control_plane.api.v1.drafts import SourceFileOut
 from control_plane.domain.access import Permission
@@ -122,7 +123,11 @@ class DiffQuery(Input):
 @blueprint.output(VersionOut, 201)
 def freeze_draft(function: str) -> dict[str, Any]:
     """Freeze the draft that If-Match names; the same draft gives the same version again."""
-    return _shown(services().versions.freeze(current_actor(), function, if_match=required_if_match()))
+    seen = required_if_match()
+    with work_span("freeze") as named:
+        frozen = services().versions.freeze(current_actor(), function, if_match=seen)
+        named |= {"faas.name": frozen.function, "ingot.version": frozen.id, "ingot.digest": frozen.digest}
+    return _shown(frozen)
 
 
 @blueprint.get("/functions/<function>/versions")
