@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,11 @@ class _Server(BaseApplication):  # type: ignore[misc]
         return self._make()
 
 
-def serve(socket_path: Path, load: Callable[[], Any], **options: Any) -> None:
-    """Serve what `load` returns until SIGTERM, then drain. Does not return."""
+def serve(sockets: Sequence[Path], load: Callable[[], Any], **options: Any) -> None:
+    """Serve what `load` returns until SIGTERM, then drain. Does not return.
+
+    Each socket has a process of its own, so that whoever connects decides how much work each one has.
+    """
     ready = os.environ.pop("INGOT_READY_FD", "")
 
     def say_ready(_worker: Any) -> None:
@@ -39,12 +42,22 @@ def serve(socket_path: Path, load: Callable[[], Any], **options: Any) -> None:
             with contextlib.suppress(OSError):
                 os.write(int(ready), b"READY=1\n")
 
-    # A socket of a killed process would refuse the new one's bind.
-    socket_path.unlink(missing_ok=True)
+    def choose(arbiter: Any, worker: Any) -> None:
+        taken = {other.place for other in arbiter.WORKERS.values()}
+        worker.place = next(place for place in range(len(sockets)) if place not in taken)
+
+    def keep_own(_arbiter: Any, worker: Any) -> None:
+        worker.sockets = [worker.sockets[worker.place]]
+
+    for path in sockets:
+        # A socket of a killed process would refuse the new one's bind.
+        path.unlink(missing_ok=True)
     common = {
-        "bind": f"unix:{socket_path}",
+        "bind": [f"unix:{path}" for path in sockets],
         "umask": 0o117,
-        "workers": 1,
+        "workers": len(sockets),
+        "pre_fork": choose,
+        "post_fork": keep_own,
         "graceful_timeout": 30,
         "control_socket_disable": True,
         "logconfig_dict": _LOGGING,

@@ -1,4 +1,4 @@
-"""The api role: gunicorn on api.sock, a process for each core with threads."""
+"""The api role: gunicorn, a process for each core with a socket of its own and threads."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import gc
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from control_plane.api.gunicorn_server import serve
 from control_plane.process import inherited_keys
 from control_plane.settings import settings_from_document
 
 __all__ = ["run"]
+
+_SWITCH_S: Final = 0.000_5
 
 
 def run(document: Mapping[str, Any]) -> None:
@@ -30,15 +33,17 @@ def run(document: Mapping[str, Any]) -> None:
         # What is there now stays: to look through it for garbage again and again would stop every thread.
         gc.collect()
         gc.freeze()
+        # A thread that waited for the database waits again for the interpreter, at each statement. Whoever
+        # holds the turn to write must not wait for five milliseconds behind each of the others.
+        sys.setswitchinterval(_SWITCH_S)
         return app
 
     # Threads wait for locks, freezes and test runs of other processes, so there are more
     # of them than cores. What limits people is in the database; what limits memory and
     # threads is counted in each process.
     serve(
-        Path(document["run"]) / "api.sock",
+        [Path(document["run"]) / f"api-{number}.sock" for number in range(settings.api.count)],
         load,
-        workers=settings.api.count,
         worker_class="gthread",
         threads=24,
         keepalive=30,

@@ -30,7 +30,7 @@ def run(document: Mapping[str, Any]) -> None:
         return StreamApp(build_stream_services(document), api_options_of(settings, b""))
 
     serve(
-        Path(document["run"]) / "streams.sock",
+        [Path(document["run"]) / "streams.sock"],
         load,
         worker_class="control_plane.api.stream_worker.StreamWorker",
         worker_connections=2_000,

@@ -23,6 +23,7 @@ def make_gateway_settings(settings: Settings, identities: Mapping[str, int | Non
         data_folder=settings.data / "gateway",
         first_slots=settings.gateway.slots,
         queue_timeout_ms=settings.gateway.queue_timeout_ms,
+        api_processes=settings.api.count,
         control_gid=identities.get("group"),
         tls=bool(settings.tls.certificate),
         console_scheme=urlsplit(settings.console_url).scheme,

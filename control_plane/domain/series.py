@@ -118,8 +118,8 @@ def span_of(start_ms: int, end_ms: int, step_s: int, *, shortest_s: int) -> Span
 
 
 def _readable_step(length_ms: int, shortest_ms: int) -> int:
-    """Return the shortest step that makes at most about 120 points."""
-    for factor in (1, 2, 3, 5, 10, 15, 30, 60, 120, 360, 720, 1_440):
-        if length_ms / (shortest_ms * factor) <= 120:
+    """Return the shortest step that makes at most about 60 points: as many as a chart can tell apart."""
+    for factor in (1, 2, 3, 5, 6, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1_440):
+        if length_ms / (shortest_ms * factor) <= 60:
             return shortest_ms * factor
     return shortest_ms * 1_440

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from control_plane.domain.audit import AuditEntry
 from control_plane.domain.events import Event
@@ -18,6 +18,18 @@ __all__ = ["AuditFilter", "AuditRows", "CounterRows", "OutboxRows"]
 # Two events come in the order of their times, or their transactions were open at once; none is this long.
 _OPEN_AT_ONCE_MS: Final = 60_000
 _EVERY: Final = EventFilter()
+
+# Every change sends these, so they are built once.
+_HEAD: Final = select(audit_heads.c.sequence, audit_heads.c.hash).where(
+    audit_heads.c.organization == bindparam("of")
+)
+_LOCK: Final = _HEAD.with_for_update()
+_MOVE: Final = (
+    update(audit_heads)
+    .where(audit_heads.c.organization == bindparam("of"))
+    .values(sequence=bindparam("to"), hash=bindparam("with"))
+)
+_PLACE: Final = update(outbox).where(outbox.c.id == bindparam("of")).values(sequence=bindparam("to"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +55,15 @@ class AuditRows:
 
     def lock(self, organization: str) -> None:
         """Let nobody else change anything of this organization until the transaction ends."""
-        statement = select(audit_heads.c.sequence).where(audit_heads.c.organization == organization)
-        if self._connection.execute(statement.with_for_update()).one_or_none() is None:
+        of = {"of": organization}
+        if self._connection.execute(_LOCK, of).one_or_none() is None:
             row = {"organization": organization, "sequence": 0, "hash": ""}
             insert_missing(self._connection, audit_heads, [row])
-            self._connection.execute(statement.with_for_update()).one()
+            self._connection.execute(_LOCK, of).one()
 
     def head(self, organization: str) -> tuple[int, str]:
         """Return the last entry's sequence and hash; 0 and "" before the first."""
-        statement = select(audit_heads.c.sequence, audit_heads.c.hash).where(
-            audit_heads.c.organization == organization
-        )
-        row = self._connection.execute(statement).one()
+        row = self._connection.execute(_HEAD, {"of": organization}).one()
         return row.sequence, row.hash
 
     def heads(self) -> tuple[tuple[str, int, str], ...]:
@@ -66,11 +75,8 @@ class AuditRows:
     def append(self, entry: AuditEntry, digest: str) -> None:
         """Insert the entry with its hash and move the head."""
         self._entries.add(replace(entry, hash=digest), actor_user=entry.actor.get("user", ""))
-        self._connection.execute(
-            update(audit_heads)
-            .where(audit_heads.c.organization == entry.organization)
-            .values(sequence=entry.sequence, hash=digest)
-        )
+        moved = {"of": entry.organization, "to": entry.sequence, "with": digest}
+        self._connection.execute(_MOVE, moved)
 
     def entries(self, organization: str, after: int, limit: int | None) -> tuple[AuditEntry, ...]:
         """Return a chain's entries behind a sequence number, oldest first."""
@@ -144,7 +150,7 @@ class OutboxRows:
 
     def place(self, event: Event, sequence: int) -> None:
         """Give an event its place in the public order."""
-        self._connection.execute(update(outbox).where(outbox.c.id == event.id).values(sequence=sequence))
+        self._connection.execute(_PLACE, {"of": event.id, "to": sequence})
 
     def after(
         self, organization: str, cursor: int, limit: int, wanted: EventFilter = _EVERY

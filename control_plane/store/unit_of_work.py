@@ -7,9 +7,8 @@ organization's audit head is locked instead (`AuditRows.lock`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Lock
-from typing import Final
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -30,12 +29,10 @@ from control_plane.store.retention_rows import RetentionRows
 from control_plane.store.review_rows import ReviewRows
 from control_plane.store.rows import ONE_MOMENT
 from control_plane.store.share_rows import ShareRows
+from control_plane.store.turns import Turns
 from control_plane.store.version_rows import VersionRows
 
 __all__ = ["Store", "UnitOfWork"]
-
-# Longer than the database itself waits for another process.
-_LONGEST_WAIT_S: Final = 10.0
 
 
 class UnitOfWork:
@@ -73,9 +70,8 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # SQLite has one writer, and who waits for it sleeps and looks again, ever more rarely. The
-        # threads of one process take turns instead; only other processes are still waited for so.
-        self._turn = Lock() if engine.dialect.name == "sqlite" else None
+        # SQLite has one writer. PostgreSQL has many, and makes those of one organization wait.
+        self._turns = Turns(_file(engine)) if engine.dialect.name == "sqlite" else None
         snapshot = {"ingot_read_only": True}
         if engine.dialect.name == "postgresql":
             # One statement alone is consistent there; several need the snapshot named.
@@ -85,7 +81,8 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """Open a writing transaction; it commits when the block ends without an error."""
-        with _translated(), self._my_turn(), self._engine.begin() as connection:
+        turn = self._turns.one() if self._turns else nullcontext()
+        with _translated(), turn, self._engine.begin() as connection:
             yield UnitOfWork(connection)
 
     @contextmanager
@@ -97,17 +94,10 @@ class Store:
             with connection.begin():
                 yield UnitOfWork(connection)
 
-    @contextmanager
-    def _my_turn(self) -> Iterator[None]:
-        if self._turn is None:
-            yield
-            return
-        if not self._turn.acquire(timeout=_LONGEST_WAIT_S):
-            raise Unavailable("Too many changes wait for the database.", hint="Try again in a moment.")
-        try:
-            yield
-        finally:
-            self._turn.release()
+
+def _file(engine: Engine) -> Path | None:
+    name = engine.url.database or ""
+    return None if name in {"", ":memory:"} else Path(name)
 
 
 @contextmanager

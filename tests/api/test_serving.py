@@ -88,11 +88,11 @@ def get(config: Path, socket: str, path: str, **headers: str) -> httpx.Response:
 
 def test_the_api_process_serves_and_ends(config: Path) -> None:
     # What a killed process left behind is no obstacle.
-    (config.parent / "run" / "api.sock").touch()
+    (config.parent / "run" / "api-0.sock").touch()
     with role("control_plane.api.serving", config) as process:
-        assert get(config, "api.sock", "/readyz").status_code == 200
-        assert get(config, "api.sock", "/api/v1/me").json()["code"] == "unauthenticated"
-        socket = config.parent / "run" / "api.sock"
+        assert get(config, "api-0.sock", "/readyz").status_code == 200
+        assert get(config, "api-0.sock", "/api/v1/me").json()["code"] == "unauthenticated"
+        socket = config.parent / "run" / "api-0.sock"
         assert socket.stat().st_mode & 0o777 == 0o660
         assert ends(process)
 

@@ -139,7 +139,11 @@ def _console(settings: GatewaySettings) -> str:
             f"timeout server {settings.api_timeout_ms}ms",
             # A restart of the api takes seconds; its callers wait instead of failing.
             "retries 10",
-            f"server api unix@{settings.socket('api.sock')}",
+            "balance leastconn",
+            *(
+                f"server api-{number} unix@{settings.socket(f'api-{number}.sock')}"
+                for number in range(settings.api_processes)
+            ),
         ],
     )
     streams = _section(

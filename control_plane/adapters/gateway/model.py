@@ -50,6 +50,8 @@ class GatewaySettings:
     tunnel_timeout_ms: int = 3_600_000
     # Longest silence of the control plane's API, and of its event streams.
     api_timeout_ms: int = 120_000
+    # Processes of the API, each with a socket of its own.
+    api_processes: int = 1
     stream_timeout_ms: int = 3_600_000
     # Replaced splits and servers are kept this long for calls that still hold them.
     grace_ms: int = 10_000

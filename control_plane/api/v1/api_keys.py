@@ -36,7 +36,7 @@ _Concurrency = Annotated[int, Field(ge=0, le=100_000)]
 _Days = Annotated[int, Field(ge=0, le=3_660)]
 
 
-class KeyQuery(PageQuery):
+class KeyListQuery(PageQuery):
     """Which keys to list."""
 
     name: Annotated[str, Field(max_length=100, description="The beginning of the name.")] = ""
@@ -136,9 +136,9 @@ def create_key(project: str, json_data: ApiKeyIn) -> Response:
 
 @blueprint.get("/projects/<project>/api-keys")
 @requires(Permission.KEY_READ, Place.PROJECT)
-@blueprint.input(KeyQuery, location="query")
+@blueprint.input(KeyListQuery, location="query")
 @blueprint.output(Page[ApiKeyOut])
-def list_keys(project: str, query_data: KeyQuery) -> Response:
+def list_keys(project: str, query_data: KeyListQuery) -> Response:
     """List a project's API keys that fit, newest first, revoked ones too, with their last use."""
     after = str(list_position(query_data) or "")
     wanted = KeyFilter(query_data.name, query_data.state, query_data.function)

@@ -27,7 +27,7 @@ _MINUTE_S, _SAMPLE_S = 60, 10
 class SeriesQuery(SpanQuery):
     """Which span, and how far apart its points are."""
 
-    step: Annotated[int, Field(ge=0, le=86_400, description="Seconds; 0 picks one for about 100 points.")] = 0
+    step: Annotated[int, Field(ge=0, le=86_400, description="Seconds; 0 picks one for about 50 points.")] = 0
 
     def span(self, shortest_s: int) -> Span:
         """Return the span in whole steps; the last hour when nothing is said."""
