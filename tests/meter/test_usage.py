@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from control_plane.domain.metering import HOUR_MS, Call, InstanceExit, InstanceStart, StreamEnd
+from control_plane.domain.metering import DAY_MS, HOUR_MS, Call, InstanceExit, InstanceStart, StreamEnd
 from control_plane.errors import Invalid
 from control_plane.services.usage import GROUPS, Usage
 from control_plane.store.engine import create_engine
 from control_plane.store.usage_intake import Intake, Reject
 from control_plane.store.usage_ledger import UsageLedger
 from control_plane.store.usage_migrations import migrate_usage
-from control_plane.store.usage_queries import DAY_MS, UsageReader
+from control_plane.store.usage_queries import UsageReader
 from control_plane.store.usage_tables import usage_events, usage_hourly
 
 # The first millisecond of a day, UTC.
