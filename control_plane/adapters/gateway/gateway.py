@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 
+from control_plane.adapters.gateway.commands import Command
 from control_plane.adapters.gateway.config import render_slots
 from control_plane.adapters.gateway.files import (
     decode_servers,
@@ -20,7 +21,7 @@ from control_plane.adapters.gateway.files import (
 from control_plane.adapters.gateway.lease import renew_lease
 from control_plane.adapters.gateway.maps import Maps, make_maps
 from control_plane.adapters.gateway.model import MAP_NAMES, GatewaySettings, SlotServer
-from control_plane.adapters.gateway.plan import Command, Plan, delete_entries, plan_change
+from control_plane.adapters.gateway.plan import Plan, delete_from, plan_change
 from control_plane.adapters.gateway.runtime_socket import Master, RuntimeSocket, UnexpectedAnswer
 from control_plane.adapters.gateway.sessions import cut_sessions
 from control_plane.adapters.gateway.slots import assign_slots
@@ -184,7 +185,7 @@ class HAProxyGateway:
             slots = []
         if not entries and not slots:
             return 0
-        commands = [each for name, key in entries for each in delete_entries(self._settings, name, [key])]
+        commands = [each for name, key in entries for each in delete_from(self._settings, name, [key])]
         try:
             running = self._admin.running()
             if running:
