@@ -1,1 +1,1 @@
-"""The operator: makes Function resources run on Knative. It has no database and works with the control plane down."""
+"""The operator: runs Function resources on Knative, without a database and with the control plane down."""

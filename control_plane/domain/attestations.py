@@ -158,19 +158,19 @@ def key_id(public_key: bytes) -> str:
     return hashlib.sha256(public_key).hexdigest()[:16]
 
 
-def read_envelope(document: Any) -> Envelope:
-    """Return the envelope that a resource carries. Raises ValueError."""
-    if not isinstance(document, Mapping):
-        raise ValueError("it is no object")
-    kind, listed = document.get("payloadType"), document.get("signatures")
-    if not isinstance(kind, str) or not isinstance(listed, list) or not 1 <= len(listed) <= 10:
-        raise ValueError("it needs a payloadType and 1 to 10 signatures")
+def read_envelope(document: Any, kind: str) -> Envelope:
+    """Return the envelope that a resource carries, which must be of this kind. Raises ValueError."""
+    fields = document if isinstance(document, Mapping) else {}
+    if fields.get("payloadType") != kind:
+        raise ValueError(f"its payloadType is not {kind}")
+    listed = fields.get("signatures")
+    if not isinstance(listed, list) or not 1 <= len(listed) <= 10:
+        raise ValueError("it does not have 1 to 10 signatures")
     signatures = []
     for one in listed:
-        if not isinstance(one, Mapping) or not isinstance(one.get("keyid"), str):
-            raise ValueError("a signature has no keyid")
-        signatures.append((one["keyid"], _decoded(one.get("sig"))))
-    return Envelope(kind, _decoded(document.get("payload")), tuple(signatures))
+        signature = one if isinstance(one, Mapping) else {}
+        signatures.append((str(signature.get("keyid", "")), _decoded(signature.get("sig"))))
+    return Envelope(kind, _decoded(fields.get("payload")), tuple(signatures))
 
 
 def release_statement(payload: bytes) -> ReleaseStatement:
@@ -185,44 +185,46 @@ def takedown_statement(payload: bytes) -> TakedownStatement:
     return TakedownStatement(**fields | {"versions": tuple(fields["versions"])})
 
 
-def refusal_of(
-    statement: ReleaseStatement, place: Place, known: Admitted, required: int
-) -> Refusal | None:
+def refusal_of(statement: ReleaseStatement, place: Place, known: Admitted, required: int) -> Refusal | None:
     """Return why a verified statement does not let this resource run; None when it does."""
-    said = {name: getattr(statement, name) for name in ("function", "organization", "project")}
-    moved = [name for name, value in said.items() if getattr(place, name) != value]
-    moved += [name for name in ("namespace", "name") if getattr(place, name) != getattr(statement, name)]
-    if moved:
-        name = moved[0]
-        return Refusal(
-            "Moved",
-            f"The release was attested for {name} {getattr(statement, name)}, "
-            f"and this resource has {getattr(place, name) or 'none'}.",
-        )
-    if statement.workload != place.workload:
-        return Refusal("NotAttested", "The spec differs from what was attested; only a release changes it.")
-    down = sorted(set(place.versions) & set(known.down))
-    if down:
-        return Refusal("TakenDown", f"Version {down[0]} was taken down; a review can let it back.")
-    if statement.epoch < known.minimum:
-        return Refusal("TakenDown", f"Releases before epoch {known.minimum} were taken down.")
-    if statement.epoch < known.epoch or (
-        statement.epoch == known.epoch and (statement.workload, place.namespace, place.name) != _last(known)
-    ):
+    refusal = _elsewhere(statement, place) or _taken_down(statement, place, known)
+    if refusal is None and _is_older(statement, place, known):
         return Refusal(
             "Replayed",
             f"The release has epoch {statement.epoch}, and epoch {known.epoch} was admitted already; "
             "go back by a rollback, which is a new release.",
         )
-    if statement.approvals < required:
+    if refusal is None and statement.approvals < required:
         return Refusal(
             "Unreviewed", f"It has {statement.approvals} approvals, and this namespace requires {required}."
         )
+    return refusal
+
+
+def _elsewhere(statement: ReleaseStatement, place: Place) -> Refusal | None:
+    for name in ("function", "organization", "project", "namespace", "name"):
+        attested, is_so = getattr(statement, name), getattr(place, name)
+        if attested != is_so:
+            message = f"The release was attested for {name} {attested}, and this resource has {is_so}."
+            return Refusal("Moved", message)
+    if statement.workload != place.workload:
+        return Refusal("NotAttested", "The spec differs from what was attested; only a release changes it.")
     return None
 
 
-def _last(known: Admitted) -> tuple[str, str, str]:
-    return known.workload, known.namespace, known.name
+def _taken_down(statement: ReleaseStatement, place: Place, known: Admitted) -> Refusal | None:
+    down = sorted(set(place.versions) & set(known.down))
+    if down:
+        return Refusal("TakenDown", f"Version {down[0]} was taken down; a review can let it back.")
+    if statement.epoch < known.minimum:
+        return Refusal("TakenDown", f"Releases before epoch {known.minimum} were taken down.")
+    return None
+
+
+def _is_older(statement: ReleaseStatement, place: Place, known: Admitted) -> bool:
+    """Say whether another release was admitted since, or another one has the same epoch."""
+    same = (place.workload, place.namespace, place.name) == (known.workload, known.namespace, known.name)
+    return statement.epoch < known.epoch or (statement.epoch == known.epoch and not same)
 
 
 def _decoded(text: Any) -> bytes:

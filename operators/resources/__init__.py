@@ -1,1 +1,1 @@
-"""What a Function resource becomes: pure functions from values to manifests. Knows nothing of the control plane."""
+"""What a Function becomes: pure functions from values to manifests that know nothing of the control plane."""

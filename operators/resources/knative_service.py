@@ -22,7 +22,9 @@ def make_knative_service(
         {
             "apiVersion": "serving.knative.dev/v1",
             "kind": "Service",
-            "metadata": metadata(function, function.name, {"networking.knative.dev/visibility": "cluster-local"}),
+            "metadata": metadata(
+                function, function.name, {"networking.knative.dev/visibility": "cluster-local"}
+            ),
             "spec": {"template": template, "traffic": list(traffic)},
         }
     )
@@ -77,8 +79,8 @@ def _container(function: Function, version: Version, options: Options) -> dict[s
         "ports": [{"containerPort": _PORT}],
         "env": _environment(function, version),
         "resources": {
-            "requests": {"cpu": options.cpu_request, "memory": f"{min(reserved, version.memory_mb)}Mi"},
-            "limits": {"memory": f"{version.memory_mb}Mi"},
+            "requests": {"cpu": options.cpu_request, "memory": _memory(min(reserved, version.memory_mb))},
+            "limits": {"memory": _memory(version.memory_mb)},
         },
         "securityContext": {
             "runAsNonRoot": True,
@@ -91,6 +93,11 @@ def _container(function: Function, version: Version, options: Options) -> dict[s
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - in the function's own pod
     }
+
+
+def _memory(megabytes: int) -> str:
+    """Return the quantity as the cluster writes it back, so that it does not look changed."""
+    return f"{megabytes // 1024}Gi" if megabytes % 1024 == 0 else f"{megabytes}Mi"
 
 
 def _environment(function: Function, version: Version) -> list[dict[str, Any]]:

@@ -114,7 +114,8 @@ def _version(one: Mapping[str, Any]) -> Version:
         min_instances=int(one.get("minInstances", 0)),
         settings={str(name): str(value) for name, value in one.get("settings", {}).items()},
         secrets=tuple(
-            Secret(str(each["name"]), str(each["secret"]), str(each["key"])) for each in one.get("secrets", ())
+            Secret(str(each["name"]), str(each["secret"]), str(each["key"]))
+            for each in one.get("secrets", ())
         ),
     )
 
