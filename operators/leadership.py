@@ -105,9 +105,9 @@ class Election:
         while not stop.is_set():
             try:
                 if self.attempt() and self._lead is not None and self._lead.fence != last:
-                    last = self._lead.fence
-                    _LOG.info("leads with fence %d", last)
+                    _LOG.info("leads with fence %d", self._lead.fence)
                     began_to_lead()
+                    last = self._lead.fence
             except ClusterError as error:
                 _LOG.warning("cannot renew the lease: %s", error)
             stop.wait(self._terms.renew_s)
