@@ -87,8 +87,10 @@ class IngressProxy:
         if not whole and not (change.servers or change.entries or change.leaving or fresh or gone):
             self._live = kept
             return Applied(live=True)
+        # Asked before the files change: a process that starts after that has read the new ones.
+        process = None if whole else self._process()
         self._write(before, kept, whole)
-        reloaded = self._make_live(change, fresh, kept, whole)
+        reloaded = self._make_live(change, fresh, kept, process)
         self._live = kept
         return Applied(True, len(change.servers) + len(change.entries), reloaded)
 
@@ -132,9 +134,17 @@ class IngressProxy:
         self._shown = {name: kept.get(name, each) for name, each in self._shown.items()}
         write_list(self._settings, kept.values())
 
-    def _make_live(self, change: Change, fresh: list[Certificate], wanted: Desired, whole: bool) -> bool:
+    def _process(self) -> str | None:
+        try:
+            return self._admin.process()
+        except (UnexpectedAnswer, OSError):
+            return None
+
+    def _make_live(
+        self, change: Change, fresh: list[Certificate], wanted: Desired, process: str | None
+    ) -> bool:
         """Bring the running process to the files; returns whether that took a reload."""
-        if not whole and self._told(change, fresh, wanted):
+        if process is not None and self._told(change, fresh, wanted, process):
             return False
         self._list_shown(wanted)
         self._reload()
@@ -145,17 +155,19 @@ class IngressProxy:
             raise Unavailable(f"the gateway broke off: {error}") from error
         return True
 
-    def _told(self, change: Change, fresh: list[Certificate], wanted: Desired) -> bool:
+    def _told(self, change: Change, fresh: list[Certificate], wanted: Desired, process: str) -> bool:
         """Tell the running process what changes; says whether all of it was taken."""
         try:
             self._tell(change, fresh, wanted)
+            told = self._admin.process() == process
         except (UnexpectedAnswer, OSError):
+            told = False
+        if not told:
             # What it holds is not known any more; the files are right.
             self._live = None
-        return self._live is not None
+        return told
 
     def _tell(self, change: Change, fresh: list[Certificate], wanted: Desired) -> None:
-        process = self._admin.process()
         self._admin.send(change.servers)
         self._show(fresh, wanted)
         self._admin.send(change.entries)
@@ -166,8 +178,6 @@ class IngressProxy:
                 server for server in before.get(number, ()) if server.name == name
             )
         self._hide(wanted)
-        if self._admin.process() != process:
-            raise UnexpectedAnswer("another worker serves")
         self._dying = {
             (number, name): server
             for (number, name), server in self._dying.items()
