@@ -45,6 +45,7 @@ def run(serving: Serving) -> bool:
         )
         for number in range(loaded.concurrency)
     ]
+    serving.open()
     if len(servers) == 1:
         _serve_here(serving, servers[0])
     else:
