@@ -42,8 +42,8 @@ from knative.bootstrap.stores import (
 __all__ = ["down", "parts_of", "up"]
 
 _PAUSE_REPOSITORY = "ingot/pause"
-# What needs no API server: these start before the pause image can be pushed.
-_FIRST = frozenset({"containerd", "registry", "etcd", "postgres", "s3"})
+# These start before what the others rest on: the pause image in the registry, CoreDNS' rights.
+_FIRST = frozenset({"containerd", "registry", "etcd", "postgres", "s3", "kube-apiserver"})
 
 
 def up(plan: Plan) -> None:
@@ -58,14 +58,14 @@ def up(plan: Plan) -> None:
         parts = in_order(parts_of(plan, passwords))
         registry = open_registry(passwords.registry)
         kubectl = Kubectl(plan)
-        with phases.phase("etcd, registry, containerd, PostgreSQL and S3 ready"):
+        with phases.phase("API server, registry, container runtime, PostgreSQL and S3 ready"):
             _start(plan, [part for part in parts if part.name in _FIRST], builds)
             push_program(registry, _PAUSE_REPOSITORY, builds.binary("pause"))
             ensure_database(plan, passwords)
             ensure_buckets(passwords)
-        with phases.phase("Kubernetes ready"):
-            _start(plan, [part for part in parts if part.name not in _FIRST], builds)
             kubectl.apply(base_objects())
+        with phases.phase("node ready"):
+            _start(plan, [part for part in parts if part.name not in _FIRST], builds)
             _wait_for_node(kubectl)
         with phases.phase("Knative's images in the registry"):
             images = push_images(plan, builds, registry)

