@@ -121,6 +121,8 @@ _OTHER_VARIABLES = frozenset(
         *("URL", "TOKEN", "KEY", "FUNCTIONS_URL", "EMAIL", "NEW_PASSWORD", "CONFIG_HOME", "VERBOSE", "DATA"),
         *("CONFIG", "READY_FD", "SECRETS_FD", "STORE_FD"),
         *("FD_ACCESS_LOG", "FD_CONSOLE", "FD_FUNCTIONS"),
+        # Of `knative.bootstrap`, which reads them itself.
+        *("CLUSTER_STATE", "CLUSTER_RUN", "CLUSTER_CACHE", "CLUSTER_PROFILE"),
     )
 )
 # Kubernetes sets these in every pod beside a service that is called ingot, or ingot-something.
