@@ -183,11 +183,10 @@ class Translator:
             if work.owners.get(host, asked.key) != asked.key
         ]
         backed = [self._backed(backend, work) for backend in backends_of(asked)]
+        pending = next((problem for _, problem in backed if problem is not None), pending)
         if taken:
             owner = work.owners[taken[0]]
             pending = Pending("HostTaken", f"{taken[0]} belongs to Ingress {owner}", final=True)
-        missing = next((problem for _, problem in backed if problem is not None), None)
-        pending = missing or pending
         if pending is None and asked.key not in work.before.impatient and not all(s for s, _ in backed):
             pending = Pending("WaitingForEndpoints", "a backend has no address that is ready")
         if asked.refusal:

@@ -17,10 +17,10 @@ class IngressSettings:
     # Configuration, maps and certificates. Nothing in it is memory: all of it is written anew.
     data_folder: Path
     # The annotation's value by which an Ingress chooses this gateway.
-    ingress_class: str = "ingot.ingress.networking.knative.dev"
+    ingress_class: str = "ingot.dev/gateway"
     # Services of the gateway as Knative's own objects point at them: `name.namespace`.
-    public_service: str = "gateway.ingot-gateway"
-    private_service: str = "gateway-internal.ingot-gateway"
+    public_service: str = "gateway.ingot-system"
+    private_service: str = "gateway-internal.ingot-system"
     cluster_domain: str = "cluster.local"
     # Open calls and idle connections together; each may need two descriptors.
     connections: int = 9_000

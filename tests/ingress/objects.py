@@ -8,7 +8,7 @@ from typing import Any
 from operators.ingress.kingress import KIngress, read_ingress
 from operators.ingress.objects import Endpoints, Service, Subset, read_service
 
-CLASS = "ingot.ingress.networking.knative.dev"
+CLASS = "ingot.dev/gateway"
 
 
 def split(name: str = "hello-1", percent: int = 100, **headers: str) -> dict[str, Any]:

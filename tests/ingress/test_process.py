@@ -109,7 +109,7 @@ def test_an_ingress_is_ready_when_it_answers_and_its_status_says_where(cluster: 
         "NetworkConfigured",
         "LoadBalancerReady",
     }
-    name = "gateway-internal.ingot-gateway.svc.cluster.local"
+    name = "gateway-internal.ingot-system.svc.cluster.local"
     assert status["privateLoadBalancer"] == {"ingress": [{"domainInternal": name}]}
     # Once said, it is said no more.
     said = len(cluster.api.statuses)
