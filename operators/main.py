@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ def main() -> None:
         # kopf's own watches read the same file.
         os.environ["KUBECONFIG"] = settings.kubeconfig
     kopf.configure(log_format=kopf.LogFormat.JSON)
+    # One line for each event that was put into the queue would hide what matters.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     cluster = connect(settings.kubeconfig)
     parts = _make_parts(cluster, settings)
     stop = threading.Event()

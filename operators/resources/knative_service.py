@@ -38,7 +38,7 @@ def make_template(function: Function, version: Version, options: Options) -> dic
             "annotations": _annotations(version, options),
         },
         "spec": {
-            "serviceAccountName": function.name,
+            "serviceAccountName": names.account(function.name),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "containerConcurrency": version.concurrency,

@@ -14,6 +14,7 @@ __all__ = [
     "FUNCTION_LABEL",
     "GROUP",
     "NAME_LABEL",
+    "account",
     "admission",
     "host",
     "namespace",
@@ -48,6 +49,11 @@ def revision(function: str, template: Mapping[str, Any]) -> str:
 def trigger(function: str, name: str) -> str:
     """Return the name of the Knative Trigger of one of a function's triggers."""
     return f"{function}-{name}"
+
+
+def account(function: str) -> str:
+    """Return the name of a function's ServiceAccount; a function may be called `default`, as the usual one is."""
+    return f"{function}-function"
 
 
 def admission(function: str) -> str:

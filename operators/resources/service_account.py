@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from operators.resources import names
 from operators.resources.common import Options, marked, metadata
 from operators.resources.model import Function
 
@@ -15,7 +16,7 @@ def make_service_account(function: Function, options: Options) -> dict[str, Any]
     manifest: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": metadata(function, function.name),
+        "metadata": metadata(function, names.account(function.name)),
         "automountServiceAccountToken": False,
     }
     if options.pull_secrets:

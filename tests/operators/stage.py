@@ -75,9 +75,7 @@ def function_body(*versions: dict[str, Any], **fields: Any) -> dict[str, Any]:
     }
 
 
-def sign(
-    statement: ReleaseStatement | TakedownStatement, key: Ed25519PrivateKey = _KEY
-) -> dict[str, Any]:
+def sign(statement: ReleaseStatement | TakedownStatement, key: Ed25519PrivateKey = _KEY) -> dict[str, Any]:
     """Return the envelope that a release service with this key makes."""
     kind, payload = payload_of(statement)
     signature = key.sign(frame(kind, payload))

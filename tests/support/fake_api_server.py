@@ -14,7 +14,7 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import jsonschema_rs
@@ -144,7 +144,9 @@ class FakeApiServer:
             raise Problem(404, f"{key[0]} {key[2]} not found")
         expected = body.get("metadata", {}).get("resourceVersion")
         if before is not None and expected and expected != before["metadata"]["resourceVersion"]:
-            raise Problem(409, "the object has been modified; please apply your changes to the latest version")
+            raise Problem(
+                409, "the object has been modified; please apply your changes to the latest version"
+            )
         if before is None and expected and method == "PATCH":
             raise Problem(409, "the object was deleted")
         manager = (query.get("fieldManager", ""), subresource or _MAIN)
@@ -240,9 +242,8 @@ def _schema(crd: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[tuple[str, 
     rules: list[tuple[tuple[str, ...], str]] = []
 
     def visit(node: dict[str, Any], path: tuple[str, ...]) -> None:
-        for one in node.get("x-kubernetes-validations", ()):
-            if one["rule"] in {"self >= oldSelf", "self == oldSelf"}:
-                rules.append((path, one["rule"]))
+        stated = [one["rule"] for one in node.get("x-kubernetes-validations", ())]
+        rules.extend((path, rule) for rule in stated if rule in {"self >= oldSelf", "self == oldSelf"})
         for name, child in node.get("properties", {}).items():
             visit(child, (*path, name))
 
@@ -288,7 +289,6 @@ def _handler(api: FakeApiServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         # One segment for each answer; two would wait for each other.
         wbufsize = -1
-        server_version: ClassVar[str] = "fake"
 
         def _serve(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
