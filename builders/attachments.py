@@ -15,7 +15,6 @@ from builders.errors import BuildError
 from builders.oci import CONFIG, EMPTY, INDEX, MANIFEST, canonical, descriptor
 from builders.place import Place
 from builders.registry.client import Stored
-from builders.registry.names import digest_of
 from builders.registry.sources import of_bytes
 from builders.signature import (
     ANNOTATION,
@@ -41,7 +40,7 @@ def sign(place: Place, subject: Stored, key: SigningKey) -> str:
 
     Signatures of other keys stay, so that a new key can come before the old one goes.
     """
-    payload = payload_for(subject.digest, place.reference(subject.digest).partition("@")[0])
+    payload = payload_for(subject.digest, place.name)
     own = {
         **descriptor(PAYLOAD_TYPE, payload),
         "annotations": {ANNOTATION: key.sign(payload)},
@@ -93,7 +92,7 @@ def check_signature(place: Place, digest: str, trusted: Iterable[VerifyKey]) -> 
         raise BuildError(
             "signature_invalid",
             f"No trusted key has signed {place.reference(digest)}.",
-            hint="Publish the version again; if it stays so, compare the keys that sign and that are trusted.",
+            hint="Publish the version again; if it stays so, compare the signing key with the trusted ones.",
         )
 
 
@@ -116,9 +115,7 @@ def _signatures(place: Place, digest: str) -> Iterator[tuple[dict[str, Any], byt
             continue
 
 
-def _artifact(
-    subject: Stored, kind: str, config: dict[str, Any], layers: list[dict[str, Any]]
-) -> Stored:
+def _artifact(subject: Stored, kind: str, config: dict[str, Any], layers: list[dict[str, Any]]) -> Stored:
     content = canonical(
         {
             "schemaVersion": 2,

@@ -32,6 +32,11 @@ class LayoutPlace:
 
     folder: Path
 
+    @property
+    def name(self) -> str:
+        """Return the folder's own name: where it lies says nothing elsewhere."""
+        return self.folder.name
+
     def put_blob(self, blob: Blob, mount_from: str = "") -> str:
         """Copy a blob there; returns `present` or `sent`."""
         if self._path(blob.digest).exists():
@@ -84,7 +89,9 @@ class LayoutPlace:
         if tag:
             entry["annotations"] = {_NAME: tag}
         with self._changing() as entries:
-            kept = [one for one in entries if _tag_of(one) != tag or (not tag and one["digest"] != stored.digest)]
+            kept = [
+                one for one in entries if _tag_of(one) != tag or (not tag and one["digest"] != stored.digest)
+            ]
             known = any(one["digest"] == stored.digest for one in kept)
             if tag or not known:
                 kept.append(entry)
@@ -120,7 +127,9 @@ class LayoutPlace:
             stored = self.manifest(entry["digest"])
             subject = stored.document.get("subject") if stored is not None else None
             if isinstance(subject, dict) and subject.get("digest") == digest:
-                found[entry["digest"]] = {name: value for name, value in entry.items() if name != "annotations"}
+                found[entry["digest"]] = {
+                    name: value for name, value in entry.items() if name != "annotations"
+                }
         return list(found.values())
 
     def reference(self, digest: str) -> str:

@@ -19,6 +19,11 @@ __all__ = ["Place", "RegistryPlace"]
 class Place(Protocol):
     """Blobs and manifests by digest, manifests by tag as well. Every content is checked when it is read."""
 
+    @property
+    def name(self) -> str:
+        """By what name people know the place."""
+        ...
+
     def put_blob(self, blob: Blob, mount_from: str = "") -> str:
         """Bring a blob there; returns `present`, `mounted` or `sent`."""
         ...
@@ -66,6 +71,11 @@ class RegistryPlace:
 
     registry: Registry
     repository: Repository
+
+    @property
+    def name(self) -> str:
+        """Return `registry/name`."""
+        return f"{self.repository.registry}/{self.repository.name}"
 
     def put_blob(self, blob: Blob, mount_from: str = "") -> str:
         """Bring a blob there; returns `present`, `mounted` or `sent`."""

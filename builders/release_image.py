@@ -1,4 +1,4 @@
-"""Composes the image that a cluster runs: base, the version's own layers untouched, their bytecode, the manifest.
+"""Composes what a cluster runs: base, the version's own layers untouched, their bytecode, its manifest.
 
 Everything lands in the blobs folder. The same version on the same base gives
 the same bytes, on any machine; where the image goes afterwards may not be
@@ -53,7 +53,8 @@ def compose(base: BaseImage, manifest: bytes, layers: Mapping[str, str], folders
     document = json.loads(manifest)
     if document["runtime"] != base.runtime:
         raise BuildError(
-            "base_unavailable", f"The version is for {document['runtime']}, the base image for {base.runtime}."
+            "base_unavailable",
+            f"The version is for {document['runtime']}, the base image for {base.runtime}.",
         )
     own: list[ImageLayer] = []
     for role in _ORDER:
@@ -96,14 +97,15 @@ def _bytecode(base: BaseImage, role: str, digest: str, folders: Folders) -> Imag
     """Return the layer with a layer's bytecode, remembered for each interpreter."""
     name = f"{role}-bytecode"
     interpreter = base.interpreter
-    note = folders.cache / "bytecode-layers" / f"{interpreter.root.name[:32]}-{digest[7:]}.json"
+    packages = base.config["config"]["Labels"]["dev.ingot.base.packages"].removeprefix("sha256:")
+    note = folders.cache / "bytecode-layers" / f"{packages[:32]}-{digest[7:]}.json"
     try:
         known = json.loads(note.read_bytes())
         return _stored(name, known["digest"], folders.blobs)
     except (OSError, ValueError, KeyError, TypeError, BuildError):
         pass
     unpacked = unpack_layer(folders.blobs, folders.layers, digest, role)
-    with temporary_folder(folders.cache) as work:
+    with temporary_folder(folders.cache.resolve()) as work:
         # The compiler sees the layer at the path that it has in the image.
         (work / ROOTS[role]).parent.mkdir(parents=True)
         (work / ROOTS[role]).symlink_to(unpacked.resolve())
@@ -124,7 +126,11 @@ def _config(
     base: BaseImage, layers: Sequence[ImageLayer], version: str, document: Mapping[str, Any]
 ) -> dict[str, Any]:
     inherited = base.config["config"]
-    labels = {VERSION_LABEL: version, "dev.ingot.kind": document["kind"], "dev.ingot.handler": document["handler"]}
+    labels = {
+        VERSION_LABEL: version,
+        "dev.ingot.kind": document["kind"],
+        "dev.ingot.handler": document["handler"],
+    }
     return {
         **base.config,
         "config": {**inherited, "Labels": {**inherited["Labels"], **labels}},

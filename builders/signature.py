@@ -65,9 +65,9 @@ class VerifyKey:
             key = serialization.load_pem_public_key(pem)
         except UnsupportedAlgorithm as error:
             raise ValueError("not a key on the curve P-256") from error
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise ValueError("not a key on the curve P-256")
-        return cls(key)
+        if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+            return cls(key)
+        raise ValueError("not a key on the curve P-256")
 
     @property
     def pem(self) -> bytes:
@@ -103,9 +103,9 @@ class SigningKey:
             key = serialization.load_pem_private_key(pem, None)
         except (TypeError, UnsupportedAlgorithm) as error:
             raise ValueError("not a key without a password on the curve P-256") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise ValueError("not a key on the curve P-256")
-        return cls(key)
+        if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+            return cls(key)
+        raise ValueError("not a key on the curve P-256")
 
     @property
     def pem(self) -> bytes:

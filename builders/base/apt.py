@@ -75,7 +75,11 @@ def _download(missing: Sequence[Package], cache: Path) -> None:
 def _run(command: list[str], folder: Path) -> str:
     if shutil.which(command[0]) is None:
         raise _unavailable(f"{command[0]} is not on this machine")
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C",
+        "DEBIAN_FRONTEND": "noninteractive",
+    }
     try:
         done = subprocess.run(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -19,8 +19,8 @@ from builders.base.apt import fetch_packages
 from builders.base.contents import USER, base_tree
 from builders.base.deb import control_of, files_of
 from builders.base.filesystem import Tree, write_tree
-from builders.base.inventory import base_inventory
 from builders.base.interpreter import BYTECODE, Interpreter, lay_out
+from builders.base.inventory import base_inventory
 from builders.base.package_list import PackageList
 from builders.base.runtime_files import ROOT, Runtime, runtime_tree
 from builders.image import ImageLayer
@@ -32,7 +32,15 @@ __all__ = ["PORT", "BaseImage", "make_base"]
 
 # Where an instance listens unless PORT says otherwise, as Knative has it.
 PORT = 8080
-_OWN = ("apt.py", "assemble.py", "compile_child.py", "contents.py", "deb.py", "filesystem.py", "interpreter.py")
+_OWN = (
+    "apt.py",
+    "assemble.py",
+    "compile_child.py",
+    "contents.py",
+    "deb.py",
+    "filesystem.py",
+    "interpreter.py",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,7 @@ class BaseImage:
 
 def make_base(packages: PackageList, runtime: Runtime, blobs: Path, cache: Path) -> BaseImage:
     """Return the base image of a list, made if need be. Safe to do twice at once, and after a kill."""
+    cache = cache.resolve()
     wrapped = runtime_tree(runtime)
     key = _key(packages, wrapped)
     note, folder = cache / "bases" / f"{key}.json", cache / "bases" / key

@@ -46,7 +46,9 @@ def _opened(package: Path, part: str) -> tarfile.TarFile:
                 try:
                     return tarfile.open(fileobj=io.BytesIO(content), mode="r:*")
                 except tarfile.TarError as error:
-                    raise _unreadable(package, f"{name} is compressed in a way that Python cannot read") from error
+                    raise _unreadable(
+                        package, f"{name} is compressed in a way that Python cannot read"
+                    ) from error
     raise _unreadable(package, f"it has no {part}.tar")
 
 

@@ -1,4 +1,4 @@
-"""A base image's own interpreter, run from its unpacked tree: so that bytecode depends on no machine's Python.
+"""A base image's own interpreter, run from its unpacked tree: bytecode depends on no machine's Python.
 
 It runs by the tree's own loader, confined, without root and without entering the tree.
 """
@@ -22,12 +22,16 @@ BYTECODE = "opt/ingot/bytecode"
 _CHILD = Path(__file__).with_name("compile_child.py")
 _LOADERS = {"linux-x86_64": "ld-linux-x86-64.so.2", "linux-aarch64": "ld-linux-aarch64.so.1"}
 _TIMEOUT_S = 600.0
+_TAG = (
+    "import importlib.util, sys; print(f'{sys.implementation.cache_tag}-{importlib.util.MAGIC_NUMBER.hex()}')"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
     """The Python of an unpacked base image."""
 
+    # Absolute: it is run from another folder.
     root: Path
     # "python3.11"
     runtime: str
@@ -35,9 +39,8 @@ class Interpreter:
 
     def tag(self) -> str:
         """Return the cache tag and magic number that its bytecode has."""
-        code = "import importlib.util, sys; print(f'{sys.implementation.cache_tag}-{importlib.util.MAGIC_NUMBER.hex()}')"
         with temporary_folder(self.root.parent) as work:
-            return self._run(["-c", code], work).strip()
+            return self._run(["-c", _TAG], work).strip()
 
     def compile(self, sources: Path, folders: Sequence[str]) -> Tree:
         """Return the bytecode of `<sources>/<folder>` for each folder, by its path in the image."""

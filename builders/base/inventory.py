@@ -6,6 +6,7 @@ image, at `/usr/share/doc/<package>/copyright`: Debian's are texts, not names.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from email.parser import HeaderParser
 from pathlib import Path
@@ -17,13 +18,15 @@ import rfc8785
 from builders.base.deb import control_of
 from builders.base.package_list import Package, PackageList
 
-__all__ = ["base_inventory"]
+__all__ = ["base_inventory", "with_base"]
 
 
 def base_inventory(packages: PackageList, files: Mapping[str, Path]) -> bytes:
     """Return the CycloneDX document of a base image; `files` are the packages themselves."""
     base = f"base:{packages.digest}"
-    components = [_component(packages, item, files[item.name]) for item in sorted(packages.packages, key=_name)]
+    components = [
+        _component(packages, item, files[item.name]) for item in sorted(packages.packages, key=_name)
+    ]
     document: dict[str, Any] = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -70,3 +73,15 @@ def _component(packages: PackageList, item: Package, path: Path) -> dict[str, An
         "purl": purl,
         "hashes": [{"alg": "SHA-256", "content": item.sha256}],
     }
+
+
+def with_base(version: bytes, base: bytes) -> bytes:
+    """Return the bill of materials of an image: all of a version and all of its base image."""
+    whole, below = json.loads(version), json.loads(base)
+    image, foundation = whole["metadata"]["component"], below["metadata"]["component"]
+    whole["components"] = [foundation, *whole["components"], *below["components"]]
+    dependencies = {one["ref"]: dict(one) for one in [*whole["dependencies"], *below["dependencies"]]}
+    direct = dependencies.setdefault(image["bom-ref"], {"ref": image["bom-ref"]})
+    direct["dependsOn"] = [*direct.get("dependsOn", []), foundation["bom-ref"]]
+    whole["dependencies"] = list(dependencies.values())
+    return rfc8785.dumps(whole)

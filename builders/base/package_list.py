@@ -80,7 +80,9 @@ def list_path(runtime: str, platform: str) -> Path:
 
 def known_runtimes(platform: str) -> tuple[str, ...]:
     """Return the runtimes that a platform has base images for."""
-    return tuple(sorted(path.name.removesuffix(f"-{platform}.json") for path in _LISTS.glob(f"*-{platform}.json")))
+    return tuple(
+        sorted(path.name.removesuffix(f"-{platform}.json") for path in _LISTS.glob(f"*-{platform}.json"))
+    )
 
 
 def read_list(runtime: str, platform: str) -> PackageList:
@@ -99,16 +101,12 @@ def parse_list(content: bytes) -> PackageList:
     """Return the list that bytes hold. Raises BuildError `base_unavailable`."""
     try:
         found = json.loads(content)
-        if found["format"] != FORMAT:
-            raise ValueError(f"format {found['format']!r} is not known")
         packages = tuple(_package(item) for item in found["packages"])
-        listed = PackageList(
-            found["runtime"], found["platform"], found["vendor"], found["release"], packages
-        )
+        listed = PackageList(found["runtime"], found["platform"], found["vendor"], found["release"], packages)
     except (ValueError, KeyError, TypeError) as error:
         raise BuildError("base_unavailable", f"The list of packages cannot be read: {error}.") from error
-    if len({item.name for item in packages}) != len(packages):
-        raise BuildError("base_unavailable", "The list of packages names one twice.")
+    if found["format"] != FORMAT or len({item.name for item in packages}) != len(packages):
+        raise BuildError("base_unavailable", "The list of packages is of another format, or names one twice.")
     return listed
 
 
