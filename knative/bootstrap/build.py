@@ -101,8 +101,13 @@ def _build(module: Module, folder: Path) -> None:
         flags = link_flags(module, (source / "go.mod").read_text(encoding="utf-8"))
         for binary in module.binaries:
             output = whole / "bin" / binary.name
-            command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", output]
-            run([*command, binary.package], timeout=_BUILD_SECONDS, cwd=source, environment=_ENVIRONMENT)
+            command: list[str | Path] = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags]
+            run(
+                [*command, "-o", output, binary.package],
+                timeout=_BUILD_SECONDS,
+                cwd=source,
+                environment=_ENVIRONMENT,
+            )
         for path, kept in module.manifests.items():
             _keep_manifests(source, path, kept, whole / "manifests" / path)
         # Another process may have built the same meanwhile: its build is as good.

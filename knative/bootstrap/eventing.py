@@ -1,4 +1,4 @@
-"""What of Knative Eventing is installed: the broker on in-memory channels. Pure but for reading manifests.
+"""What of Knative Eventing is installed: the broker on in-memory channels. It reads manifests only.
 
 Sources and sinks that would need further programs are left out: their pods
 would name an image that says so.

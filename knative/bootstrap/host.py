@@ -124,7 +124,7 @@ def _same(source: Path, target: Path) -> bool:
 
 
 def _link(path: Path, target: str) -> None:
-    if path.is_symlink() and os.readlink(path) == target:
+    if path.is_symlink() and str(path.readlink()) == target:
         return
     path.unlink(missing_ok=True)
     path.symlink_to(target)

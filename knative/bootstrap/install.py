@@ -1,4 +1,4 @@
-"""Installs Knative in the running cluster: images from the built programs, then the shipped manifests in stages."""
+"""Installs Knative in the running cluster: images from the built programs, then manifests in stages."""
 
 from __future__ import annotations
 

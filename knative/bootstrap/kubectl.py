@@ -20,11 +20,9 @@ class Kubectl:
     """The administrator's kubectl."""
 
     def __init__(self, plan: Plan) -> None:
-        self._command = [
-            str(plan.bin / "kubectl"),
-            f"--kubeconfig={plan.kubeconfig}",
-            "--request-timeout=30s",
-        ]
+        # What waits has a limit of its own: a request's would end its watch early.
+        self._unlimited = [str(plan.bin / "kubectl"), f"--kubeconfig={plan.kubeconfig}"]
+        self._command = [*self._unlimited, "--request-timeout=30s"]
 
     def apply(self, objects: Sequence[dict[str, Any]]) -> None:
         """Apply objects as their owner; several tries, as a webhook may start just now."""
@@ -45,12 +43,15 @@ class Kubectl:
         said = run([*self._command, "get", *words, "--ignore-not-found", "-o", "json"])
         return json.loads(said) if said.strip() else {}
 
+    def delete(self, *what: str, seconds: int = 90) -> None:
+        """Delete what is there and wait until it is gone."""
+        command = [*self._unlimited, "delete", *what, "--ignore-not-found", f"--timeout={seconds}s"]
+        run(command, timeout=seconds + 30)
+
     def wait(self, condition: str, *what: str, seconds: int = 180) -> None:
         """Wait until a condition holds for objects that exist."""
-        # kubectl's own limit of a request would end the watch early.
-        command = [word for word in self._command if not word.startswith("--request-timeout")]
         run(
-            [*command, "wait", f"--for={condition}", *what, f"--timeout={seconds}s"],
+            [*self._unlimited, "wait", f"--for={condition}", *what, f"--timeout={seconds}s"],
             timeout=seconds + 30,
         )
 

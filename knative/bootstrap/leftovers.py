@@ -1,9 +1,8 @@
-"""Tells what of a cluster is on this machine: so that `down` can prove that nothing is, and `status` can say what."""
+"""Tells what of a cluster is on this machine: by it `down` proves that nothing is left."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 from knative.bootstrap.cgroups import own_cgroups, processes_in
@@ -41,7 +40,9 @@ def cluster_links(plan: Plan) -> list[Path]:
         return []
     below = f"{plan.logs}/"
     return [
-        path for path in CONTAINER_LOGS.iterdir() if path.is_symlink() and os.readlink(path).startswith(below)
+        path
+        for path in CONTAINER_LOGS.iterdir()
+        if path.is_symlink() and str(path.readlink()).startswith(below)
     ]
 
 
@@ -58,7 +59,7 @@ def _processes(plan: Plan) -> dict[int, str]:
     for path in Path("/proc").glob("[0-9]*"):
         # It may end meanwhile, or be a thread of the kernel.
         with contextlib.suppress(OSError):
-            program = os.readlink(path / "exe")
+            program = str((path / "exe").readlink())
             if program.startswith(below):
                 found.setdefault(int(path.name), Path(program).name)
     return found

@@ -1,4 +1,4 @@
-"""The cluster's network on this machine: devices, routes, a firewall table, kernel settings - and their removal.
+"""The cluster's network on this machine: devices, routes, rules, kernel settings - and their removal.
 
 Addresses of the cluster never pass a device of the machine, in either direction.
 Kernel settings that are changed are written down first and put back by `remove`.

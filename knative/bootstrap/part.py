@@ -1,4 +1,4 @@
-"""What a part of the cluster is: a program with its flags, what it needs, and when it counts as ready. Pure."""
+"""What a part of the cluster is: a program with its flags, what it needs, when it is ready. Pure."""
 
 from __future__ import annotations
 

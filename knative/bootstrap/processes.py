@@ -56,6 +56,7 @@ def started_with(plan: Plan, name: str) -> str:
 def start(plan: Plan, part: Part, key: str) -> None:
     """Start a part that does not run. Its log goes on where it was."""
     _end_strays(plan, part)
+    _wait_until_reaped(plan, part.name)
     cgroup = make_parts_cgroup(part.name)
     plan.run.mkdir(parents=True, exist_ok=True, mode=0o711)
     plan.logs.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -134,7 +135,7 @@ def _end_strays(plan: Plan, part: Part) -> None:
 
 def _program(pid: int) -> str:
     try:
-        return Path(os.readlink(f"/proc/{pid}/exe")).name
+        return Path(f"/proc/{pid}/exe").readlink().name
     except OSError:
         return ""
 
@@ -152,6 +153,17 @@ def _wait_until_gone(pid: int) -> None:
     while not _is_zombie(pid):
         if time.monotonic() > until:
             raise ClusterError(f"process {pid} does not end")
+        time.sleep(0.02)
+
+
+def _wait_until_reaped(plan: Plan, name: str) -> None:
+    """Wait until the former process is no zombie either: PostgreSQL takes one for a running server."""
+    try:
+        pid = int(_pid_file(plan, name).read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return
+    until = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and _is_zombie(pid) and time.monotonic() < until:
         time.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""What of Knative Serving is installed, in which order, with which settings. Pure but for reading manifests."""
+"""What of Knative Serving is installed, in which order and with which settings; it reads manifests only."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def documents(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
 
 
 def with_images(value: Any, images: Mapping[str, str]) -> Any:
-    """Return the value with every `ko://package` replaced by its image. Raises KeyError for an unknown one."""
+    """Return the value with every `ko://package` replaced by its image. Raises KeyError."""
     if isinstance(value, dict):
         return {name: with_images(inner, images) for name, inner in value.items()}
     if isinstance(value, list):

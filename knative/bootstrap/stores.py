@@ -111,14 +111,7 @@ def postgres_part(plan: Plan) -> Part:
     command = [str(_programs(plan) / "postgres"), "-D", str(plan.data("postgres"))]
     for name, value in postgres_settings(plan).items():
         command += ["-c", f"{name}={value}"]
-    ask = (
-        str(_programs(plan) / "pg_isready"),
-        "-q",
-        "-h",
-        str(_socket_folder(plan)),
-        "-p",
-        str(POSTGRES_PORT),
-    )
+    ask = (str(_programs(plan) / "pg_isready"), "-q", "-U", "postgres", *_socket_flags(plan))
     return Part(
         "postgres",
         tuple(command),
@@ -184,6 +177,10 @@ def _programs(plan: Plan) -> Path:
 
 def _socket_folder(plan: Plan) -> Path:
     return plan.run / "postgres"
+
+
+def _socket_flags(plan: Plan) -> tuple[str, ...]:
+    return ("-h", str(_socket_folder(plan)), "-p", str(POSTGRES_PORT))
 
 
 def _copy_programs(plan: Plan) -> None:
