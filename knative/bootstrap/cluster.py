@@ -17,6 +17,7 @@ from knative.bootstrap.commands import run
 from knative.bootstrap.configs import REGISTRY_USER, config_files
 from knative.bootstrap.errors import ClusterError
 from knative.bootstrap.files import write_if_changed
+from knative.bootstrap.gateway import GATEWAY_PARTS, gateway_objects, gateway_parts
 from knative.bootstrap.host import check_machine, check_profile, give, lay_out_programs, prepare_folders
 from knative.bootstrap.images import open_registry, program_reference, push_program
 from knative.bootstrap.install import install_eventing, install_serving, push_images
@@ -65,12 +66,15 @@ def up(plan: Plan) -> None:
             ensure_buckets(passwords)
             kubectl.apply(base_objects())
         with phases.phase("node ready"):
-            _start(plan, [part for part in parts if part.name not in _FIRST], builds)
+            _start(plan, [part for part in parts if part.name not in _FIRST | GATEWAY_PARTS], builds)
             _wait_for_node(kubectl)
         with phases.phase("Knative's images in the registry"):
             images = push_images(plan, builds, registry)
         with phases.phase("Knative Serving available"):
             install_serving(plan, builds, kubectl, images)
+        with phases.phase("gateway ready"):
+            kubectl.apply(gateway_objects(plan))
+            _start(plan, [part for part in parts if part.name in GATEWAY_PARTS], builds)
         with phases.phase("Knative Eventing available"):
             install_eventing(builds, kubectl, images)
         phases.total("in all")
@@ -92,14 +96,14 @@ def down(plan: Plan, *, keep_data: bool) -> None:
 
 def parts_of(plan: Plan, passwords: Passwords) -> tuple[Part, ...]:
     """Return the parts of the cluster."""
-    return cluster_parts(plan, postgres_part(plan), s3_environment(passwords))
+    return (*cluster_parts(plan, postgres_part(plan), s3_environment(passwords)), *gateway_parts(plan))
 
 
 @contextmanager
 def _alone(plan: Plan) -> Iterator[None]:
     """Let one run at a time change the cluster; the lock ends with its process."""
     plan.cache.mkdir(parents=True, exist_ok=True)
-    with (plan.cache / ".lock").open("w") as lock:
+    with (plan.cache / f".{plan.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,7 +126,7 @@ def _prepare(plan: Plan, builds: Builds) -> Passwords:
         secret = name == "containerd.toml"
         write_if_changed(plan.config / name, text.encode(), 0o600 if secret else 0o644)
     network.apply(plan)
-    make_pods_cgroups()
+    make_pods_cgroups(plan)
     return passwords
 
 

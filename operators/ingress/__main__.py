@@ -32,6 +32,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cluster-domain", default=defaults.cluster_domain)
     for name, default in (("public", defaults.public_service), ("private", defaults.private_service)):
         parser.add_argument(f"--{name}-service", default=default, help="NAME.NAMESPACE of its Service")
+    parser.add_argument("--log-failed", action="store_true", help="log only calls that failed")
+    parser.add_argument("--worker-uid", type=int, help="whom HAProxy becomes where it is started as root")
     return parser.parse_args(arguments)
 
 
@@ -50,6 +52,8 @@ def main(arguments: list[str] | None = None) -> None:
         public_service=given.public_service,
         private_service=given.private_service,
         cluster_domain=given.cluster_domain,
+        log_all=not given.log_failed,
+        worker_uid=given.worker_uid,
     )
     api, store = KubeApi(given.kubeconfig), Store()
     proxy = IngressProxy(settings, time.monotonic)

@@ -82,6 +82,11 @@ def _global(settings: IngressSettings) -> str:
             "tune.http.maxhdr 128",
             "tune.pattern.cache-size 0",
             "ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets",
+            *(
+                ()
+                if settings.worker_uid is None
+                else (f"uid {settings.worker_uid}", f"gid {settings.worker_uid}")
+            ),
         ],
     )
 
@@ -133,6 +138,7 @@ def _frontend(settings: IngressSettings, positions: Positions, table: str) -> st
             *binds,
             "log global",
             "option log-separate-errors",
+            *(() if settings.log_all else ("option dontlog-normal",)),
             f"http-request set-log-level silent if {{ so_name {PROBE_NAME} }}",
             f"http-request set-log-level err if !{{ so_name {PROBE_NAME} }}",
             f"log-format {_LOG}",

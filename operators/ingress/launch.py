@@ -30,8 +30,6 @@ BACKLOG = 4_096
 # A process that ends at once is started anew after this; doubled up to the second one.
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 5.0
-# How long calls may end in before they are cut.
-DRAIN = 30.0
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -125,6 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--public", default="127.0.0.1:8080", help="host:port of calls from outside")
     parser.add_argument("--public-tls", default="127.0.0.1:8443", help="host:port of the same with TLS")
     parser.add_argument("--private", default="127.0.0.1:8081", help="host:port of calls inside the cluster")
+    parser.add_argument("--drain", type=float, default=30.0, help="seconds in which calls may end at a stop")
     given = parser.parse_args(arguments)
     settings = IngressSettings(run_folder=given.run, data_folder=given.data)
     addresses = {"public": given.public, "public-tls": given.public_tls, "private": given.private}
@@ -132,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         launcher.stop()
-        signal.setitimer(signal.ITIMER_REAL, DRAIN)
+        signal.setitimer(signal.ITIMER_REAL, given.drain)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

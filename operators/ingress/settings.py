@@ -29,6 +29,11 @@ class IngressSettings:
     # A new rule waits so long for its backends' first address before it goes live without one.
     patience: float = 10.0
 
+    # Every call is a line of the log, or only those that failed.
+    log_all: bool = True
+    # Whom HAProxy becomes after it has opened its files, where it is started as root.
+    worker_uid: int | None = None
+
     def socket(self, name: str) -> str:
         """Return the path of a socket in the run folder."""
         return str(self.run_folder / name)
