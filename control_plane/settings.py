@@ -122,7 +122,7 @@ _OTHER_VARIABLES = frozenset(
         *("CONFIG", "READY_FD", "SECRETS_FD", "STORE_FD"),
         *("FD_ACCESS_LOG", "FD_CONSOLE", "FD_FUNCTIONS"),
         # Of `knative.bootstrap`, which reads them itself.
-        *("CLUSTER_STATE", "CLUSTER_RUN", "CLUSTER_CACHE", "CLUSTER_PROFILE"),
+        *("CLUSTER_STATE", "CLUSTER_RUN", "CLUSTER_CACHE", "CLUSTER_PROFILE", "CLUSTER_NAME"),
     )
 )
 # Kubernetes sets these in every pod beside a service that is called ingot, or ingot-something.

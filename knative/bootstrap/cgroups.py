@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from knative.bootstrap.errors import ClusterError
-from knative.bootstrap.plan import PARTS_CGROUP, PODS_CGROUP
+from knative.bootstrap.plan import Plan
 
 __all__ = [
     "end_processes",
@@ -39,33 +39,33 @@ def _hierarchies() -> list[Path]:
     return [path for path in found if (path / "cgroup.procs").exists()]
 
 
-def _parts_root() -> Path:
+def _parts_root(plan: Plan) -> Path:
     hierarchies = _hierarchies()
     names = {path.name: path for path in hierarchies}
     for name in ("unified", "systemd", "pids"):
         if name in names:
-            return names[name] / PARTS_CGROUP
+            return names[name] / plan.parts_cgroup
     if not hierarchies:
         raise ClusterError("no cgroups are mounted below /sys/fs/cgroup")
-    return hierarchies[0] / PARTS_CGROUP
+    return hierarchies[0] / plan.parts_cgroup
 
 
-def part_cgroup(name: str) -> Path:
+def part_cgroup(plan: Plan, name: str) -> Path:
     """Return the cgroup of a part."""
-    return _parts_root() / name
+    return _parts_root(plan) / name
 
 
-def make_parts_cgroup(name: str) -> Path:
+def make_parts_cgroup(plan: Plan, name: str) -> Path:
     """Make the cgroup of a part and return it."""
-    path = part_cgroup(name)
+    path = part_cgroup(plan, name)
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def make_pods_cgroups() -> None:
+def make_pods_cgroups(plan: Plan) -> None:
     """Make the cgroup that all pods lie below; the kubelet demands it in every controller."""
     for hierarchy in _hierarchies():
-        path = hierarchy / PODS_CGROUP
+        path = hierarchy / plan.pods_cgroup
         path.mkdir(exist_ok=True)
         # A new cpuset of version 1 has no cores and takes no process.
         for name in ("cpuset.cpus", "cpuset.mems"):
@@ -73,9 +73,11 @@ def make_pods_cgroups() -> None:
                 (path / name).write_text((hierarchy / name).read_text(encoding="ascii"), encoding="ascii")
 
 
-def own_cgroups() -> list[Path]:
+def own_cgroups(plan: Plan) -> list[Path]:
     """Return every cgroup of the cluster that exists, inner ones first."""
-    tops = [hierarchy / name for hierarchy in _hierarchies() for name in (PODS_CGROUP, PARTS_CGROUP)]
+    tops = [
+        hierarchy / name for hierarchy in _hierarchies() for name in (plan.pods_cgroup, plan.parts_cgroup)
+    ]
     found = [Path(folder) for top in tops if top.is_dir() for folder, _, _ in os.walk(top)]
     return sorted(found, key=lambda path: len(path.parts), reverse=True)
 
@@ -103,16 +105,16 @@ def end_processes(cgroup: Path) -> None:
         time.sleep(0.05)
 
 
-def remove_cgroups() -> None:
+def remove_cgroups(plan: Plan) -> None:
     """End what runs in the cluster's cgroups and remove them."""
-    for path in own_cgroups():
+    for path in own_cgroups(plan):
         end_processes(path)
     until = time.monotonic() + _SECONDS
-    while remaining := own_cgroups():
+    while remaining := own_cgroups(plan):
         for path in remaining:
             # The kernel empties a cgroup a moment after its last process ended.
             with contextlib.suppress(FileNotFoundError, OSError):
                 path.rmdir()
         if time.monotonic() > until:
-            raise ClusterError(f"{own_cgroups()[0]} cannot be removed")
+            raise ClusterError(f"{own_cgroups(plan)[0]} cannot be removed")
         time.sleep(0.02)

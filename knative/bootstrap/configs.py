@@ -13,16 +13,13 @@ from knative.bootstrap.plan import (
     NODE,
     NODE_ADDRESS,
     PODS,
-    PODS_CGROUP,
     REGISTRY,
     Plan,
 )
 
-__all__ = ["CNI_NETWORK", "REGISTRY_USER", "cni_network", "config_files"]
+__all__ = ["REGISTRY_USER", "cni_network", "config_files"]
 
 REGISTRY_USER = "ingot"
-# The plugins name their notes after it.
-CNI_NETWORK = "ingot-cluster"
 
 
 def config_files(plan: Plan, pause_image: str, registry_password: str) -> dict[str, str]:
@@ -100,7 +97,7 @@ def cni_network(plan: Plan) -> dict[str, Any]:
         "hairpinMode": True,
         "ipam": leases,
     }
-    return {"cniVersion": "1.0.0", "name": CNI_NETWORK, "plugins": [bridge]}
+    return {"cniVersion": "1.0.0", "name": plan.network_name, "plugins": [bridge]}
 
 
 def kubelet(plan: Plan) -> dict[str, Any]:
@@ -110,7 +107,7 @@ def kubelet(plan: Plan) -> dict[str, Any]:
         "kind": "KubeletConfiguration",
         "containerRuntimeEndpoint": f"unix://{plan.containerd_socket}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{PODS_CGROUP}",
+        "cgroupRoot": f"/{plan.pods_cgroup}",
         "failCgroupV1": False,
         "failSwapOn": False,
         "address": NODE_ADDRESS,

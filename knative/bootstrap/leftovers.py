@@ -7,7 +7,6 @@ from pathlib import Path
 
 from knative.bootstrap.cgroups import own_cgroups, processes_in
 from knative.bootstrap.commands import run, succeeds
-from knative.bootstrap.configs import CNI_NETWORK
 from knative.bootstrap.mounts import mounted_below
 from knative.bootstrap.network import FIREWALL_TABLE, KUBE_PROXY_TABLES
 from knative.bootstrap.plan import BRIDGE, DEVICE, NETWORK, Plan
@@ -27,9 +26,9 @@ def remains(plan: Plan, *, data_kept: bool = False) -> list[str]:
     found += [f"device {name}" for name in devices]
     found += [f"rules of table {family} {name}" for family, name in _tables()]
     found += [f"route {line}" for line in _routes()]
-    found += [f"cgroup {path}" for path in own_cgroups()]
+    found += [f"cgroup {path}" for path in own_cgroups(plan)]
     found += [f"link {path}" for path in cluster_links(plan)]
-    found += [f"file {path}" for path in network_notes()]
+    found += [f"file {path}" for path in network_notes(plan)]
     folders = [plan.run] if data_kept else [plan.run, plan.state]
     return found + [f"folder {folder}" for folder in folders if folder.exists()]
 
@@ -46,15 +45,15 @@ def cluster_links(plan: Plan) -> list[Path]:
     ]
 
 
-def network_notes() -> list[Path]:
+def network_notes(plan: Plan) -> list[Path]:
     """Return what the network plugins' library noted about the pods of this cluster."""
     folder = NETWORK_NOTES / "results"
-    return sorted(folder.glob(f"{CNI_NETWORK}-*")) if folder.is_dir() else []
+    return sorted(folder.glob(f"{plan.network_name}-*")) if folder.is_dir() else []
 
 
 def _processes(plan: Plan) -> dict[int, str]:
     """Return processes in the cluster's cgroups, and any that runs a program of its folders."""
-    found = {pid: cgroup.name for cgroup in own_cgroups() for pid in processes_in(cgroup)}
+    found = {pid: cgroup.name for cgroup in own_cgroups(plan) for pid in processes_in(cgroup)}
     below = f"{plan.state}/"
     for path in Path("/proc").glob("[0-9]*"):
         # It may end meanwhile, or be a thread of the kernel.

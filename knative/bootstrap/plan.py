@@ -7,6 +7,7 @@ machine on any network has them. They are fixed, so a machine has one such clust
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,9 +21,7 @@ __all__ = [
     "NETWORK",
     "NODE",
     "NODE_ADDRESS",
-    "PARTS_CGROUP",
     "PODS",
-    "PODS_CGROUP",
     "REGISTRY",
     "SERVICES",
     "Plan",
@@ -39,9 +38,7 @@ FIRST_SERVICE = "198.19.0.1"
 DEVICE = "ingot0"
 BRIDGE = "ingot-br0"
 REGISTRY = f"{NODE_ADDRESS}:5000"
-# Pods lie below the one cgroup, the parts of the cluster themselves below the other.
-PODS_CGROUP = "ingot"
-PARTS_CGROUP = "ingot-node"
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 FUNCTIONS_DOMAIN = "fn.ingot.internal"
 
 
@@ -63,8 +60,26 @@ class Plan:
     state: Path
     # What must not: sockets, process ids, network leases.
     run: Path
-    # Built binaries and images' layers, shared by all checkouts.
+    # Built binaries, shared by all checkouts.
     cache: Path
+    # What its cgroups and folders are called after. A second cluster needs another name
+    # and a network namespace of its own, as the addresses are fixed.
+    name: str = "ingot"
+
+    @property
+    def pods_cgroup(self) -> str:
+        """Return the cgroup that all pods lie below."""
+        return self.name
+
+    @property
+    def parts_cgroup(self) -> str:
+        """Return the cgroup that the parts of the cluster lie below."""
+        return f"{self.name}-node"
+
+    @property
+    def network_name(self) -> str:
+        """Return what the network plugins name their notes after."""
+        return f"{self.name}-cluster"
 
     @property
     def pki(self) -> Path:
@@ -114,11 +129,17 @@ def plan_from(environment: Mapping[str, str], profile: Profile) -> Plan:
     """Return the plan that the environment asks for; its defaults suit a machine of one's own."""
     home = Path(environment.get("HOME", "/root"))
     caches = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
+    name = environment.get("INGOT_CLUSTER_NAME") or "ingot"
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"INGOT_CLUSTER_NAME must be up to 20 small letters, digits and dashes, not {name!r}"
+        )
     return Plan(
         profile=profile,
-        state=_folder(environment, "INGOT_CLUSTER_STATE", Path("/var/lib/ingot-cluster")),
-        run=_folder(environment, "INGOT_CLUSTER_RUN", Path("/run/ingot-cluster")),
+        state=_folder(environment, "INGOT_CLUSTER_STATE", Path(f"/var/lib/{name}-cluster")),
+        run=_folder(environment, "INGOT_CLUSTER_RUN", Path(f"/run/{name}-cluster")),
         cache=_folder(environment, "INGOT_CLUSTER_CACHE", caches / "ingot" / "cluster"),
+        name=name,
     )
 
 

@@ -40,7 +40,7 @@ def main_process(plan: Plan, name: str) -> int | None:
         pid = int(_pid_file(plan, name).read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):
         return None
-    if pid not in processes_in(part_cgroup(name)) or _is_zombie(pid):
+    if pid not in processes_in(part_cgroup(plan, name)) or _is_zombie(pid):
         return None
     return pid
 
@@ -57,7 +57,7 @@ def start(plan: Plan, part: Part, key: str) -> None:
     """Start a part that does not run. Its log goes on where it was."""
     _end_strays(plan, part)
     _wait_until_reaped(plan, part.name)
-    cgroup = make_parts_cgroup(part.name)
+    cgroup = make_parts_cgroup(plan, part.name)
     plan.run.mkdir(parents=True, exist_ok=True, mode=0o711)
     plan.logs.mkdir(parents=True, exist_ok=True, mode=0o750)
     write_if_changed(_key_file(plan, part.name), json.dumps({"key": key}).encode())
@@ -121,7 +121,7 @@ def _as_account(account: Account | None) -> list[str]:
 
 def _end_strays(plan: Plan, part: Part) -> None:
     """End what an earlier run of the part left in its cgroup, except children that must live on."""
-    cgroup = part_cgroup(part.name)
+    cgroup = part_cgroup(plan, part.name)
     if not part.keeps_children:
         end_processes(cgroup)
         return

@@ -33,8 +33,8 @@ def remove(plan: Plan, parts: Sequence[Part], phases: Phases, *, keep_data: bool
     with phases.phase("pods ended"):
         sockets = _shim_sockets(plan)
         # The processes of pods, and the shims that watched them.
-        remove_cgroups()
-        _unlink([*sockets, *cluster_links(plan), *network_notes()])
+        remove_cgroups(plan)
+        _unlink([*sockets, *cluster_links(plan), *network_notes(plan)])
     with phases.phase("mounts, devices and rules removed"):
         for folder in (plan.state, plan.run):
             unmount_below(folder)

@@ -122,7 +122,7 @@ def test_keys_and_passwords_are_roots_alone(cluster: Plan) -> None:
 
 
 def _processes(plan: Plan, part: str) -> set[int]:
-    return processes_in(part_cgroup(part))
+    return processes_in(part_cgroup(plan, part))
 
 
 def _socket_inodes(pid: int) -> set[str]:
