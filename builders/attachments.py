@@ -130,8 +130,22 @@ def _artifact(subject: Stored, kind: str, config: dict[str, Any], layers: list[d
 
 
 def _put(place: Place, subject: Stored, stored: Stored, tag: str) -> None:
-    if not place.put_manifest(tag, stored):
+    if not _replace(place, tag, stored):
         _list_in_fallback(place, subject.digest, stored)
+
+
+def _replace(place: Place, tag: str, stored: Stored) -> bool:
+    """Put a manifest under a tag and remove the old one; says whether the place keeps referrers."""
+    old = place.manifest(tag)
+    kept = place.put_manifest(tag, stored)
+    if old is not None and old.digest != stored.digest:
+        try:
+            place.delete_manifest(old.digest)
+        except BuildError as error:
+            # Left behind without a name, where nothing can be removed: it harms nobody.
+            if error.code not in ("registry_keeps_all", "registry_refused"):
+                raise
+    return kept
 
 
 def _list_in_fallback(place: Place, digest: str, stored: Stored) -> None:
@@ -141,7 +155,7 @@ def _list_in_fallback(place: Place, digest: str, stored: Stored) -> None:
     kept = [one for one in _fallback(place, digest) if one.get("artifactType") != kind]
     entries = sorted([*kept, entry], key=lambda one: str(one["digest"]))
     index = canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
-    place.put_manifest(_fallback_tag(digest), Stored(INDEX, index))
+    _replace(place, _fallback_tag(digest), Stored(INDEX, index))
 
 
 def _fallback(place: Place, digest: str) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def main() -> None:
     try:
         spec = container_spec.read_spec(os.environ)
         listener = _bound(container_spec.port(os.environ))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         _say("start_failed", f"the container cannot start: {error}")
         sys.exit(1)
     slots = os.memfd_create("slots", os.MFD_CLOEXEC)
@@ -100,7 +100,9 @@ def _be_instance(spec: dict[str, Any], listener: socket.socket, slots: int, stat
 class _Watch:
     """One instance as its container sees it."""
 
-    def __init__(self, pid: int, status: socket.socket, listener: socket.socket, slots: int, wake: int) -> None:
+    def __init__(
+        self, pid: int, status: socket.socket, listener: socket.socket, slots: int, wake: int
+    ) -> None:
         self._pid, self._status, self._listener = pid, status, listener
         self._slots, self._wake = slots, wake
         self._ready = self._asked = False

@@ -13,7 +13,8 @@ from typing import Any
 
 __all__ = ["port", "read_spec"]
 
-_ROOT = Path("/opt/ingot")
+# The shim lies beside what it serves: /opt/ingot in an image.
+_ROOT = Path(__file__).parents[2]
 _PORT = 8080
 
 
