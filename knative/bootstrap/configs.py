@@ -44,25 +44,25 @@ def containerd(plan: Plan, pause_image: str, registry_password: str) -> str:
     unused = ("snapshotter.v1.btrfs", "snapshotter.v1.zfs", "snapshotter.v1.aufs", "snapshotter.v1.devmapper")
     disabled = [f"io.containerd.{name}" for name in (*unused, "internal.v1.opt", "tracing.processor.v1.otlp")]
     return f"""version = 2
-root = {_json(str(plan.data("containerd")))}
-state = {_json(str(plan.containerd_socket.parent))}
+root = {_toml(str(plan.data("containerd")))}
+state = {_toml(str(plan.containerd_socket.parent))}
 oom_score = 0
-disabled_plugins = {_json(disabled)}
+disabled_plugins = {_toml(disabled)}
 [grpc]
-address = {_json(str(plan.containerd_socket))}
+address = {_toml(str(plan.containerd_socket))}
 [{cri}]
-sandbox_image = {_json(pause_image)}
+sandbox_image = {_toml(pause_image)}
 restrict_oom_score_adj = true
 netns_mounts_under_state_dir = true
 max_concurrent_downloads = 4
 [{cri}.cni]
 bin_dir = "/usr/lib/cni"
-conf_dir = {_json(str(plan.config / "cni"))}
+conf_dir = {_toml(str(plan.config / "cni"))}
 [{cri}.registry]
-config_path = {_json(str(plan.config / "certs.d"))}
-[{cri}.registry.configs.{_json(REGISTRY)}.auth]
-username = {_json(REGISTRY_USER)}
-password = {_json(registry_password)}
+config_path = {_toml(str(plan.config / "certs.d"))}
+[{cri}.registry.configs.{_toml(REGISTRY)}.auth]
+username = {_toml(REGISTRY_USER)}
+password = {_toml(registry_password)}
 [{cri}.containerd]
 snapshotter = "overlayfs"
 default_runtime_name = "runc"
@@ -70,7 +70,7 @@ default_runtime_name = "runc"
 runtime_type = "io.containerd.runc.v2"
 [{cri}.containerd.runtimes.runc.options]
 SystemdCgroup = false
-Root = {_json(str(plan.run / "runc"))}
+Root = {_toml(str(plan.run / "runc"))}
 """
 
 
@@ -212,5 +212,9 @@ def registry(plan: Plan) -> dict[str, Any]:
 
 
 def _json(value: Any) -> str:
-    # Plain strings and lists of them read the same in TOML.
-    return json.dumps(value, indent=None if isinstance(value, str | list) else 1)
+    return json.dumps(value, indent=1)
+
+
+def _toml(value: str | list[str]) -> str:
+    """Return a string, or a list of them, as TOML: JSON's but for characters beyond 16 bits and one other."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -39,6 +39,7 @@ DEVICE = "ingot0"
 BRIDGE = "ingot-br0"
 REGISTRY = f"{NODE_ADDRESS}:5000"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
+_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
 FUNCTIONS_DOMAIN = "fn.ingot.internal"
 
 
@@ -147,8 +148,11 @@ def _folder(environment: Mapping[str, str], name: str, default: Path) -> Path:
     asked = environment.get(name)
     if not asked:
         return default
-    # `down` removes these folders with all that is in them.
+    # `down` removes these folders with all that is in them, and configurations of all kinds name them.
     path = Path(os.path.normpath(asked))
-    if not path.is_absolute() or len(path.parts) < 3:
-        raise ValueError(f"{name} must be an absolute path of two or more folders, not {asked!r}")
+    if not _PATH.fullmatch(str(path)) or len(path.parts) < 3:
+        raise ValueError(
+            f"{name} must be an absolute path of two or more folders, of letters, digits, dots and dashes,"
+            f" not {asked!r}"
+        )
     return path
