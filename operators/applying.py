@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from operators.cluster import Cluster, Refused
@@ -10,13 +10,19 @@ from operators.kinds import Kind, kind_of
 from operators.resources import names
 from operators.resources.comparing import contains, is_owned_by
 
-__all__ = ["ensure", "owned", "prune"]
+__all__ = ["Complete", "ensure", "owned", "prune"]
+
+# (wanted, observed) -> what to apply
+Complete = Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]
 
 
-def ensure(cluster: Cluster, wanted: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+def ensure(
+    cluster: Cluster, wanted: dict[str, Any], complete: Complete | None = None
+) -> tuple[dict[str, Any] | None, str]:
     """Return the object as it is afterwards, and why it could not be made; empty when it could.
 
     What changed since it was read is not overwritten: that raises Outdated, and the next look sees it.
+    `complete` adds to a changed object what the cluster put into the one that is there.
     """
     meta = wanted["metadata"]
     kind, namespace, name = kind_of(wanted), str(meta["namespace"]), str(meta["name"])
@@ -26,6 +32,7 @@ def ensure(cluster: Cluster, wanted: Mapping[str, Any]) -> tuple[dict[str, Any] 
             return observed, f"{kind.kind} {name} belongs to somebody else; rename one of the two."
         if contains(observed, wanted):
             return observed, ""
+        wanted = complete(wanted, observed) if complete else wanted
     version = str(observed["metadata"]["resourceVersion"]) if observed else ""
     try:
         return cluster.apply(wanted, names.FIELD_MANAGER, version=version), ""

@@ -133,7 +133,7 @@ def _told(said: str) -> Failure | None:
         return None
     words = "".join(part.capitalize() for part in line["code"].split("_"))
     # What user code may write must not look like a reason of the platform's own.
-    known = {"ImportFailed", "HandlerNotFound", "StartTimeout", "OutOfMemory", "Crashed"}
+    known = {"ImportFailed", "HandlerNotFound", "StartFailed", "StartTimeout", "OutOfMemory", "Overdue"}
     return Failure(words if words in known else "Crashed", _cut(str(line.get("message", ""))))
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from control_plane.domain.attestations import Admitted
-from operators.applying import ensure, owned, prune
+from operators.applying import Complete, ensure, owned, prune
 from operators.attestation import (
     Verdict,
     admission_of,
@@ -42,7 +42,7 @@ from operators.kinds import (
 from operators.resources import names
 from operators.resources.common import Options
 from operators.resources.domain_mapping import make_domain_mapping
-from operators.resources.knative_service import make_knative_service
+from operators.resources.knative_service import make_knative_service, with_known_template
 from operators.resources.model import Function, Malformed, read_function
 from operators.resources.network_policy import make_network_policy
 from operators.resources.rollout import Revision, Rollout, plan_rollout
@@ -151,16 +151,17 @@ class FunctionReconciler:
         rollout = plan_rollout(function, self._options, service, revisions, down)
         refused: dict[str, str] = {}
 
-        def apply(manifest: dict[str, Any]) -> dict[str, Any] | None:
+        def apply(manifest: dict[str, Any], complete: Complete | None = None) -> dict[str, Any] | None:
             self._fence()
-            made, why = ensure(self._cluster, manifest)
+            made, why = ensure(self._cluster, manifest, complete)
             if why:
                 refused[f"{manifest['kind']} {manifest['metadata']['name']}"] = why
             return made
 
         apply(make_service_account(function, self._options))
         apply(make_network_policy(function, self._options))
-        service = apply(make_knative_service(function, rollout.template, rollout.traffic))
+        wanted = make_knative_service(function, rollout.template, rollout.traffic)
+        service = apply(wanted, with_known_template)
         triggers = [apply(make_trigger(function, one)) for one in function.triggers]
         mappings = [apply(make_domain_mapping(function, one)) for one in function.domains]
         self._prune(function, TRIGGER, {names.trigger(function.name, one.name) for one in function.triggers})

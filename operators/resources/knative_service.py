@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from operators.resources import names
 from operators.resources.common import Options, labels, marked, metadata
 from operators.resources.model import Function, Version
 
-__all__ = ["make_knative_service", "make_template", "revision_name"]
+__all__ = ["make_knative_service", "make_template", "with_known_template"]
 
 _PORT: Final = 8080
 
@@ -28,6 +28,19 @@ def make_knative_service(
             "spec": {"template": template, "traffic": list(traffic)},
         }
     )
+
+
+def with_known_template(wanted: dict[str, Any], observed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the Service with the template as Knative completed it, where it is the same template.
+
+    Knative fills in what a template leaves open when its name changes, and only then; it refuses one of
+    the same name without what it filled in.
+    """
+    spec = wanted["spec"]
+    known = observed.get("spec", {}).get("template", {})
+    if known.get("metadata", {}).get("name") != spec["template"]["metadata"]["name"]:
+        return wanted
+    return wanted | {"spec": spec | {"template": known}}
 
 
 def make_template(function: Function, version: Version, options: Options) -> dict[str, Any]:
@@ -52,11 +65,6 @@ def make_template(function: Function, version: Version, options: Options) -> dic
     }
     template["metadata"]["name"] = names.revision(function.name, template)
     return template
-
-
-def revision_name(function: Function, version: Version, options: Options) -> str:
-    """Return the name of the revision that a version becomes."""
-    return str(make_template(function, version, options)["metadata"]["name"])
 
 
 def _annotations(version: Version, options: Options) -> dict[str, str]:

@@ -52,7 +52,7 @@ def trigger(function: str, name: str) -> str:
 
 
 def account(function: str) -> str:
-    """Return the name of a function's ServiceAccount; a function may be called `default`, as the usual one is."""
+    """Return the name of a function's ServiceAccount; a function may be called `default`."""
     return f"{function}-function"
 
 

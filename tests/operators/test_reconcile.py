@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -122,8 +123,8 @@ def test_drift_is_corrected(stage: Stage) -> None:
     stage.settle()
     service = stage.service()
     assert service is not None
-    template = service["spec"]["template"]
-    service["spec"]["template"]["spec"]["containers"][0]["image"] = image("f")
+    template = copy.deepcopy(service["spec"]["template"])
+    service["spec"]["template"] = _another(service["spec"]["template"])
     stage.api.put("services", service)
     stage.cluster.delete(_kind("networkpolicies"), "shop", "orders")
     stage.look()
@@ -132,6 +133,13 @@ def test_drift_is_corrected(stage: Stage) -> None:
     assert corrected["spec"]["template"]["spec"]["containers"][0]["image"] == image("1")
     assert corrected["spec"]["template"]["metadata"]["name"] == template["metadata"]["name"]
     assert stage.api.get("networkpolicies", "orders", "shop")
+
+
+def _another(template: dict[str, Any]) -> dict[str, Any]:
+    """Return a template with another image; Knative lets nobody change one under the same name."""
+    template["metadata"]["name"] = "orders-drifted"
+    template["spec"]["containers"][0]["image"] = image("f")
+    return template
 
 
 def _kind(plural: str) -> Any:
@@ -146,7 +154,6 @@ def test_what_others_add_to_an_object_stays(stage: Stage) -> None:
     service = stage.service()
     assert service is not None
     service["metadata"]["annotations"]["team"] = "a"
-    service["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"] = "Always"
     stage.api.put("services", service)
     stage.api.changed()
     stage.look()
@@ -246,7 +253,7 @@ class TestAdmission:
         # While the new one is refused, drift of the old one is corrected still.
         service = stage.service()
         assert service is not None
-        service["spec"]["template"]["spec"]["containers"][0]["image"] = image("f")
+        service["spec"]["template"] = _another(service["spec"]["template"])
         stage.api.put("services", service)
         stage.look()
         assert _images(stage) == {image("1")}

@@ -12,6 +12,7 @@ import copy
 import json
 import re
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from kubernetes.client import Configuration
 
 from operators.cluster import Cluster
 
-__all__ = ["FakeApiServer"]
+__all__ = ["FakeApiServer", "Problem"]
 
 CRDS = Path(__file__).resolve().parents[2] / "knative" / "crds"
 _PATH = re.compile(
@@ -50,6 +51,8 @@ class FakeApiServer:
         self.writes: list[tuple[str, str, str, str]] = []
         # (plural, name) -> (status, message): what a webhook or quota would refuse.
         self.refusals: dict[tuple[str, str], tuple[int, str]] = {}
+        # Plays the webhooks of a kind: completes a new object, or raises Problem.
+        self.webhooks: dict[str, Callable[[dict[str, Any], dict[str, Any] | None], None]] = {}
         self.requests = 0
         self._applied: dict[tuple[str, str, str], dict[tuple[str, str], dict[str, Any]]] = {}
         self._schemas = {crd["spec"]["names"]["plural"]: _schema(crd) for crd in _crds()}
@@ -156,6 +159,9 @@ class FakeApiServer:
             after = {**copy.deepcopy(before or {}), "status": body.get("status", {})}
         else:
             after = {**copy.deepcopy(body), "status": (before or {}).get("status", {})}
+        webhook = self.webhooks.get(key[0])
+        if webhook is not None and not subresource:
+            webhook(after, before)
         stored = self._store(key, after, before)
         if stored is not before:
             self.writes.append((method, key[0], key[2], subresource))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.fake_api_server import FakeApiServer
+from tests.support.fake_api_server import FakeApiServer, Problem
 
 __all__ = ["FakeKnative"]
 
@@ -18,6 +18,7 @@ class FakeKnative:
         self.broken: dict[str, dict[str, Any]] = {}
         # Images whose instances are not up yet.
         self.slow: set[str] = set()
+        api.webhooks["services"] = _complete
 
     def step(self) -> None:
         """Let every controller act once."""
@@ -92,6 +93,16 @@ class FakeKnative:
         revision = self.api.get("revisions", name, namespace) or {}
         conditions = revision.get("status", {}).get("conditions", [])
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _complete(after: dict[str, Any], before: dict[str, Any] | None) -> None:
+    """Fill in a template with a new name; refuse a changed one with the same name."""
+    template, known = after["spec"]["template"], (before or {}).get("spec", {}).get("template")
+    if known is None or known["metadata"].get("name") != template["metadata"].get("name"):
+        for container in template["spec"]["containers"]:
+            container.setdefault("readinessProbe", {"successThreshold": 1, "tcpSocket": {"port": 0}})
+    elif known["spec"] != template["spec"]:
+        raise Problem(400, "Saw the following changes without a name change: spec.template.metadata.name")
 
 
 def _condition(kind: str, status: str) -> dict[str, Any]:
