@@ -87,6 +87,12 @@ class KIngress:
     tls: tuple[Tls, ...] = ()
     redirected: bool = False
     refusal: str = ""
+    # Drawn from the rules once, as every turn asks for them: hosts, backends that get calls, and the
+    # names of headers that are set and that are matched.
+    hosts: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
+    appended: frozenset[str] = frozenset()
+    matched: frozenset[str] = frozenset()
 
 
 def _text(value: Any, what: str, pattern: re.Pattern[str]) -> str:
@@ -200,6 +206,8 @@ def read_ingress(document: Mapping[str, Any]) -> KIngress:
         rules, tls, redirected = _content(spec, namespace)
     except Refused as refused:
         refusal = str(refused)
+    paths = [path for rule in rules for path in rule.paths]
+    splits = [split for path in paths for split in path.splits]
     return KIngress(
         key=f"{namespace}/{name}",
         uid=str(metadata.get("uid", "")),
@@ -211,4 +219,8 @@ def read_ingress(document: Mapping[str, Any]) -> KIngress:
         tls=tls,
         redirected=redirected,
         refusal=refusal,
+        hosts=tuple(dict.fromkeys(host for rule in rules for host in rule.hosts)),
+        backends=tuple(dict.fromkeys(split.backend for split in splits)),
+        appended=frozenset(header for split in splits for header, _ in split.appended),
+        matched=frozenset(header for path in paths for header, _ in path.matched),
     )

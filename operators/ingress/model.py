@@ -73,8 +73,14 @@ class Positions:
 
     slots: Mapping[str, int] = field(default_factory=dict)
     count: int = 64
-    # Names that a split may set, and names that a route may match.
-    appended: tuple[str, ...] = ("Knative-Serving-Revision", "Knative-Serving-Namespace")
+    # Names that a split may set, and names that a route may match: first those that Knative uses.
+    appended: tuple[str, ...] = (
+        "Knative-Serving-Revision",
+        "Knative-Serving-Namespace",
+        "Knative-Serving-Default-Route",
+        "Knative-Serving-Tag",
+        "K-Original-Host",
+    )
     matched: tuple[str, ...] = ("Knative-Serving-Tag",)
 
     @property

@@ -84,7 +84,8 @@ class Watched:
 def usable_address(text: Any) -> bool:
     """Say whether calls may be sent there: never to this machine itself, nor to link-local services."""
     try:
-        address = ip_address(text)
+        # A number would be read as an address too.
+        address = ip_address(str(text))
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None) or address

@@ -15,29 +15,15 @@ from operators.ingress.header_rules import add_machine
 from operators.ingress.kingress import KIngress, Path, Split
 from operators.ingress.model import MAP_NAMES, Maps, Positions, Probe
 
-__all__ = ["Part", "backends_of", "header_names", "make_part"]
+__all__ = ["Part", "make_part"]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one Ingress adds to the wanted state."""
+    """What one Ingress adds to the wanted state; maps without entries are left out."""
 
     maps: Maps
     probes: tuple[Probe, ...]
-
-
-def backends_of(ingress: KIngress) -> tuple[str, ...]:
-    """Return the backends that calls are sent to, each once, in order."""
-    return tuple(
-        dict.fromkeys(split.backend for rule in ingress.rules for path in rule.paths for split in path.splits)
-    )
-
-
-def header_names(ingress: KIngress) -> tuple[set[str], set[str]]:
-    """Return the names that its splits set and those that its paths match."""
-    paths = [path for rule in ingress.rules for path in rule.paths]
-    appended = {name for path in paths for split in path.splits for name, _ in split.appended}
-    return appended, {name for path in paths for name, _ in path.matched}
 
 
 class _Writer:
@@ -117,4 +103,4 @@ def make_part(ingress: KIngress, foreign: frozenset[str], positions: Positions) 
         if ingress.redirected and table == "public":
             maps["redirects"][host] = "1"
         probes.append(Probe(table, host, paths[0].prefix))
-    return Part(maps, tuple(probes))
+    return Part({name: entries for name, entries in maps.items() if entries}, tuple(probes))

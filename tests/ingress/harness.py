@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from control_plane.errors import Unavailable
 from operators.ingress.desired import Before, Translator
 from operators.ingress.kingress import KIngress
 from operators.ingress.launch import listen
@@ -317,10 +318,14 @@ def a_world(folder: Path, **options: Any) -> Iterator[World]:
 def started(world: World) -> World:
     """Start HAProxy with an empty state and wait until it serves."""
     world.start()
-    with contextlib.suppress(Exception):
-        world.apply()
-    until(lambda: world.proxy.running)
-    world.apply()
+
+    def serves() -> bool:
+        # As the controller does: again until a process runs and its master listens too.
+        with contextlib.suppress(Unavailable):
+            return world.apply().live
+        return False
+
+    until(serves)
     return world
 
 

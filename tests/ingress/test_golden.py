@@ -15,11 +15,11 @@ from control_plane.adapters.gateway.certificate import make_self_signed
 from control_plane.adapters.gateway.files import encode_map
 from operators.ingress.config import INHERITED, render_config, render_slots
 from operators.ingress.desired import Before, Translator
+from operators.ingress.launch import listen
 from operators.ingress.model import MAP_NAMES, Desired, Positions
 from operators.ingress.objects import TlsSecret, Watched
 from operators.ingress.settings import IngressSettings
 from operators.ingress.store import KINDS
-from tests.ingress.harness import listen
 from tests.ingress.objects import CLASS
 
 DATA = Path(__file__).parent.parent / "data" / "ingress"
