@@ -23,7 +23,7 @@ from knative.bootstrap.network import KERNEL_SETTINGS
 from knative.bootstrap.plan import Plan, Profile, plan_from
 from knative.bootstrap.stores import Passwords
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(2_400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2_400)]
 
 # Where programs of the cluster might leave something; deeper levels are other programs' business.
 _LOOKED_AT = ("/run", "/var/lib", "/var/log", "/var/run", "/etc", "/opt", "/srv", "/usr/libexec", "/tmp")
