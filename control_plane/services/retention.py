@@ -18,6 +18,7 @@ from control_plane.store.retention_rows import referencing_tables
 
 __all__ = ["Retention", "Rules"]
 
+_KINDS = ("blob", "layer")
 # Rows of one transaction: about a millisecond of the write lock.
 _AT_ONCE = 50
 
@@ -139,7 +140,10 @@ class Retention:
         old = list(self._contents.untouched_since(now_ms - self._rules.grace_ms))
         needed = self._needed() if old else set()
         with self._changes.read(Actor.system("")) as view:
-            since_ms = view.unit.retention.unneeded()
+            # Images in a registry have a clean-up of their own, which remembers them in the same place.
+            since_ms = {
+                key: since for key, since in view.unit.retention.unneeded().items() if key[0] in _KINDS
+            }
         unneeded = [content for content in old if content.digest not in needed]
         return judge(unneeded, since_ms, now_ms, self._rules.grace_ms)
 
@@ -163,6 +167,6 @@ class Retention:
 def _summed(contents: tuple[Content, ...] | list[Content]) -> tuple[Removal, ...]:
     return tuple(
         Removal(f"{kind}s", len(sizes), sum(sizes))
-        for kind in ("blob", "layer")
+        for kind in _KINDS
         for sizes in ([content.size for content in contents if content.kind == kind],)
     )
