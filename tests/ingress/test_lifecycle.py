@@ -218,4 +218,4 @@ def test_a_change_at_a_thousand_routes_is_live_within_sixty_milliseconds(world: 
     times.sort()
     print(f"live after p50 {times[20] * 1e3:.1f} ms, p95 {times[38] * 1e3:.1f} ms")
     assert times[20] < 0.06
-    assert sum(len(world.desired.maps[name]) for name in CONTENT_MAPS) > 1_000
+    assert sum(len(world.desired.maps[name]) for name in CONTENT_MAPS) >= 1_000
