@@ -19,9 +19,12 @@ __all__ = [
     "HostState",
     "HostTarget",
     "Limits",
+    "ReleaseShare",
     "Route",
     "Share",
+    "Takedown",
     "Target",
+    "WantedRelease",
 ]
 
 
@@ -77,11 +80,48 @@ class HostTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseShare:
+    """A target's part of a release's calls, and the tag that it is called by."""
+
+    target: str
+    percent: int
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedRelease:
+    """The release that a function's calls follow; a cluster keeps one resource for each."""
+
+    function: str
+    function_name: str
+    organization: str
+    project: str
+    number: int
+    digest: str
+    # Under the policy in force: 0 is unreviewed.
+    approvals: int
+    # Only targets that get calls or have a tag; others of the function stand by.
+    shares: tuple[ReleaseShare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Takedown:
+    """Digests of a function's versions that may not run any more."""
+
+    function: str
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HostState:
     """All that the function host must listen for. `epoch` only grows."""
 
     epoch: int
     targets: tuple[HostTarget, ...]
+    # One for each function that has a release. The host needs neither these nor takedowns: its targets
+    # say all, and nobody else writes them.
+    releases: tuple[WantedRelease, ...] = ()
+    takedowns: tuple[Takedown, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class Reconciler:
         world = read_world(self._changes)
         try:
             kept = {one.preview.id: one for one in (*self._applied.previews, *world.previews)}
-            self._apply_host((*world.live, *world.pending, *self._applied.lingering), kept.values())
+            self._apply_host((*world.live, *world.pending, *self._applied.lingering), kept.values(), world)
             ready, failed, waiting = self._prepare(world.pending)
             serving = _after(world.live, ready)
             self._apply_gateway(serving, world)
@@ -109,7 +109,7 @@ class Reconciler:
             self._failed(one.release, prepared)
         try:
             self._cut_keys(world)
-            self._apply_host((*serving, *waiting, *self._applied.lingering), world.previews)
+            self._apply_host((*serving, *waiting, *self._applied.lingering), world.previews, world)
         except (IngotError, OSError) as error:
             return replace(self._in_trouble(world, str(error)), live=live)
         return Step(
@@ -118,9 +118,14 @@ class Reconciler:
             waiting=tuple(one.release.id for one in waiting),
         )
 
-    def _apply_host(self, wanted: Iterable[Released], previews: Iterable[Previewed]) -> None:
+    def _apply_host(self, wanted: Iterable[Released], previews: Iterable[Previewed], world: World) -> None:
         known = self._applied.host
-        state = make_host_state(wanted, epoch=known.epoch if known else 0, isolation=self._isolation)
+        state = make_host_state(
+            wanted,
+            epoch=known.epoch if known else 0,
+            isolation=self._isolation,
+            takedowns=world.takedowns,
+        )
         state = host_with_previews(state, previews)
         if state == known:
             return

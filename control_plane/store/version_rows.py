@@ -70,8 +70,8 @@ class VersionRows:
 
     def taken_down(self) -> dict[str, tuple[str, ...]]:
         """Return function id -> digests of what may not run, over all tenants, for the reconciler alone."""
-        down = versions.c.state.in_((VersionState.TAKEN_DOWN, VersionState.RETIRED))
-        rows = select(versions.c.function, versions.c.digest).where(down).order_by(versions.c.digest)
+        columns = versions.c.function, versions.c.digest
+        rows = select(*columns).where(versions.c.state == VersionState.TAKEN_DOWN).order_by(*columns)
         found: dict[str, list[str]] = {}
         for row in self._connection.execute(rows):
             found.setdefault(row.function, []).append(row.digest)

@@ -39,9 +39,11 @@ SAYS = "def execute(input, context):\n    return {{'version': {number}}}\n"
 
 
 @pytest.fixture(scope="module")
-def images(cluster: Plan) -> ClusterImages:
+def images(cluster: Plan) -> Iterator[ClusterImages]:
     # Beside the cluster, so that the next run finds the base image made.
-    return ClusterImages(cluster.state / "test-images", cluster.state / "credentials" / "passwords.json")
+    made = ClusterImages(cluster.state / "test-images", cluster.state / "credentials" / "passwords.json")
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def operator(cluster: Plan) -> Iterator[ClusterOperator]:
 
 @pytest.fixture
 def namespace(operator: ClusterOperator) -> Iterator[str]:
-    """Yield a namespace that goes afterwards; its pods take half a minute to end, and nobody waits for them."""
+    """Yield a namespace that goes afterwards; nobody waits the half minute that its pods take to end."""
     name = f"test-{uuid.uuid4().hex[:10]}"
     operator.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "kubectl")
     yield name

@@ -17,10 +17,13 @@ from builders.lock import lock
 from builders.place import RegistryPlace
 from builders.plan import read_draft
 from builders.publish import publish
+from builders.registry.access import Access
+from builders.registry.client import Registry
+from builders.registry.conversation import Conversation
 from builders.registry.names import Repository
 from builders.release_image import compose
 from builders.signature import SigningKey
-from knative.bootstrap.images import open_registry
+from knative.bootstrap.configs import REGISTRY_USER
 from knative.bootstrap.plan import REGISTRY
 
 __all__ = ["ClusterImages", "Pushed"]
@@ -44,7 +47,11 @@ class ClusterImages:
 
     def __init__(self, folder: Path, passwords: Path) -> None:
         self._folders = Folders(folder / "blobs", folder / "layers", folder / "cache")
-        self._registry = open_registry(json.loads(passwords.read_text())["registry"])
+        password = json.loads(passwords.read_text())["registry"]
+        self._conversation = Conversation(
+            Access(REGISTRY, plain_http=True, username=REGISTRY_USER, password=password)
+        )
+        self._registry = Registry(self._conversation)
         self._key = SigningKey.generate()
         self._made: dict[tuple[str, str], Pushed] = {}
 
@@ -54,6 +61,10 @@ class ClusterImages:
         runtime = Runtime(ROOT / "templates" / "runtimes" / "python", validator)
         packages = read_list(RUNTIME, "linux-x86_64")
         return make_base(packages, runtime, self._folders.blobs, self._folders.cache)
+
+    def close(self) -> None:
+        """Close the connections to the registry."""
+        self._conversation.close()
 
     def push(self, source: str, name: str = "orders") -> Pushed:
         """Return the pushed image of a function whose main.py has this text."""
