@@ -32,6 +32,7 @@ from control_plane.settings_groups import (
     Identity,
     Listen,
     Metering,
+    Registry,
     Retention,
     Tls,
     Traces,
@@ -46,6 +47,7 @@ __all__ = [
     "Identity",
     "Listen",
     "Metering",
+    "Registry",
     "Retention",
     "Settings",
     "Tls",
@@ -75,6 +77,7 @@ class Settings:
     metering: Metering = field(default_factory=Metering)
     tls: Tls = field(default_factory=Tls)
     traces: Traces = field(default_factory=Traces)
+    registry: Registry = field(default_factory=Registry)
     retention: Retention = field(default_factory=Retention)
     files: Files = field(default_factory=Files)
 

@@ -22,6 +22,7 @@ __all__ = [
     "Identity",
     "Listen",
     "Metering",
+    "Registry",
     "Retention",
     "Tls",
     "Traces",
@@ -201,6 +202,32 @@ class Traces:
 
 
 @dataclass(frozen=True, slots=True)
+class Registry:
+    """Where images of versions are kept for a cluster to pull."""
+
+    address: str = _option(
+        "",
+        "Address of the OCI registry, as `https://registry.example`; `http://` for one inside the cluster. "
+        "Every version is then kept there, and releases stand on its base images. Empty: versions stay in "
+        "the data folder, which is all that one machine needs.",
+    )
+    prefix: str = _option(
+        "ingot", "Beginning of the names of all repositories, below which nobody else may write."
+    )
+    ca_file: str = _option("", "PEM file with the CA certificates of the registry. Empty: the system's.")
+    username: str = _option(
+        "", "User who may push, pull and delete below the prefix. Empty: no user is sent."
+    )
+    password_file: str = _option("", "File with that user's password, readable to Ingot alone.")
+    signing_key_file: str = _option(
+        "", "PEM file with the ECDSA key on P-256 that signs images; must be there when an address is set."
+    )
+    trusted_keys_file: str = _option(
+        "", "PEM file with further public keys that are trusted, such as the signer's of base images."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long what piles up is kept. 0 days keep it for ever."""
 
@@ -262,6 +289,7 @@ GROUPS = {
     "metering": Metering,
     "tls": Tls,
     "traces": Traces,
+    "registry": Registry,
     "retention": Retention,
     "files": Files,
 }

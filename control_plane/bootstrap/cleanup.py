@@ -9,6 +9,7 @@ from control_plane.adapters.embedded.clock import SystemClock
 from control_plane.adapters.embedded.contents import FolderContents
 from control_plane.adapters.embedded.file_bytes import FolderFileBytes
 from control_plane.adapters.embedded.host.log_files import overdue_logs
+from control_plane.bootstrap.images import make_image_retention
 from control_plane.bootstrap.parts import make_changes
 from control_plane.domain.retention import DAY_MS, Removal
 from control_plane.errors import NotFound
@@ -59,6 +60,7 @@ def make_cleanup(settings: Settings) -> Cleanup:
     changes = make_changes(settings)
     retention = make_retention(settings, changes)
     files = FileRemoval(changes, FolderFileBytes(settings.data / "files"))
+    images = make_image_retention(settings, changes)
     logs = settings.data / "host" / "logs"
     days = settings.retention.log_days
     usage = UsageRetention(create_engine(settings.usage_url, schema=USAGE_SCHEMA))
@@ -67,7 +69,8 @@ def make_cleanup(settings: Settings) -> Cleanup:
     def preview() -> tuple[Removal, ...]:
         old = overdue_logs(logs, SystemClock().now_ms(), days)
         over = Removal("logs", len(old), sum(path.stat().st_size for path in old))
-        return (*retention.preview(), files.preview(), over, Removal("calls", usage.over(before)))
+        calls = Removal("calls", usage.over(before))
+        return (*retention.preview(), *images.preview(), files.preview(), over, calls)
 
     def clean() -> tuple[Removal, ...]:
         calls = Removal("calls", usage.remove(before, settings.retention.batch))
@@ -75,6 +78,7 @@ def make_cleanup(settings: Settings) -> Cleanup:
         over = overdue_logs(logs, SystemClock().now_ms(), days)[: settings.retention.batch]
         for path in over:
             path.unlink(missing_ok=True)
-        return (*retention.clean_rows(), *retention.clean_content(), gone, Removal("logs", len(over)), calls)
+        content = (*retention.clean_content(), *images.clean())
+        return (*retention.clean_rows(), *content, gone, Removal("logs", len(over)), calls)
 
     return Cleanup(preview, clean)

@@ -10,9 +10,9 @@ from control_plane.adapters.embedded.blobs import FolderBlobs
 from control_plane.adapters.embedded.breached import BreachedFile, NoBreachedList
 from control_plane.adapters.embedded.file_bytes import FolderFileBytes
 from control_plane.adapters.embedded.function_logs import DayFileLogs
-from control_plane.adapters.embedded.images import EmbeddedBuilder
 from control_plane.adapters.embedded.passwords import ArgonPasswords
 from control_plane.adapters.embedded.secrets import AesSealer
+from control_plane.bootstrap.images import make_builder
 from control_plane.bootstrap.parts import (
     file_quota,
     key,
@@ -68,12 +68,7 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
     settings = read_settings(document)
     changes = make_changes(settings)
     blobs = FolderBlobs(settings.data / "blobs")
-    builder = EmbeddedBuilder(
-        blobs,
-        blob_folder=settings.data / "blobs",
-        layer_folder=settings.data / "layers",
-        cache_folder=settings.data / "cache",
-    )
+    builder = make_builder(settings, blobs)
     passwords = ArgonPasswords(at_once=max(1, settings.identity.hashes_at_once // settings.api.count))
     leaked = settings.identity.breached_passwords
     breached = BreachedFile(Path(leaked)) if leaked else NoBreachedList()

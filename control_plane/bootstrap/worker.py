@@ -14,6 +14,7 @@ from control_plane.adapters.gateway.gateway import HAProxyGateway
 from control_plane.bootstrap.cleanup import make_retention
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.bootstrap.guards import make_guards
+from control_plane.bootstrap.images import make_image_retention
 from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, make_runtime, read_settings
 from control_plane.bootstrap.traces import make_spans, release_tracer
 from control_plane.events.cleaning import Cleaning
@@ -56,6 +57,7 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
     settings = read_settings(document)
     changes = make_changes(settings)
     retention = make_retention(settings, changes)
+    clean_images = make_image_retention(settings, changes).clean
     gateway = HAProxyGateway(make_gateway_settings(settings, document["identities"]), SystemClock())
     spans = make_spans(settings, "worker")
     with contextlib.ExitStack() as stack:
@@ -78,7 +80,7 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
             delete_files=FileRemoval(changes, FolderFileBytes(settings.data / "files")).delete_due,
             cleaning=Cleaning(
                 retention.clean_rows,
-                retention.clean_content,
+                lambda: (*retention.clean_content(), *clean_images()),
                 every_s=settings.retention.every_s,
                 # Content lives for a grace at least, so a look four times in it is often enough.
                 content_every_s=settings.retention.content_hours * 900,

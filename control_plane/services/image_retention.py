@@ -25,26 +25,31 @@ _PAGE = 100
 class ImageRetention:
     """Use cases about images that pile up; Ingot's own, nobody asks for them by the API."""
 
-    def __init__(self, changes: Changes, images: Images, *, grace_ms: int, batch: int) -> None:
+    def __init__(self, changes: Changes, images: Images | None, *, grace_ms: int, batch: int) -> None:
         self._changes = changes
+        # None where images are kept nowhere but in the data folder.
         self._images = images
         self._grace_ms = grace_ms
         # Images that one call removes.
         self._batch = batch
 
-    def preview(self) -> Removal:
+    def preview(self) -> tuple[Removal, ...]:
         """Return how many images are over now, whatever one clean-up would take of them."""
-        doomed = (self._judge(one).doomed for one in self._organizations())
-        return Removal("images", sum(map(len, doomed)))
+        if self._images is None:
+            return ()
+        doomed = [self._judge(self._images, one).doomed for one in self._organizations()]
+        return (Removal("images", sum(map(len, doomed))),)
 
-    def clean(self) -> Removal:
+    def clean(self) -> tuple[Removal, ...]:
         """Remove one batch of the images that nothing has needed for the whole grace, and notice more.
 
         Raises Unavailable where the registry does not answer or does not delete.
         """
+        if self._images is None:
+            return ()
         removed = 0
         for organization in self._organizations():
-            judgement = self._judge(organization)
+            judgement = self._judge(self._images, organization)
             doomed = judgement.doomed[: self._batch - removed]
             self._remember(judgement)
             if doomed:
@@ -52,7 +57,7 @@ class ImageRetention:
                 with self._changes.change(Actor.system(""), "retention.clean") as change:
                     change.unit.retention.forget([one.key for one in doomed])
             removed += len(doomed)
-        return Removal("images", removed)
+        return (Removal("images", removed),)
 
     def _remember(self, judgement: Judgement) -> None:
         if judgement.forgotten or judgement.noticed:
@@ -60,26 +65,19 @@ class ImageRetention:
                 change.unit.retention.forget(judgement.forgotten)
                 change.unit.retention.notice(judgement.noticed, change.now_ms)
 
-    def _judge(self, organization: str) -> Judgement:
+    def _judge(self, images: Images, organization: str) -> Judgement:
         # What lies there first, what is needed second: what is published in between is in a release by then.
-        held = [Held(one.digest, one.version, one.base) for one in self._images.stored(organization)]
+        held = [Held(one.digest, one.version, one.base) for one in images.stored(organization)]
         now_ms = self._changes.now_ms
         kind = f"image of {organization}"
         with self._changes.read(Actor.system("")) as view:
             in_use = view.unit.releases.in_use(organization, now_ms - ROLLBACK_MS)
             releasable = view.unit.versions.releasable(organization)
             since = view.unit.retention.unneeded()
-        bases = self._bases(set(releasable.values()))
+        bases = _bases(images, set(releasable.values()))
         unneeded = [Content(kind, one, 0) for one in unneeded_images(held, in_use, releasable, bases)]
         own = {key: at_ms for key, at_ms in since.items() if key[0] == kind}
         return judge(unneeded, own, now_ms, self._grace_ms)
-
-    def _bases(self, runtimes: Collection[str]) -> dict[str, str]:
-        found = {}
-        for runtime in runtimes:
-            with suppress(Invalid):
-                found[runtime] = self._images.base(runtime)
-        return found
 
     def _organizations(self) -> Iterator[str]:
         after = ""
@@ -90,3 +88,11 @@ class ImageRetention:
             if len(page) < _PAGE:
                 return
             after = page[-1].id
+
+
+def _bases(images: Images, runtimes: Collection[str]) -> dict[str, str]:
+    found = {}
+    for runtime in runtimes:
+        with suppress(Invalid):
+            found[runtime] = images.base(runtime)
+    return found

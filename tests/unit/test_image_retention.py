@@ -70,10 +70,10 @@ def _published(images: FakeImages, version: Version) -> StoredImage:
 
 def _swept(world: World, retention: ImageRetention) -> int:
     """Look twice, a grace apart, and return what the second look removed."""
-    assert retention.clean().count == 0, "nothing goes at the first look"
+    assert retention.clean()[0].count == 0, "nothing goes at the first look"
     world.clock.advance(ms=_GRACE + 1)
-    assert retention.preview().count >= 0
-    return retention.clean().count
+    assert retention.preview()[0].count >= 0
+    return retention.clean()[0].count
 
 
 def test_a_version_that_may_be_released_keeps_its_image(
@@ -92,7 +92,7 @@ def test_a_retired_version_loses_its_image_after_the_grace(
     _move(world, version, VersionState.RETIRED)
     assert _swept(world, retention) == 1
     assert images.stored(people.author.organization) == ()
-    assert retention.preview().count == 0
+    assert retention.preview()[0].count == 0
 
 
 def _move(world: World, version: Version, state: VersionState) -> None:
@@ -105,10 +105,7 @@ def test_an_image_on_an_old_base_stays_as_long_as_a_release_may_come_back(
 ) -> None:
     version = world.frozen(people.author)
     release = _released(world, people, version)
-    old = images.publish(
-        VersionImage(version.organization, version.manifest_text, version.layers, b"{}"),
-        images.base(_RUNTIME),
-    )
+    old = _published(images, version)
     images.images[version.organization][old.digest] = StoredImage(
         old.reference, old.digest, version.digest, release
     )
@@ -149,9 +146,9 @@ def test_what_is_needed_again_begins_its_grace_anew(
     retention.clean()
     _move(world, version, VersionState.RETIRED)
     world.clock.advance(ms=_GRACE // 2 + 1)
-    assert retention.clean().count == 0
+    assert retention.clean()[0].count == 0
     world.clock.advance(ms=_GRACE + 1)
-    assert retention.clean().count == 1
+    assert retention.clean()[0].count == 1
 
 
 def test_a_registry_that_keeps_everything_is_an_error_that_is_told(world: World, people: People) -> None:
@@ -164,7 +161,7 @@ def test_a_registry_that_keeps_everything_is_an_error_that_is_told(world: World,
     world.clock.advance(ms=_GRACE + 1)
     with pytest.raises(Unavailable, match="does not delete"):
         retention.clean()
-    assert retention.preview().count == 1, "it is tried again"
+    assert retention.preview()[0].count == 1, "it is tried again"
 
 
 def test_a_clean_up_of_content_does_not_forget_images(
@@ -176,4 +173,4 @@ def test_a_clean_up_of_content_does_not_forget_images(
     retention.clean()
     Retention(world.changes, FakeContents(), RULES).clean_content()
     world.clock.advance(ms=_GRACE + 1)
-    assert retention.clean().count == 1
+    assert retention.clean()[0].count == 1
