@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from knative.bootstrap.build import ensure_builds
 from knative.bootstrap.cluster import down, up
 from knative.bootstrap.errors import ClusterError
+from knative.bootstrap.leftovers import remains
 from knative.bootstrap.plan import Plan, Profile, plan_from
 from knative.bootstrap.status import status, whole
 
@@ -67,10 +68,14 @@ def _down(plan: Plan, asked: argparse.Namespace) -> int:
 
 
 def _status(plan: Plan, _: argparse.Namespace) -> int:
-    lines = status(plan)
-    if not lines:
+    left = remains(plan)
+    if not left:
         print("there is no cluster on this machine, and nothing of one")
         return 3
+    if not remains(plan, data_kept=True):
+        print(f"the cluster is stopped; its data is in {plan.state}")
+        return 3
+    lines = status(plan)
     for line in lines:
         print(f"{'ok ' if line.fine else '-- '} {line.what:<26} {line.how}")
     print("\n".join(whole(plan)))

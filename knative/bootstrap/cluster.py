@@ -18,7 +18,14 @@ from knative.bootstrap.configs import REGISTRY_USER, config_files
 from knative.bootstrap.errors import ClusterError
 from knative.bootstrap.files import write_if_changed
 from knative.bootstrap.gateway import GATEWAY_PARTS, gateway_objects, gateway_parts
-from knative.bootstrap.host import check_machine, check_profile, give, lay_out_programs, prepare_folders
+from knative.bootstrap.host import (
+    check_machine,
+    check_profile,
+    forget_dead_pods,
+    give,
+    lay_out_programs,
+    prepare_folders,
+)
 from knative.bootstrap.images import open_registry, program_reference, push_program
 from knative.bootstrap.install import install_eventing, install_serving, push_images
 from knative.bootstrap.kubectl import Kubectl
@@ -116,6 +123,7 @@ def _alone(plan: Plan) -> Iterator[None]:
 def _prepare(plan: Plan, builds: Builds) -> Passwords:
     check_profile(plan)
     prepare_folders(plan)
+    forget_dead_pods(plan)
     lay_out_programs(plan, builds)
     ensure_pki(plan, dt.datetime.now(dt.UTC))
     passwords = ensure_passwords(plan)

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from knative.bootstrap.build import Builds
+from knative.bootstrap.cgroups import own_cgroups, processes_in
 from knative.bootstrap.commands import run
 from knative.bootstrap.errors import ClusterError
 from knative.bootstrap.files import write_if_changed
@@ -15,7 +16,14 @@ from knative.bootstrap.mounts import mounted_below
 from knative.bootstrap.parts import SERVICE_ACCOUNT
 from knative.bootstrap.plan import Plan, Profile
 
-__all__ = ["check_machine", "check_profile", "give", "lay_out_programs", "prepare_folders"]
+__all__ = [
+    "check_machine",
+    "check_profile",
+    "forget_dead_pods",
+    "give",
+    "lay_out_programs",
+    "prepare_folders",
+]
 
 PACKAGES = Path(__file__).parent / "debian-packages.txt"
 _COMMANDS = ("containerd", "runc", "docker-registry", "nft", "ip", "setpriv", "htpasswd")
@@ -81,6 +89,13 @@ def prepare_folders(plan: Plan) -> None:
             run(["mount", "-t", "tmpfs", "-o", f"size={_TMPFS_SIZE}", "ingot-etcd", folder])
         folder.chmod(0o700)
         os.chown(folder, SERVICE_ACCOUNT.user, SERVICE_ACCOUNT.group)
+
+
+def forget_dead_pods(plan: Plan) -> None:
+    """Give back the addresses of pods that ended with the machine's last run."""
+    pods = (path for path in own_cgroups(plan) if path.name == plan.pods_cgroup)
+    if not any(processes_in(path) for path in pods):
+        shutil.rmtree(plan.run / "leases", ignore_errors=True)
 
 
 def lay_out_programs(plan: Plan, builds: Builds) -> None:

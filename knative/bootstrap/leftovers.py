@@ -8,7 +8,7 @@ from pathlib import Path
 from knative.bootstrap.cgroups import own_cgroups, processes_in
 from knative.bootstrap.commands import run, succeeds
 from knative.bootstrap.mounts import mounted_below
-from knative.bootstrap.network import FIREWALL_TABLE, KUBE_PROXY_TABLES
+from knative.bootstrap.network import FIREWALL_TABLE, KUBE_PROXY_TABLES, is_ours
 from knative.bootstrap.plan import BRIDGE, DEVICE, NETWORK, Plan
 
 __all__ = ["CONTAINER_LOGS", "NETWORK_NOTES", "cluster_links", "network_notes", "remains"]
@@ -22,10 +22,8 @@ def remains(plan: Plan, *, data_kept: bool = False) -> list[str]:
     """Return a line for each thing of the cluster that is here; with `data_kept`, for each that acts."""
     found = [f"process {pid} ({name})" for pid, name in sorted(_processes(plan).items())]
     found += [f"mount {point}" for folder in (plan.state, plan.run) for point in mounted_below(folder)]
-    devices = [name for name in (DEVICE, BRIDGE) if succeeds(["ip", "link", "show", name])]
-    found += [f"device {name}" for name in devices]
-    found += [f"rules of table {family} {name}" for family, name in _tables()]
-    found += [f"route {line}" for line in _routes()]
+    if is_ours(plan):
+        found += _network()
     found += [f"cgroup {path}" for path in own_cgroups(plan)]
     found += [f"link {path}" for path in cluster_links(plan)]
     found += [f"file {path}" for path in network_notes(plan)]
@@ -62,6 +60,13 @@ def _processes(plan: Plan) -> dict[int, str]:
             if program.startswith(below):
                 found.setdefault(int(path.name), Path(program).name)
     return found
+
+
+def _network() -> list[str]:
+    devices = [name for name in (DEVICE, BRIDGE) if succeeds(["ip", "link", "show", name])]
+    found = [f"device {name}" for name in devices]
+    found += [f"rules of table {family} {name}" for family, name in _tables()]
+    return found + [f"route {line}" for line in _routes()]
 
 
 def _tables() -> list[tuple[str, str]]:

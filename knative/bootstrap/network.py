@@ -10,10 +10,20 @@ import json
 from pathlib import Path
 
 from knative.bootstrap.commands import run, succeeds
+from knative.bootstrap.errors import ClusterError
 from knative.bootstrap.files import write_if_changed
 from knative.bootstrap.plan import BRIDGE, DEVICE, NETWORK, NODE_ADDRESS, PODS, SERVICES, Plan
 
-__all__ = ["FIREWALL_TABLE", "KERNEL_SETTINGS", "KUBE_PROXY_TABLES", "apply", "firewall", "raised", "remove"]
+__all__ = [
+    "FIREWALL_TABLE",
+    "KERNEL_SETTINGS",
+    "KUBE_PROXY_TABLES",
+    "apply",
+    "firewall",
+    "is_ours",
+    "raised",
+    "remove",
+]
 
 FIREWALL_TABLE = "ingot_cluster"
 KUBE_PROXY_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
@@ -49,11 +59,17 @@ def raised(wanted: dict[str, int], present: dict[str, int]) -> dict[str, int]:
 
 
 def apply(plan: Plan) -> None:
-    """Bring the network up; what is there already stays."""
+    """Bring the network up; what is there already stays. Raises ClusterError when another cluster has it."""
+    if not is_ours(plan):
+        raise ClusterError(
+            f"the cluster called {owner()} has this network; there can be one in each network namespace",
+            hint="Remove it first (make cluster-down), or use `unshare --net`.",
+        )
     run(["nft", "-f", "-"], given=firewall())
     # A bridge without ports: a place for the node's address on kernels without dummy devices.
     if not succeeds(["ip", "link", "show", DEVICE]):
         run(["ip", "link", "add", DEVICE, "type", "bridge"])
+    run(["ip", "link", "set", DEVICE, "alias", plan.name])
     run(["ip", "address", "replace", f"{NODE_ADDRESS}/32", "dev", DEVICE])
     run(["ip", "link", "set", DEVICE, "up"])
     # Programs of this machine may call services: kube-proxy's rules translate on the way out.
@@ -71,7 +87,29 @@ def apply(plan: Plan) -> None:
 
 
 def remove(plan: Plan) -> None:
-    """Take everything away again, whether it is there or not."""
+    """Take everything away again, whether it is there or not; another cluster's stays."""
+    if is_ours(plan):
+        _remove_devices_and_rules()
+    for name, value in _saved(plan).items():
+        if name in KERNEL_SETTINGS and _read(name) == KERNEL_SETTINGS[name]:
+            (_PROC / name).write_text(str(value), encoding="ascii")
+    _settings_file(plan).unlink(missing_ok=True)
+
+
+def owner() -> str:
+    """Return the name of the cluster that made the network here; empty when nobody did."""
+    if not succeeds(["ip", "link", "show", DEVICE]):
+        return ""
+    (link,) = json.loads(run(["ip", "-json", "link", "show", DEVICE]))
+    return str(link.get("ifalias", ""))
+
+
+def is_ours(plan: Plan) -> bool:
+    """Say whether the network here is this cluster's, or nobody's yet."""
+    return owner() in {"", plan.name}
+
+
+def _remove_devices_and_rules() -> None:
     for device in (BRIDGE, DEVICE):
         if succeeds(["ip", "link", "show", device]):
             run(["ip", "link", "delete", device])
@@ -80,10 +118,6 @@ def remove(plan: Plan) -> None:
     for family, name in (("inet", FIREWALL_TABLE), *KUBE_PROXY_TABLES):
         if succeeds(["nft", "list", "table", family, name]):
             run(["nft", "delete", "table", family, name])
-    for name, value in _saved(plan).items():
-        if name in KERNEL_SETTINGS and _read(name) == KERNEL_SETTINGS[name]:
-            (_PROC / name).write_text(str(value), encoding="ascii")
-    _settings_file(plan).unlink(missing_ok=True)
 
 
 def _pods_fallback() -> str:

@@ -76,6 +76,8 @@ def start(plan: Plan, part: Part, key: str) -> None:
             cwd="/",
         )
     _wait_for_pid(plan, part.name, process)
+    # It outlives this run, so nobody waits for it; without a result Popen would warn.
+    process.returncode = 0
 
 
 def stop(plan: Plan, part: Part) -> None:
@@ -164,6 +166,9 @@ def _wait_until_reaped(plan: Plan, name: str) -> None:
         return
     until = time.monotonic() + 10
     while Path(f"/proc/{pid}").exists() and _is_zombie(pid) and time.monotonic() < until:
+        # Whose child it is, is unknown: this run's own, or by now the init process'.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
         time.sleep(0.02)
 
 

@@ -8,7 +8,6 @@ from knative.bootstrap import eventing, serving
 from knative.bootstrap.cluster import parts_of
 from knative.bootstrap.errors import ClusterError
 from knative.bootstrap.kubectl import Kubectl
-from knative.bootstrap.leftovers import remains
 from knative.bootstrap.parts import POSTGRES_PORT, S3_PORT
 from knative.bootstrap.pki import API_ADDRESS
 from knative.bootstrap.plan import NODE, NODE_ADDRESS, REGISTRY, Plan
@@ -29,10 +28,7 @@ class Line:
 
 
 def status(plan: Plan) -> list[Line]:
-    """Return how everything is; no line at all when there is no cluster here."""
-    left = remains(plan)
-    if not left:
-        return []
+    """Return how everything is."""
     lines = [
         _part(plan, part.name, is_ready(part.ready)) for part in parts_of(plan, Passwords("", "", "", ""))
     ]

@@ -16,7 +16,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from knative.bootstrap.build import built_folders
 from knative.bootstrap.cgroups import own_cgroups, processes_in
+from knative.bootstrap.errors import ClusterError
 from knative.bootstrap.kubectl import Kubectl
 from knative.bootstrap.leftovers import remains
 from knative.bootstrap.network import KERNEL_SETTINGS
@@ -43,12 +45,19 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plan]:
     if os.geteuid() != 0:
         pytest.skip("the cluster is root's")
     monkeypatch.setenv("INGOT_CLUSTER_NAME", _NAME)
+    found = plan_from(os.environ, Profile.DURABLE)
+    try:
+        built = all(folder.is_dir() for folder in built_folders(found.cache).values())
+    except ClusterError as error:
+        pytest.skip(str(error))
+    if not built:
+        pytest.skip("the cluster's programs are not built (python -m knative.bootstrap build)")
     libc = ctypes.CDLL(None, use_errno=True)
     with Path("/proc/self/ns/net").open() as former:
         assert libc.unshare(_NEW_NETWORK) == 0, os.strerror(ctypes.get_errno())
         try:
             said("ip", "link", "set", "lo", "up")
-            yield plan_from(os.environ, Profile.DURABLE)
+            yield found
             command("down")
         finally:
             assert libc.setns(former.fileno(), _NEW_NETWORK) == 0

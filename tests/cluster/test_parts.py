@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 PARTS = (
     *("containerd", "registry", "etcd", "postgres", "s3", "kube-apiserver", "kube-controller-manager"),
-    *("kube-scheduler", "kubelet", "kube-proxy", "coredns"),
+    *("kube-scheduler", "kubelet", "kube-proxy", "coredns", "gateway", "ingress"),
 )
 
 
@@ -149,3 +150,23 @@ def _listeners() -> list[tuple[str, str]]:
                 family = socket.AF_INET if size == 4 else socket.AF_INET6
                 found.append((socket.inet_ntop(family, ordered), fields[9]))
     return found
+
+
+def test_another_cluster_is_refused_beside_this_one_and_takes_nothing_away(cluster: Plan) -> None:
+    def beside(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "knative.bootstrap", *arguments],
+            env={**os.environ, "INGOT_CLUSTER_NAME": "beside"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    refused = beside("up", "--profile", "fast")
+    assert refused.returncode == 1
+    assert "the cluster called ingot has this network" in refused.stderr
+    removed = beside("down")
+    assert removed.returncode == 0, removed.stderr
+    assert beside("status").returncode == 3
+    assert all(line.fine for line in status(cluster))
