@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -35,10 +36,15 @@ def build_cosign_check() -> Path:
     return program
 
 
-def cosign_accepts(program: Path, public_key: Path, reference: str) -> bool:
+def cosign_accepts(
+    program: Path, public_key: Path, reference: str, credentials: Mapping[str, str] | None = None
+) -> bool:
     """Say whether cosign finds a signature of the key on the image."""
     command = [str(program), str(public_key), reference]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+    environment = {**os.environ, **(credentials or {})}
+    return (
+        subprocess.run(command, capture_output=True, env=environment, timeout=60, check=False).returncode == 0
+    )
 
 
 def openssl_accepts(place: Place, digest: str, public_key: Path, work: Path) -> bool:
