@@ -106,7 +106,10 @@ class Stage:
 
     def trust(self, key: Ed25519PrivateKey = _KEY, **fields: Any) -> None:
         """Trust this key alone."""
-        entry = {"key": base64.b64encode(key.public_key().public_bytes_raw()).decode(), **fields}
+        self.trust_entry({"key": base64.b64encode(key.public_key().public_bytes_raw()).decode(), **fields})
+
+    def trust_entry(self, entry: dict[str, Any]) -> None:
+        """Trust what this entry says alone."""
         self.api.put(
             "configmaps",
             {

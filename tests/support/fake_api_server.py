@@ -117,13 +117,13 @@ class FakeApiServer:
             if key not in self.objects:
                 raise Problem(404, f"{key[0]} {name} not found")
             return self.objects[key]
-        wanted = dict(one.split("=", 1) for one in query.get("labelSelector", "").split(",") if one)
+        selector = [one for one in query.get("labelSelector", "").split(",") if one]
         found = [
             body
             for (plural, namespace, _), body in sorted(self.objects.items())
             if plural == key[0]
             and key[1] in {"", namespace}
-            and wanted.items() <= body["metadata"].get("labels", {}).items()
+            and _selects(selector, body["metadata"].get("labels", {}))
         ]
         return {"items": found, "metadata": {}}
 
@@ -255,6 +255,12 @@ def _schema(crd: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[tuple[str, 
 
     visit(schema, ())
     return schema, rules
+
+
+def _selects(selector: list[str], labels: dict[str, str]) -> bool:
+    """Say whether labels fit all of `name=value` and `name`."""
+    pairs = [one.partition("=") for one in selector]
+    return all(name in labels and (not equals or labels[name] == value) for name, equals, value in pairs)
 
 
 def _at(body: Any, path: tuple[str, ...]) -> Any:

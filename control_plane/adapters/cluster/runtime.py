@@ -227,7 +227,10 @@ class ClusterRuntime:
         if self._cluster.get(SECRET, namespace, secret_name(target)) is not None:
             return
         sealer = self._keys.sealer
-        values = {name: sealer.open(target.organization, text) for name, text in target.secrets.items()}
+        try:
+            values = {name: sealer.open(target.organization, text) for name, text in target.secrets.items()}
+        except ValueError as error:
+            raise Invalid(f"A secret of {target.function_name} cannot be opened: {error}.") from error
         self._cluster.apply(make_secret(target, values), _MANAGER)
 
     def _forget_secrets(self, state: HostState) -> None:
