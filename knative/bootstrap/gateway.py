@@ -62,7 +62,8 @@ def gateway_parts(plan: Plan) -> tuple[Part, ...]:
 
 def gateway_objects(plan: Plan) -> list[dict[str, Any]]:
     """Return the gateway's rights, and the Services that lead to this machine."""
-    return manifests(_settings(plan), _USER, NODE_ADDRESS)
+    # Ports of the node are the only way in that needs no load balancer.
+    return manifests(_settings(plan), _USER, NODE_ADDRESS, "NodePort")
 
 
 def _settings(plan: Plan) -> IngressSettings:

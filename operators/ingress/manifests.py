@@ -19,6 +19,7 @@ Object = dict[str, Any]
 
 NAME = "ingot-gateway"
 LABELS = {"app.kubernetes.io/name": "ingot", "app.kubernetes.io/component": "gateway"}
+TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 # Port of the Service and of the listener, by the name that Knative knows it by.
 PORTS = {"public": {"http2": (80, 8080), "https": (443, 8443)}, "private": {"http2": (80, 8081)}}
 
@@ -54,14 +55,16 @@ def _named(name: str, namespace: str = "") -> Object:
     return {"name": name, "labels": dict(LABELS), **({"namespace": namespace} if namespace else {})}
 
 
-def make_service(full_name: str, table: str, selector: dict[str, str] | None = None) -> Object:
+def make_service(
+    full_name: str, table: str, selector: dict[str, str] | None = None, kind: str = "ClusterIP"
+) -> Object:
     """Return the Service of a listener; without a selector its Endpoints say where it is."""
     name, _, namespace = full_name.partition(".")
     ports = [
         {"name": port, "port": number, "targetPort": listener, "protocol": "TCP"}
         for port, (number, listener) in PORTS[table].items()
     ]
-    spec: Object = {"type": "ClusterIP", "ports": ports}
+    spec: Object = {"type": kind, "ports": ports}
     if selector:
         spec["selector"] = dict(selector)
     return {"apiVersion": "v1", "kind": "Service", "metadata": _named(name, namespace), "spec": spec}
@@ -81,14 +84,17 @@ def make_endpoints(full_name: str, table: str, address: str) -> Object:
     }
 
 
-def manifests(settings: IngressSettings, subject: Object, address: str | None) -> list[Object]:
-    """Return all objects; `address` is the node's where HAProxy is no pod."""
+def manifests(
+    settings: IngressSettings, subject: Object, address: str | None, kind: str = "ClusterIP"
+) -> list[Object]:
+    """Return all objects; `address` is the node's where HAProxy is no pod, `kind` the public Service's type."""
     services = {"public": settings.public_service, "private": settings.private_service}
     namespaces = dict.fromkeys(name.partition(".")[2] for name in services.values())
     objects = [make_namespace(name) for name in namespaces]
     objects += make_rights(subject)
     for table, name in services.items():
-        objects.append(make_service(name, table, None if address else LABELS))
+        selector = None if address else LABELS
+        objects.append(make_service(name, table, selector, kind if table == "public" else "ClusterIP"))
         if address:
             objects.append(make_endpoints(name, table, address))
     return objects
@@ -101,6 +107,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m operators.ingress.manifests", description=__doc__)
     parser.add_argument("--address", help="the node's address, where HAProxy is no pod")
     parser.add_argument("--user", help="the API server's name for the controller; default: a service account")
+    parser.add_argument(
+        "--type", choices=TYPES, default="ClusterIP", help="of the Service that calls from outside come by"
+    )
     given = parser.parse_args(arguments)
     settings = IngressSettings(Path(), Path())
     account = {
@@ -109,7 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
         "namespace": settings.public_service.partition(".")[2],
     }
     user = {"kind": "User", "name": given.user, "apiGroup": "rbac.authorization.k8s.io"}
-    for each in manifests(settings, user if given.user else account, given.address):
+    for each in manifests(settings, user if given.user else account, given.address, given.type):
         print(json.dumps(each))
 
 

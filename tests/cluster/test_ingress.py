@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from knative.bootstrap.images import open_registry, push_program
+from builders.registry.access import Access
+from builders.registry.client import Registry
+from builders.registry.conversation import Conversation
+from knative.bootstrap.configs import REGISTRY_USER
+from knative.bootstrap.images import push_program
 from knative.bootstrap.kubectl import Kubectl
 from knative.bootstrap.plan import NODE_ADDRESS, REGISTRY, Plan
 from knative.bootstrap.serving import INGRESS_CLASS
-from operators.ingress.settings import IngressSettings
 from tests.cluster.conformance.suite import IMAGES, Suite, build, cases_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -28,44 +30,29 @@ def suite(cluster: Plan) -> Suite:
     """The built suite, its images in the cluster's registry."""
     built = build(cluster.cache)
     passwords = json.loads((cluster.credentials / "passwords.json").read_text())
-    registry = open_registry(passwords["registry"])
-    for name in IMAGES:
-        reference = push_program(registry, f"conformance/{name}", built.program(name))
-        repository = registry.repository(f"conformance/{name}")
-        stored = registry.manifest(repository, reference.rpartition("@")[2])
-        assert stored is not None
-        registry.put_manifest(repository, TAG, stored)
+    access = Access(REGISTRY, plain_http=True, username=REGISTRY_USER, password=passwords["registry"])
+    with Conversation(access) as conversation:
+        registry = Registry(conversation)
+        for name in IMAGES:
+            reference = push_program(registry, f"conformance/{name}", built.program(name))
+            repository = registry.repository(f"conformance/{name}")
+            stored = registry.manifest(repository, reference.rpartition("@")[2])
+            assert stored is not None
+            registry.put_manifest(repository, TAG, stored)
     return built
 
 
 @pytest.fixture
-def node_ports(kubectl: Kubectl) -> Iterator[None]:
-    """Let the suite, which runs outside of the cluster, dial the public Service by ports of the node."""
-    name, _, namespace = IngressSettings(Path(), Path()).public_service.partition(".")
+def suites_namespace(kubectl: Kubectl) -> Iterator[None]:
+    """The namespace that the suite works in, gone afterwards."""
     kubectl.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
-    made = kubectl.get("service", name, "-n", namespace)
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "namespace": namespace, "labels": made["metadata"].get("labels", {})},
-        "spec": {
-            "type": "NodePort",
-            "ports": [
-                {key: port[key] for key in ("name", "port", "targetPort", "protocol")}
-                for port in made["spec"]["ports"]
-            ],
-        },
-    }
-    kubectl.apply([service])
     yield
-    service["spec"]["type"] = "ClusterIP"  # type: ignore[index]
-    kubectl.apply([service])
     kubectl.delete("namespace", NAMESPACE)
 
 
 @pytest.mark.timeout(1_200)
 def test_every_case_of_knatives_conformance_suite_passes(
-    cluster: Plan, suite: Suite, node_ports: None, tmp_path: Path
+    cluster: Plan, suite: Suite, suites_namespace: None
 ) -> None:
     code, output = suite.run(
         [
