@@ -22,8 +22,9 @@ Event = tuple[str, Document]
 PAGE = 500
 CONNECT_S = 5.0
 ANSWER_S = 30.0
-# The server ends a watch after this; silence beyond it is a dead connection.
-WATCH_S = 240
+# The server ends a watch after this, having said from where to go on; silence beyond is a dead connection.
+WATCH_S = 50
+SILENCE_S = WATCH_S + 15.0
 LONGEST_LINE = 16 << 20
 
 
@@ -128,7 +129,7 @@ class KubeApi:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_S),
         }
-        response = self._request("GET", path, asked, seconds=WATCH_S + ANSWER_S)
+        response = self._request("GET", path, asked, seconds=SILENCE_S)
         try:
             for line in _lines(response):
                 event = json.loads(line)

@@ -53,6 +53,7 @@ class Launcher:
     def __init__(self, settings: IngressSettings, listeners: Mapping[str, socket.socket]) -> None:
         self._settings = settings
         self._listeners = listeners
+        self._program = find_haproxy()
         self._stopped = False
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -94,7 +95,7 @@ class Launcher:
         settings = self._settings
         return subprocess.Popen(
             [
-                find_haproxy(),
+                self._program,
                 "-W",
                 "-S",
                 f"{settings.master_socket},mode,600",

@@ -87,7 +87,7 @@ def make_endpoints(full_name: str, table: str, address: str) -> Object:
 def manifests(
     settings: IngressSettings, subject: Object, address: str | None, kind: str = "ClusterIP"
 ) -> list[Object]:
-    """Return all objects; `address` is the node's where HAProxy is no pod, `kind` the public Service's type."""
+    """Return all objects; `address` is the node's where HAProxy is no pod, `kind` the public type."""
     services = {"public": settings.public_service, "private": settings.private_service}
     namespaces = dict.fromkeys(name.partition(".")[2] for name in services.values())
     objects = [make_namespace(name) for name in namespaces]

@@ -30,6 +30,9 @@ from operators.ingress.settings import IngressSettings
 
 __all__ = ["Applied", "IngressProxy"]
 
+# Beyond these all are tried once more, as nobody may fill the memory with bad Secrets.
+MOST_REFUSED = 10_000
+
 _GONE = frozenset({"Server deleted.", "No such server.", "No such backend."})
 
 
@@ -190,6 +193,8 @@ class IngressProxy:
             try:
                 show(self._settings, self._admin, certificate)
             except CertificateRefused as refused:
+                if len(self.refused) >= MOST_REFUSED:
+                    self.refused.clear()
                 self.refused[certificate.id] = str(refused)
                 self._settings.certificate_file(certificate.id).unlink(missing_ok=True)
                 continue
