@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from control_plane.adapters.cluster.attesting import trust_entry
+from control_plane.adapters.cluster.runtime import ClusterRuntime, Keys
+from control_plane.adapters.embedded.anchor import Ed25519Signer
 from control_plane.domain.desired import (
     HostState,
     HostTarget,
@@ -123,6 +126,17 @@ def test_the_same_release_is_not_written_again(cluster: PlayedCluster) -> None:
     written = function(cluster)["spec"]
     cluster.runtime.apply(replace(state(1, target(1)), epoch=2))
     assert function(cluster)["spec"] == written
+
+
+def test_a_new_key_attests_anew_so_that_the_old_one_can_go(cluster: PlayedCluster) -> None:
+    cluster.runtime.apply(state(1, target(1)))
+    until(lambda: reason(cluster) == "Serving")
+    signer = Ed25519Signer(b"n" * 32)
+    renewed = ClusterRuntime(cluster.cluster, Keys(signer, cluster.sealer), image_of)
+    _, entry = trust_entry(signer)
+    cluster.stage.trust_entry(entry)
+    renewed.apply(replace(state(1, target(1)), epoch=2))
+    until(lambda: function(cluster)["status"].get("epoch") == 2 and reason(cluster) == "Serving")
 
 
 def test_each_release_has_a_higher_epoch_than_the_one_before(cluster: PlayedCluster) -> None:
@@ -242,8 +256,6 @@ def test_the_gateway_connects_to_a_version_by_its_own_name(cluster: PlayedCluste
 
 
 def test_a_new_process_knows_what_the_one_before_wrote(cluster: PlayedCluster) -> None:
-    from control_plane.adapters.cluster.runtime import ClusterRuntime, Keys
-
     cluster.runtime.apply(state(5, target(1)))
     fresh = ClusterRuntime(cluster.cluster, Keys(cluster.signer, cluster.sealer), image_of)
     assert fresh.prepare(target(1).id, 10_000).ok

@@ -6,6 +6,7 @@ that both know of each other. Functions that git manages are left alone.
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from control_plane.adapters.cluster.function_resources import (
 from control_plane.adapters.cluster.function_status import prepared_of, target_of, version_status
 from control_plane.domain.attestations import (
     TAKEDOWN_TYPE,
+    key_id,
     read_envelope,
     takedown_statement,
     workload_digest,
@@ -208,7 +210,7 @@ class ClusterRuntime:
             place = meta["namespace"], meta["name"]
             wanted.add(place)
             before = known.get(place, {}).get("spec", {})
-            if before.get("managedBy") == "git" or workload_digest(before) == workload_digest(spec):
+            if before.get("managedBy") == "git" or self._attested(before, spec):
                 continue
             for target in targets:
                 self._write_secret(target)
@@ -219,6 +221,14 @@ class ClusterRuntime:
             labels = body["metadata"].get("labels", {})
             if place not in wanted and labels.items() >= MANAGED.items():
                 self._cluster.delete(FUNCTION, *place, uid=body["metadata"]["uid"])
+
+    def _attested(self, before: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+        """Say whether this very spec is there, attested by the present key: another key signs anew."""
+        listed = before.get("attestation", {}).get("signatures", ())
+        current = key_id(base64.b64decode(self._keys.signer.public_key()))
+        return workload_digest(before) == workload_digest(spec) and any(
+            one.get("keyid") == current for one in listed
+        )
 
     def _write_secret(self, target: HostTarget) -> None:
         if not target.secrets:
