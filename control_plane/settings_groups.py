@@ -152,6 +152,11 @@ class Gateway:
     queue_timeout_ms: int = _option(
         30_000, "How long a call waits for a free instance before it is answered 503."
     )
+    ingress: str = _option(
+        "",
+        "Where the ingress of a Knative cluster answers for hosts inside of it, this gateway's own or "
+        "another one: a Unix socket's path or IP:port. Empty: functions run on this machine.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

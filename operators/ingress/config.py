@@ -131,6 +131,8 @@ def _frontend(settings: IngressSettings, positions: Positions, table: str) -> st
             f'bind "fd@${{{INHERITED["public-tls"]}}}" ssl crt-list {settings.certificate_list}'
             " alpn h2,http/1.1"
         )
+    else:
+        binds.append(f"bind unix@{settings.gateway_socket} mode 600")
     binds.append(f"bind unix@{settings.probe_socket(table)} mode 600 name {PROBE_NAME}")
     return _section(
         f"frontend knative-{table} from knative",

@@ -214,7 +214,9 @@ def _positions(ingresses: list[KIngress], before: Before) -> tuple[Positions, fr
     slots, count = assign_numbers(names, earlier.slots, taken, earlier.count)
     appended = _places(earlier.appended, (ingress.appended for ingress in ingresses))
     matched = _places(earlier.matched, (ingress.matched for ingress in ingresses))
-    return Positions(slots, count, appended, matched), frozenset(lingering) - wanted.keys()
+    return Positions(slots, count, appended, matched), frozenset(
+        name for name in lingering if name not in wanted
+    )
 
 
 def _places(known: tuple[str, ...], used: Iterable[frozenset[str]]) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def _arrive(settings: IngressSettings, table: str) -> list[str]:
     ]
     return [
         *(outside if table == "public" else []),
-        "http-request add-header X-Forwarded-For %[src]",
+        "http-request add-header X-Forwarded-For %[src] if { src -m found }",
         (
             "http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]"
             " if !{ req.hdr(x-forwarded-proto) -m found }"

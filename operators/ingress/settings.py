@@ -53,6 +53,11 @@ class IngressSettings:
         return self.socket(f"probe-{table}.sock")
 
     @property
+    def gateway_socket(self) -> str:
+        """Where the functions' gateway of the same machine or pod hands over its calls."""
+        return self.socket("private.sock")
+
+    @property
     def config_file(self) -> Path:
         """Processes, listeners and rules."""
         return self.data_folder / "ingress.cfg"

@@ -47,6 +47,7 @@ class _Echo(BaseHTTPRequestHandler):
     name = ""
 
     def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = json.dumps(
             {"backend": self.name, "path": self.path, "headers": dict(self.headers.items())}
         ).encode()

@@ -55,7 +55,7 @@ class HAProxyGateway:
     def apply(self, state: GatewayState) -> GatewayChange:
         """Make the state live; an unchanged state sends nothing. Raises Invalid, Unavailable."""
         tidied = self._tidy()
-        wanted, slots = assign_slots(state.targets, self._servers, self._slots)
+        wanted, slots = assign_slots(state.targets, self._servers, self._slots, self._settings.ingress)
         maps = make_maps(state, {server.target: slot for slot, server in wanted.items()})
         plan = plan_change(self._settings, (self._maps, self._servers), (maps, wanted))
         self._note_stale(plan, maps, wanted)

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from control_plane.adapters.gateway.addresses import address_keys
 from control_plane.adapters.gateway.model import MAP_NAMES
+from control_plane.adapters.gateway.slots import host_of
 from control_plane.adapters.gateway.weights import content_id, spread
 from control_plane.domain.desired import CallerKey, FunctionPolicy, GatewayState, Route, Target
 from control_plane.errors import Invalid
@@ -28,6 +29,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}"
 _PATH = re.compile(rf"{_SEGMENT}/{_SEGMENT}(@{_SEGMENT})?")
 _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.:\[\]-]{1,255}")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -82,6 +84,8 @@ def _split_entry(target: Target, slot: int) -> tuple[str, str]:
     name = _checked(_ID, target.id, "target")
     version = _checked(_ID, target.version, "version")
     value = f"s{slot}|{name}|{version}|{target.timeout_ms}|{target.memory_mb}|{mode}"
+    if host := host_of(target):
+        value += f"|{_checked(_HOST, host, 'host')}"
     return content_id("S", value), value
 
 

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 from control_plane.adapters.gateway.model import SlotServer
 from control_plane.domain.desired import Target
 from control_plane.errors import Invalid
 
-__all__ = ["assign_numbers", "assign_slots", "server_of"]
+__all__ = ["assign_numbers", "assign_slots", "host_of", "server_of"]
 
 # sun_path has 108 bytes and HAProxy adds a suffix while it binds.
 LONGEST_SOCKET = 97
+# A target of a cluster is not a socket but a host of its ingress.
+_BY_HOST = "http://"
+_ADDRESS = re.compile(r"([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9a-f:.]+\]):[0-9]{1,5}")
 
 
-def server_of(target: Target) -> SlotServer:
+def host_of(target: Target) -> str:
+    """Return the host that a cluster's ingress knows a target by; empty for one with a socket of its own."""
+    return target.socket.removeprefix(_BY_HOST) if target.socket.startswith(_BY_HOST) else ""
+
+
+def server_of(target: Target, ingress: str = "") -> SlotServer:
     """Return a target's server. Raises Invalid for a path that HAProxy could not read."""
     path = target.socket
+    if host_of(target):
+        if not ingress:
+            raise Invalid(
+                f"the gateway has no way to {path!r}",
+                hint="set gateway.ingress to where the cluster's ingress answers",
+            )
+        if _ADDRESS.fullmatch(ingress):
+            return SlotServer(target.id, ingress, max(1, target.maxconn))
+        path = ingress
     plain = path.isascii() and path.isprintable() and not set(path) & set(" \\;'\"#,$")
     if not plain or not path.startswith("/") or len(path) > LONGEST_SOCKET:
         raise Invalid(
@@ -49,7 +67,7 @@ def assign_numbers(
 
 
 def assign_slots(
-    targets: Iterable[Target], taken: Mapping[int, SlotServer], count: int
+    targets: Iterable[Target], taken: Mapping[int, SlotServer], count: int, ingress: str = ""
 ) -> tuple[dict[int, SlotServer], int]:
     """Return the wanted servers by slot, and how many slots that needs.
 
@@ -58,4 +76,4 @@ def assign_slots(
     wanted = {target.id: target for target in targets}
     where = {server.target: slot for slot, server in taken.items()}
     numbers, count = assign_numbers(wanted, where, taken, count)
-    return {slot: server_of(wanted[name]) for name, slot in numbers.items()}, count
+    return {slot: server_of(wanted[name], ingress) for name, slot in numbers.items()}, count
