@@ -100,7 +100,7 @@ class Election:
         return True
 
     def run(self, stop: threading.Event, began_to_lead: Callable[[], None]) -> None:
-        """Take part until `stop`, calling back at the begin of each term; then give the lease up."""
+        """Take part until `stop`; call back when a term begins, or goes on after trouble."""
         last = 0
         while not stop.is_set():
             try:
@@ -110,6 +110,8 @@ class Election:
                     last = self._lead.fence
             except ClusterError as error:
                 _LOG.warning("cannot renew the lease: %s", error)
+                # Watches missed what happened meanwhile, too.
+                last = 0
             stop.wait(self._terms.renew_s)
         self.resign()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import kopf
@@ -65,6 +67,13 @@ def main() -> None:
         cluster.close()
 
 
+class _Backoffs:
+    """Seconds between attempts, without an end."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.2, 0.5, 1.0), itertools.repeat(2.0))
+
+
 def _make_parts(cluster: Cluster, settings: OperatorSettings) -> _Parts:
     terms = Terms(
         settings.namespace, settings.identity, duration_s=settings.lease_s, renew_s=settings.lease_s / 5
@@ -92,4 +101,6 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
+    # For ever and soon: a cluster that comes back must not wait for a watch that has grown patient.
+    settings.networking.error_backoffs = _Backoffs()
     return settings

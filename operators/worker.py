@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from operators.cluster import Cluster, ClusterError, Outdated, Unreachable
 from operators.kinds import CONFIG_MAP, FUNCTION, TOMBSTONE
@@ -70,7 +70,10 @@ class Worker:
 
 
 class Resync:
-    """Has everything looked at: from time to time, and when the trusted keys change."""
+    """Has everything looked at from time to time, when the trusted keys change, and what is not done sooner.
+
+    Watches tell of changes at once; this is for what a watch did not tell.
+    """
 
     def __init__(self, cluster: Cluster, queue: WorkQueue, *, namespace: str, every_s: float) -> None:
         self._cluster = cluster
@@ -80,7 +83,7 @@ class Resync:
         self._trust = ""
         self._since_s = 0.0
 
-    def run(self, stop: threading.Event, look_s: float = 5.0) -> None:
+    def run(self, stop: threading.Event, look_s: float = 10.0) -> None:
         """Look until told to stop."""
         while not stop.wait(look_s):
             self._since_s += look_s
@@ -90,20 +93,35 @@ class Resync:
                 _LOG.info("cannot look at everything: %s", error)
 
     def step(self) -> None:
-        """Add everything when it is time, or trust changed since the last step."""
+        """Add everything when it is time or trust changed since the last step, else what is not done."""
         body = self._cluster.get(CONFIG_MAP, self._namespace, TRUST)
         trust = str((body or {}).get("metadata", {}).get("resourceVersion", ""))
         if trust != self._trust or self._since_s >= self._every_s:
             self.everything()
             self._trust, self._since_s = trust, 0.0
+            return
+        for body in self._cluster.list(FUNCTION):
+            if not _is_done(body):
+                self._add(body)
 
     def everything(self) -> None:
         """Add every Tombstone, then every Function."""
         for body in self._cluster.list(TOMBSTONE):
             self._queue.add((TOMBSTONES, "", str(body["metadata"]["name"])))
         for body in self._cluster.list(FUNCTION):
-            meta = body["metadata"]
-            self._queue.add((FUNCTIONS, str(meta["namespace"]), str(meta["name"])))
+            self._add(body)
+
+    def _add(self, body: Mapping[str, Any]) -> None:
+        meta = body["metadata"]
+        self._queue.add((FUNCTIONS, str(meta["namespace"]), str(meta["name"])))
+
+
+def _is_done(body: Mapping[str, Any]) -> bool:
+    """Say whether the operator has seen this generation and waits for nothing."""
+    status = body.get("status") or {}
+    ready = [one["status"] for one in status.get("conditions", ()) if one["type"] == "Ready"]
+    seen = status.get("observedGeneration") == body["metadata"].get("generation")
+    return seen and ready in (["True"], ["False"])
 
 
 def threads(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import threading
 import time
 import uuid
@@ -28,10 +27,13 @@ from operators.kinds import (
     SECRET,
     SERVICE_ACCOUNT,
 )
+from tests.cluster.function_fixtures import images, operator, routed
 from tests.operators.stage import digest, function_body, version
 from tests.support.cluster_images import ClusterImages, Pushed
 from tests.support.cluster_operator import ClusterOperator, call
 from tests.support.function_host import until
+
+__all__ = ["images", "operator", "routed"]
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -39,27 +41,8 @@ SAYS = "def execute(input, context):\n    return {{'version': {number}}}\n"
 
 
 @pytest.fixture(scope="module")
-def images(cluster: Plan) -> Iterator[ClusterImages]:
-    # Beside the cluster, so that the next run finds the base image made.
-    made = ClusterImages(cluster.state / "test-images", cluster.state / "credentials" / "passwords.json")
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def pushed(images: ClusterImages) -> Callable[[int], Pushed]:
     return lambda number: images.push(SAYS.format(number=number))
-
-
-@pytest.fixture(scope="module")
-def operator(cluster: Plan) -> Iterator[ClusterOperator]:
-    made = ClusterOperator(cluster.state)
-    made.prepare()
-    made.start()
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture
@@ -71,15 +54,6 @@ def namespace(operator: ClusterOperator) -> Iterator[str]:
     for body in operator.cluster.list(FUNCTION, name):
         operator.cluster.delete(FUNCTION, name, body["metadata"]["name"])
     operator.cluster.delete(NAMESPACE, "", name)
-
-
-@pytest.fixture
-def routed() -> None:
-    """Skip where nothing routes calls: Knative then never calls a Service ready."""
-    with socket.socket() as probe:
-        probe.settimeout(2)
-        if probe.connect_ex(("198.18.255.1", 8081)) != 0:
-            pytest.skip("no ingress runs on 198.18.255.1:8081")
 
 
 Body = Callable[..., dict[str, Any]]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from operators.cluster import Cluster
+from operators.cluster import Cluster, Unreachable
 from operators.kinds import LEASE
 from operators.leadership import Election, NotLeading, Terms
 from tests.support.fake_api_server import FakeApiServer
@@ -131,3 +133,33 @@ def test_of_two_that_take_over_at_the_same_time_one_wins(cluster: Cluster, time:
     cluster.create = both  # type: ignore[method-assign,assignment]
     assert not first.attempt()
     assert second.fence()
+
+
+def test_everything_is_looked_at_again_after_the_api_server_was_gone(cluster: Cluster, time: Time) -> None:
+    first = election(cluster, time, "a")
+    stop, began = Turns(4), []
+    real, calls = cluster.get, []
+
+    def sometimes(*place: Any) -> Any:
+        calls.append(place)
+        if len(calls) == 3:
+            raise Unreachable(0, "gone")
+        return real(*place)
+
+    cluster.get = sometimes  # type: ignore[method-assign,assignment]
+    first.run(stop, lambda: began.append(len(calls)))
+    assert began == [1, 4]
+
+
+class Turns(threading.Event):
+    """Set after so many waits, none of which takes time."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._left = count
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._left -= 1
+        if self._left == 0:
+            self.set()
+        return self.is_set()

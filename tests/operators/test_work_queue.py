@@ -139,11 +139,30 @@ def test_everything_is_looked_at_when_trust_changes_and_only_then(stage: Stage) 
     resync.step()
     assert queue.take(0) == (FUNCTIONS, "shop", "orders")
     queue.done((FUNCTIONS, "shop", "orders"))
+    stage.settle()
     resync.step()
     assert queue.take(0) is None
     stage.trust(approvals=2)
     resync.step()
     assert queue.take(0) == (FUNCTIONS, "shop", "orders")
+
+
+def test_what_no_watch_told_of_is_found_soon(stage: Stage) -> None:
+    queue = WorkQueue(Time())
+    resync = Resync(stage.cluster, queue, namespace="ingot-system", every_s=300)
+    resync.step()
+    stage.write(function_body())
+    resync.step()
+    assert queue.take(0) == (FUNCTIONS, "shop", "orders")
+    queue.done((FUNCTIONS, "shop", "orders"))
+    # It was seen, and waits for its first instance.
+    stage.look()
+    resync.step()
+    assert queue.take(0) == (FUNCTIONS, "shop", "orders")
+    queue.done((FUNCTIONS, "shop", "orders"))
+    stage.settle()
+    resync.step()
+    assert queue.take(0) is None
 
 
 def test_an_api_server_that_is_gone_is_an_error_of_its_own(stage: Stage) -> None:

@@ -66,15 +66,23 @@ class ClusterImages:
         """Close the connections to the registry."""
         self._conversation.close()
 
-    def push(self, source: str, name: str = "orders") -> Pushed:
+    def push(
+        self,
+        source: str,
+        name: str = "orders",
+        *,
+        settings: tuple[str, ...] = (),
+        secrets: tuple[str, ...] = (),
+    ) -> Pushed:
         """Return the pushed image of a function whose main.py has this text."""
-        known = self._made.get((source, name))
+        declared = f'name = "{name}"\nruntime = "{RUNTIME}"\n'
+        declared += f"settings = {json.dumps(settings)}\nsecrets = {json.dumps(secrets)}\n"
+        known = self._made.get((source, declared))
         if known is None:
-            known = self._made[source, name] = self._push(source, name)
+            known = self._made[source, declared] = self._push(source, name, declared)
         return known
 
-    def _push(self, source: str, name: str) -> Pushed:
-        declared = f'name = "{name}"\nruntime = "{RUNTIME}"\n'
+    def _push(self, source: str, name: str, declared: str) -> Pushed:
         files = {"ingot.toml": declared.encode(), "main.py": source.encode()}
         plan = read_draft(files)
         locked = lock(plan, self._folders.cache)

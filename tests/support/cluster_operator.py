@@ -53,7 +53,13 @@ class ClusterOperator:
                     until(partial(self._apply_any, manifest), 30)
         until(lambda: self.cluster.list(FUNCTION) is not None, 10)
         public = base64.b64encode(self._key.public_key().public_bytes_raw()).decode()
-        self._trust({self._entry: json.dumps({"key": public, "namespaces": ["test-*"]})})
+        self._entries = {self._entry: json.dumps({"key": public, "namespaces": ["test-*"]})}
+        self._trust(self._entries)
+
+    def trust(self, name: str, entry: dict[str, Any]) -> None:
+        """Trust one more key."""
+        self._entries[name] = json.dumps(entry)
+        self._trust(self._entries)
 
     def _apply_any(self, manifest: dict[str, Any]) -> bool:
         kubectl = self._credentials.parent / "bin" / "kubectl"
