@@ -1,28 +1,29 @@
 """Puts a composed image where it is pulled from, with all that belongs to it, and lists what is there.
 
-Repeating it is cheap and heals what a kill left half done: an image counts
-only when it is signed, and the signature goes last.
+Repeating it is cheap and heals what a kill left half done: an image is found
+by what it holds only after it was signed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.attachments import attach_sbom, attached, attachment_tags, sign
+from builders.attachments import attach_sbom, attached, attachment_tags, check_signature, sign
 from builders.errors import BuildError
 from builders.oci import MANIFEST
 from builders.place import Place
 from builders.registry.client import Stored
+from builders.registry.names import digest_of
 from builders.registry.sources import of_bytes, of_file
 from builders.release_image import VERSION_LABEL, ReleaseImage
-from builders.signature import SigningKey
+from builders.signature import SigningKey, VerifyKey
 from builders.storage import blob_path
 
-__all__ = ["Entry", "listed", "publish", "remove"]
+__all__ = ["Entry", "find", "listed", "publish", "remove"]
 
 _BASE = "org.opencontainers.image.base.digest"
 _TAG = re.compile(r"i-([0-9a-f]{64})")
@@ -47,7 +48,25 @@ def publish(
     attached_sbom = attach_sbom(place, stored, sbom)
     sign(place, attached_sbom, key)
     sign(place, stored, key)
+    # The last of all: whoever finds the image by what it holds finds it whole.
+    place.put_manifest(_pair_tag(image.version, image.base), stored)
     return place.reference(image.digest)
+
+
+def find(place: Place, version: str, base: str, trusted: Iterable[VerifyKey]) -> Entry | None:
+    """Return the image of a version on a base, if it was published whole and a trusted key has signed it."""
+    stored = place.manifest(_pair_tag(version, base))
+    annotations = stored.document.get("annotations") if stored is not None else None
+    wanted = {VERSION_LABEL: version, _BASE: base}
+    if stored is None or annotations != wanted:
+        return None
+    check_signature(place, stored.digest, trusted)
+    return Entry(stored.digest, version, base)
+
+
+def _pair_tag(version: str, base: str) -> str:
+    """Return the tag under which a version on a base is found: a tag is too short for two digests."""
+    return f"r-{digest_of(f'{version} {base}'.encode()).removeprefix('sha256:')}"
 
 
 def _put_image(

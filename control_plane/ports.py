@@ -284,6 +284,10 @@ class Images(Protocol):
         """Compose, store, describe and sign the image of a version; repeating it costs little and heals."""
         ...
 
+    def find(self, organization: str, version: str, base: str) -> StoredImage | None:
+        """Return the image of a version's digest on a base, if it is there whole and signed; quick."""
+        ...
+
     def stored(self, organization: str) -> tuple[StoredImage, ...]:
         """Return every image of an organization."""
         ...

@@ -77,6 +77,8 @@ class HostTarget:
     warm: bool = True
     # Its code will change again soon, so nothing is made in advance for it.
     volatile: bool = False
+    # What its release stands on: a base image's digest where images run, else an interpreter's build.
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)

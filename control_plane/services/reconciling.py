@@ -145,6 +145,7 @@ def _host_target(released: Released, part: ReleasePart, isolation: str) -> HostT
         settings={name: values[value].content for name, value in part.bound.settings.items()},
         secrets={name: values[value].content for name, value in part.bound.secrets.items()},
         streaming=declaration.streaming,
+        base=part.base,
     )
 
 

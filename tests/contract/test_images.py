@@ -152,6 +152,18 @@ def test_a_new_base_image_makes_another_image_of_the_same_version(case: Case) ->
     assert stored[first].base != stored[second].base
 
 
+def test_an_image_is_found_by_what_it_holds(case: Case) -> None:
+    version, base = case.version("1"), case.images.base(running_runtime())
+    digest = digest_of(version.manifest.encode())
+    assert case.images.find("org_01a", digest, base) is None
+    image = case.images.publish(version, base)
+    assert case.images.find("org_01a", digest, base) == image
+    assert case.images.find("org_01b", digest, base) is None
+    assert case.images.find("org_01a", digest, digest_of(b"another base")) is None
+    case.images.remove("org_01a", [image.digest])
+    assert case.images.find("org_01a", digest, base) is None
+
+
 def test_what_is_removed_is_gone_and_nothing_else(case: Case) -> None:
     shared = case.version("1")
     kept, doomed = case.publish(shared), case.publish(case.version("2"))

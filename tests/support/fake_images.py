@@ -19,6 +19,8 @@ class FakeImages:
         self._runtime, self._deletes = runtime, deletes
         self._bases = [_digest(runtime)]
         self.kept: list[str] = []
+        # How often it was asked for one image.
+        self.asked = 0
         self.images: dict[str, dict[str, StoredImage]] = {}
 
     def renew_base(self) -> None:
@@ -43,6 +45,11 @@ class FakeImages:
         stored = StoredImage(reference, digest, _digest(image.manifest), base)
         self.images.setdefault(image.organization, {})[digest] = stored
         return stored
+
+    def find(self, organization: str, version: str, base: str) -> StoredImage | None:
+        self.asked += 1
+        held = self.images.get(organization, {}).values()
+        return next((one for one in held if (one.version, one.base) == (version, base)), None)
 
     def stored(self, organization: str) -> tuple[StoredImage, ...]:
         return tuple(self.images.get(organization, {}).values())

@@ -17,7 +17,7 @@ from builders.base.stored import base_tag, fetch_layer, load_base
 from builders.build import Folders, machine_platform
 from builders.errors import BuildError
 from builders.place import Place, RegistryPlace
-from builders.publish import Entry, listed, remove
+from builders.publish import Entry, find, listed, remove
 from builders.publish_version import keep_version, kept_layers, publish_version
 from builders.registry.access import Access
 from builders.registry.client import Registry
@@ -77,6 +77,13 @@ class RegistryImages:
             version = (manifest, image.layers, image.sbom)
             entry = publish_version(target, foundation, version, self.key, self.folders, mounts)
             return _stored(target, entry)
+
+    def find(self, organization: str, version: str, base: str) -> StoredImage | None:
+        """Return the image of a version on a base, if it is there whole and signed."""
+        with self._places() as place:
+            target = place(_repository_of(organization))
+            entry = find(target, version, base, self._keys)
+            return _stored(target, entry) if entry is not None else None
 
     def stored(self, organization: str) -> tuple[StoredImage, ...]:
         """Return every image of an organization."""

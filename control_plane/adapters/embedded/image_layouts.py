@@ -14,7 +14,7 @@ from pathlib import Path
 from builders.base.assemble import BaseImage
 from builders.build import Folders
 from builders.layout import LayoutPlace
-from builders.publish import Entry, listed, remove
+from builders.publish import Entry, find, listed, remove
 from builders.publish_version import publish_version
 from builders.signature import SigningKey
 from control_plane.adapters.build_errors import translated
@@ -54,6 +54,13 @@ class LayoutImages:
             place = self._place(image.organization)
             version = (image.manifest.encode(), image.layers, image.sbom)
             return _stored(place, publish_version(place, foundation, version, self.key, self.folders, {}))
+
+    def find(self, organization: str, version: str, base: str) -> StoredImage | None:
+        """Return the image of a version on a base, if it is there whole and signed."""
+        with translated():
+            place = self._place(organization)
+            entry = find(place, version, base, (self.key.public,))
+            return _stored(place, entry) if entry is not None else None
 
     def stored(self, organization: str) -> tuple[StoredImage, ...]:
         """Return every image of an organization."""
