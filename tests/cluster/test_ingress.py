@@ -17,7 +17,7 @@ from knative.bootstrap.plan import NODE_ADDRESS, REGISTRY, Plan
 from knative.bootstrap.serving import INGRESS_CLASS
 from tests.cluster.conformance.suite import IMAGES, Suite, build, cases_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = pytest.mark.cluster
 
 # The suite's own namespace, and a tag for images that it can only name by one.
 NAMESPACE = "serving-tests"
