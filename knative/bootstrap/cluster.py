@@ -30,11 +30,12 @@ from knative.bootstrap.images import open_registry, program_reference, push_prog
 from knative.bootstrap.install import install_eventing, install_serving, push_images
 from knative.bootstrap.kubectl import Kubectl
 from knative.bootstrap.leftovers import remains
+from knative.bootstrap.node import wait_for_node
 from knative.bootstrap.part import Part, in_order
 from knative.bootstrap.parts import cluster_parts
 from knative.bootstrap.phases import Phases
 from knative.bootstrap.pki import ensure_pki
-from knative.bootstrap.plan import NODE, REGISTRY, Plan
+from knative.bootstrap.plan import REGISTRY, Plan
 from knative.bootstrap.readiness import wait_until_ready
 from knative.bootstrap.removal import remove
 from knative.bootstrap.stores import (
@@ -49,6 +50,8 @@ from knative.bootstrap.stores import (
 
 __all__ = ["down", "parts_of", "up"]
 
+# In seconds; what ran before has had its time to begin.
+_PATIENCE, _PATIENCE_WITH_OLD = 60.0, 10.0
 _PAUSE_REPOSITORY = "ingot/pause"
 # These start before what the others rest on: the pause image in the registry, CoreDNS' rights.
 _FIRST = frozenset({"containerd", "registry", "etcd", "postgres", "s3", "kube-apiserver"})
@@ -74,7 +77,7 @@ def up(plan: Plan) -> None:
             kubectl.apply(base_objects())
         with phases.phase("node ready"):
             _start(plan, [part for part in parts if part.name not in _FIRST | GATEWAY_PARTS], builds)
-            _wait_for_node(kubectl)
+            wait_for_node(kubectl, processes.started_at(plan, "kubelet"))
         with phases.phase("Knative's images in the registry"):
             images = push_images(plan, builds, registry)
         with phases.phase("Knative Serving available"):
@@ -168,21 +171,33 @@ def _docker_config(passwords: Passwords) -> bytes:
 def _start(plan: Plan, parts: Sequence[Part], builds: Builds) -> None:
     """Start what does not run, each part when those it needs are ready; then wait for all."""
     known = {part.name: part for part in parts}
+    keys = {
+        part.name: part.key({path: path.read_bytes() for path in part.reads}, builds.key) for part in parts
+    }
+    fresh: set[str] = set()
+
+    def ready(part: Part) -> None:
+        """Wait for a part; one that ran before and answers nobody is started anew, once."""
+        try:
+            wait_until_ready(plan, part, _PATIENCE if part.name in fresh else _PATIENCE_WITH_OLD)
+        except ClusterError:
+            if part.name in fresh:
+                raise
+            restart(part)
+            wait_until_ready(plan, part, _PATIENCE)
+
+    def restart(part: Part) -> None:
+        processes.stop(plan, part)
+        processes.start(plan, part, keys[part.name])
+        fresh.add(part.name)
+
     for part in parts:
-        key = part.key({path: path.read_bytes() for path in part.reads}, builds.key)
-        if processes.main_process(plan, part.name) is not None:
-            if processes.started_with(plan, part.name) == key:
-                continue
-            processes.stop(plan, part)
+        runs = processes.main_process(plan, part.name) is not None
+        if runs and processes.started_with(plan, part.name) == keys[part.name]:
+            continue
         for name in part.needs:
             if name in known:
-                wait_until_ready(plan, known[name])
-        processes.start(plan, part, key)
+                ready(known[name])
+        restart(part)
     for part in parts:
-        wait_until_ready(plan, part)
-
-
-def _wait_for_node(kubectl: Kubectl) -> None:
-    """Wait until the kubelet has registered itself, then until it can run pods."""
-    kubectl.wait("create", f"node/{NODE}", seconds=60)
-    kubectl.wait("condition=Ready", f"node/{NODE}", seconds=120)
+        ready(part)

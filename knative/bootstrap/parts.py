@@ -43,7 +43,8 @@ def _containerd(plan: Plan) -> Part:
     return Part(
         "containerd",
         ("containerd", "--config", str(config), "--log-level", "warn"),
-        Probe("socket", str(plan.containerd_socket)),
+        # Its socket takes connections before, and even while, it answers nobody.
+        Probe("command", ("ctr", "--address", str(plan.containerd_socket), "version")),
         reads=(config,),
         keeps_children=True,
     )

@@ -37,6 +37,12 @@ def passwords(plan: Plan) -> Passwords:
     return Passwords(**json.loads((plan.credentials / "passwords.json").read_bytes()))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _of_this_checkout(cluster: Plan) -> None:
+    """Bring up what another checkout started otherwise, so that what changes later was killed here."""
+    bring_up(cluster)
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_up_restarts_a_part_that_was_killed_and_no_other(cluster: Plan, name: str) -> None:
     before = {part: main_process(cluster, part) for part in PARTS}
@@ -49,6 +55,15 @@ def test_up_restarts_a_part_that_was_killed_and_no_other(cluster: Plan, name: st
     assert {part: pid for part, pid in after.items() if part != name} == {
         part: pid for part, pid in before.items() if part != name
     }
+    assert all(line.fine for line in status(cluster))
+
+
+def test_up_starts_a_part_anew_that_runs_and_answers_nobody(cluster: Plan) -> None:
+    before = main_process(cluster, "coredns")
+    assert before is not None
+    os.kill(before, signal.SIGSTOP)
+    bring_up(cluster)
+    assert main_process(cluster, "coredns") not in {None, before}
     assert all(line.fine for line in status(cluster))
 
 
