@@ -21,7 +21,9 @@ __all__ = ["GATEWAY_PARTS", "gateway_objects", "gateway_parts"]
 GATEWAY_PARTS = frozenset({"gateway", "ingress"})
 _USER = {"kind": "User", "name": "ingot:gateway", "apiGroup": "rbac.authorization.k8s.io"}
 # The checkout that runs this is the one whose code the parts run.
-_ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parents[2])}
+_CHECKOUT = Path(__file__).parents[2]
+_ENVIRONMENT = {"PYTHONPATH": str(_CHECKOUT)}
+_CODE = ("operators/ingress", "control_plane/adapters/gateway")
 
 
 def gateway_parts(plan: Plan) -> tuple[Part, ...]:
@@ -42,6 +44,7 @@ def gateway_parts(plan: Plan) -> tuple[Part, ...]:
         Probe("socket", settings.probe_socket("public")),
         needs=("kube-apiserver",),
         environment=_ENVIRONMENT,
+        reads=_code(),
     )
     controller = Part(
         "ingress",
@@ -55,7 +58,7 @@ def gateway_parts(plan: Plan) -> tuple[Part, ...]:
         Probe("socket", settings.probe_socket("private")),
         needs=("kube-apiserver",),
         environment=_ENVIRONMENT,
-        reads=(kubeconfig,),
+        reads=(kubeconfig, *_code()),
     )
     return launcher, controller
 
@@ -64,6 +67,11 @@ def gateway_objects(plan: Plan) -> list[dict[str, Any]]:
     """Return the gateway's rights, and the Services that lead to this machine."""
     # Ports of the node are the only way in that needs no load balancer.
     return manifests(_settings(plan), _USER, NODE_ADDRESS, "NodePort")
+
+
+def _code() -> tuple[Path, ...]:
+    """Return the files whose change makes other parts of these."""
+    return tuple(sorted(path for folder in _CODE for path in (_CHECKOUT / folder).glob("*.py")))
 
 
 def _settings(plan: Plan) -> IngressSettings:
