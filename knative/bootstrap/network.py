@@ -34,6 +34,10 @@ KERNEL_SETTINGS = {
     "fs/inotify/max_user_instances": 8_192,
     "fs/inotify/max_user_watches": 524_288,
 }
+# What pods may reach on this machine: names, the registry, PostgreSQL, the API server, the S3 store, the
+# gateway, the kubelet. A machine's own services lie below the free ports; none is a pod's business.
+PORTS_FOR_PODS = frozenset({53, 5000, 5432, 6443, 8080, 8081, 8443, 9000, 10250})
+FREE_PORTS = 20_000
 _PROC = Path("/proc/sys")
 
 
@@ -41,12 +45,21 @@ def firewall() -> str:
     """Return the rules that keep the cluster's addresses on this machine. Pure."""
     own = f'{{ "lo", "{DEVICE}", "{BRIDGE}" }}'
     inward = f"ip daddr {NETWORK} iifname != {own} drop"
+    ports = ", ".join(str(port) for port in sorted(PORTS_FOR_PODS))
+    # What pods begin; answers to what the machine began have passed before.
+    pods = (
+        f'iifname "{BRIDGE}" tcp dport < {FREE_PORTS} tcp dport != {{ {ports} }} reject with tcp reset; '
+        f'iifname "{BRIDGE}" udp dport < {FREE_PORTS} udp dport != 53 reject'
+    )
     outward = f"ip daddr {NETWORK} oifname != {own} reject; ip saddr {NETWORK} oifname != {own} reject"
     # Made anew as one transaction: there is no moment without the rules.
     return f"""table inet {FIREWALL_TABLE} {{}}
 delete table inet {FIREWALL_TABLE}
 table inet {FIREWALL_TABLE} {{
-    chain input {{ type filter hook input priority -10; policy accept; {inward}; }}
+    chain input {{
+        type filter hook input priority -10; policy accept; {inward};
+        ct state established,related accept; {pods};
+    }}
     chain forward {{ type filter hook forward priority -10; policy accept; {inward}; {outward}; }}
     chain output {{ type filter hook output priority -10; policy accept; {outward}; }}
 }}
