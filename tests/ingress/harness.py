@@ -204,6 +204,11 @@ class World:
     def verdict(self, key: str = "fn/hello") -> Verdict:
         return next(verdict for verdict in self.desired.verdicts if verdict.key == key)
 
+    @property
+    def public(self) -> tuple[str, int]:
+        """Where callers from outside come in."""
+        return "127.0.0.1", self.ports["public"]
+
     def connect(self, table: str = "public") -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.ports[table]), 20)
 
@@ -245,8 +250,8 @@ def ask(
 class Load:
     """Callers that never stop and never retry; half of them keep their connection."""
 
-    def __init__(self, world: World, callers: int = 4, host: str = "hello.example.com") -> None:
-        self._world = world
+    def __init__(self, address: tuple[str, int], callers: int = 4, host: str = "hello.example.com") -> None:
+        self._address = address
         self._host = host
         self.answers: Counter[str] = Counter()
         self._ended = threading.Event()
@@ -256,7 +261,7 @@ class Load:
         ]
 
     def _connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self._world.ports["public"], timeout=20)
+        return http.client.HTTPConnection(*self._address, timeout=20)
 
     def _run(self, keep: bool) -> None:
         connection = self._connection()

@@ -35,7 +35,7 @@ def test_no_call_fails_while_versions_follow_each_other(world: World) -> None:
     for number in range(8):
         world.echo(f"v{number}")
     world.apply(ingress(rule(path(split("v0")))))
-    with Load(world) as load:
+    with Load(world.public) as load:
         for number in range(1, 8):
             made = ingress(rule(path(split(f"v{number}"))), generation=number + 1)
             assert not world.apply(made).reloaded
@@ -49,7 +49,7 @@ def test_no_call_fails_while_versions_follow_each_other(world: World) -> None:
 def test_no_call_fails_over_reloads(world: World) -> None:
     for name in ("one", "two"):
         world.echo(name)
-    with Load(world) as load:
+    with Load(world.public) as load:
         world.apply(ingress(rule(path(split("one")))))
         until(lambda: load.answers["200 one"] > 0)
         load.answers.clear()
@@ -66,7 +66,7 @@ def test_addresses_come_and_go_under_load(world: World) -> None:
     one, two, three = (world.echo(name) for name in ("one", "two", "three"))
     world.serve("many", one.port)
     world.apply(ingress(rule(path(split("many")))))
-    with Load(world) as load:
+    with Load(world.public) as load:
         for ports in ((one.port, two.port), (two.port,), (two.port, three.port), (one.port,), (three.port,)):
             world.endpoints["fn/many"] = tuple(Subset(("127.0.0.1",), {"http": port}) for port in ports)
             assert not world.apply().reloaded
@@ -83,7 +83,7 @@ def test_servers_that_left_are_deleted_in_the_end(world: World) -> None:
     one, two = world.echo("one"), world.echo("two")
     world.serve("many", one.port)
     world.apply(ingress(rule(path(split("many")))))
-    with Load(world) as load:
+    with Load(world.public) as load:
         load.progress()
         world.serve("many", two.port)
         world.apply()

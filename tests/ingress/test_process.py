@@ -159,7 +159,7 @@ def test_calls_go_on_while_the_controller_is_killed_and_started(cluster: Cluster
     cluster.serve("two", two)
     cluster.ingress(rule(path(split("one"))))
     until(lambda: cluster.condition()[1] == "True")
-    with Load(cluster.world) as load:
+    with Load(cluster.world.public) as load:
         load.progress()
         cluster.kill()
         load.progress()
