@@ -25,6 +25,7 @@ from control_plane.errors import Invalid
 from control_plane.settings_groups import (
     GROUPS,
     Api,
+    Cluster,
     Database,
     Files,
     Gateway,
@@ -40,6 +41,7 @@ from control_plane.settings_groups import (
 
 __all__ = [
     "Api",
+    "Cluster",
     "Database",
     "Files",
     "Gateway",
@@ -78,6 +80,7 @@ class Settings:
     tls: Tls = field(default_factory=Tls)
     traces: Traces = field(default_factory=Traces)
     registry: Registry = field(default_factory=Registry)
+    cluster: Cluster = field(default_factory=Cluster)
     retention: Retention = field(default_factory=Retention)
     files: Files = field(default_factory=Files)
 

@@ -15,6 +15,7 @@ from typing import Any
 __all__ = [
     "GROUPS",
     "Api",
+    "Cluster",
     "Database",
     "Files",
     "Gateway",
@@ -233,6 +234,20 @@ class Registry:
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """The cluster that runs what is released."""
+
+    kubeconfig: str = _option(
+        "",
+        "File that says where the cluster is, or `pod` for the account of the pod that Ingot runs in. Needs "
+        "registry.address and gateway.ingress. Empty: released functions run on this machine.",
+    )
+    namespace: str = _option(
+        "ingot-system", "Namespace where Ingot notes how far it has written; the operator's own by default."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long what piles up is kept. 0 days keep it for ever."""
 
@@ -295,6 +310,7 @@ GROUPS = {
     "tls": Tls,
     "traces": Traces,
     "registry": Registry,
+    "cluster": Cluster,
     "retention": Retention,
     "files": Files,
 }

@@ -15,7 +15,8 @@ from control_plane.bootstrap.cleanup import make_retention
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.bootstrap.guards import make_guards
 from control_plane.bootstrap.images import make_image_retention
-from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, make_runtime, read_settings
+from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, read_settings
+from control_plane.bootstrap.runtime import make_release_runtime
 from control_plane.bootstrap.traces import make_spans, release_tracer
 from control_plane.events.cleaning import Cleaning
 from control_plane.services.events import Events
@@ -66,7 +67,7 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
             stack.callback(spans.close)
         reconciler = Reconciler(
             changes,
-            make_runtime(settings),
+            make_release_runtime(settings, changes, keys),
             gateway,
             executor,
             isolation=document["isolation"],

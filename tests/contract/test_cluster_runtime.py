@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from control_plane.adapters.cluster.attesting import trust_entry
 from control_plane.adapters.cluster.runtime import ClusterRuntime, Keys
+from control_plane.adapters.cluster.split_runtime import SplitRuntime
 from control_plane.adapters.embedded.anchor import Ed25519Signer
+from control_plane.adapters.embedded.runtime import EmbeddedRuntime
 from control_plane.domain.desired import (
     HostState,
     HostTarget,
@@ -23,6 +26,7 @@ from control_plane.domain.desired import (
 from control_plane.errors import Invalid, NotFound, Unavailable
 from control_plane.ports import TestCall
 from tests.operators.stage import digest
+from tests.support.fake_runtime import FakeRuntime
 from tests.support.function_host import until
 from tests.support.played_cluster import PlayedCluster, image_of
 
@@ -274,3 +278,37 @@ def test_a_cluster_that_does_not_answer_is_unavailable() -> None:
         runtime = gone.runtime
     with pytest.raises(Unavailable, match="does not answer"):
         runtime.status()
+
+
+class TestSplit:
+    """Releases in the cluster, drafts on the host."""
+
+    def test_each_target_goes_where_it_can_run(self, cluster: PlayedCluster) -> None:
+        host = FakeRuntime()
+        split = SplitRuntime(host, cluster.runtime)
+        preview = target(2, function="pvw_1", volatile=True)
+        wanted = state(1, target(1))
+        split.apply(replace(wanted, targets=(*wanted.targets, preview)))
+        assert host.state.targets == (preview,)
+        assert [one["number"] for one in function(cluster)["spec"]["versions"]] == [1]
+        assert split.socket_path(preview.id) == host.socket_path(preview.id)
+        assert split.socket_path(target(1).id) == cluster.runtime.socket_path(target(1).id)
+        assert split.prepare(preview.id, 100).ok
+        assert split.prepare(target(1).id, 10_000).ok
+        assert set(split.status()["targets"]) == {target(1).id, preview.id}
+        split.apply(replace(wanted, epoch=2))
+        assert not host.state.targets
+
+    def test_a_host_that_is_not_there_is_only_missed_when_it_is_needed(self, cluster: PlayedCluster) -> None:
+        split = SplitRuntime(EmbeddedRuntime(Path("/nowhere"), Path("/nowhere")), cluster.runtime)
+        split.apply(state(1, target(1)))
+        assert split.prepare(target(1).id, 10_000).ok
+        assert set(split.status()["targets"]) == {target(1).id}
+        with pytest.raises(Unavailable):
+            split.test_logs("run_1")
+
+    def test_drafts_are_tried_on_the_host(self, cluster: PlayedCluster) -> None:
+        host = FakeRuntime()
+        split = SplitRuntime(host, cluster.runtime)
+        assert split.test(target(1), TestCall("POST", "/", (), b"", 1_000)).status == 200
+        assert split.cancel_test("run_1") is False
