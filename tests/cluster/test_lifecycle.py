@@ -16,11 +16,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from knative.bootstrap import network
 from knative.bootstrap.build import built_folders
-from knative.bootstrap.cgroups import own_cgroups, processes_in
+from knative.bootstrap.cgroups import own_cgroups, processes_in, remove_cgroups
 from knative.bootstrap.errors import ClusterError
 from knative.bootstrap.kubectl import Kubectl
 from knative.bootstrap.leftovers import remains
+from knative.bootstrap.mounts import unmount_below
 from knative.bootstrap.network import KERNEL_SETTINGS
 from knative.bootstrap.plan import Plan, Profile, plan_from
 from knative.bootstrap.stores import Passwords
@@ -70,11 +72,17 @@ def test_a_durable_cluster_keeps_what_it_was_given_and_leaves_nothing(plan: Plan
     run("up")
     first = Passwords(**json.loads((plan.credentials / "passwords.json").read_bytes()))
     remember(plan, first)
-    # As a power cut would: everything at once, pods included, and nobody may say goodbye.
+    # As a power cut would: everything at once, pods included, and nobody may say goodbye. What the
+    # kernel knew is gone too; the folder of pid files and sockets stays, as where it is no memory's.
     for cgroup in own_cgroups(plan):
         for pid in processes_in(cgroup):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+    remove_cgroups(plan)
+    unmount_below(plan.state)
+    unmount_below(plan.run)
+    network.remove(plan)
+    assert plan.run.is_dir()
     run("up")
     assert remembered(plan, first) == ("kept", 1)
     run("down", "--keep-data")
