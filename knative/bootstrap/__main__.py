@@ -28,6 +28,9 @@ def main(arguments: Sequence[str]) -> int:
         if hint := getattr(error, "hint", ""):
             print(f"  {hint}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("ingot cluster: broken off; the next run goes on from here", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

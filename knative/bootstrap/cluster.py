@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import fcntl
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,8 +36,8 @@ from knative.bootstrap.parts import cluster_parts
 from knative.bootstrap.phases import Phases
 from knative.bootstrap.pki import ensure_pki
 from knative.bootstrap.plan import REGISTRY, Plan
-from knative.bootstrap.readiness import wait_until_ready
 from knative.bootstrap.removal import remove
+from knative.bootstrap.starting import Starting
 from knative.bootstrap.stores import (
     Passwords,
     ensure_buckets,
@@ -50,8 +50,6 @@ from knative.bootstrap.stores import (
 
 __all__ = ["down", "parts_of", "up"]
 
-# In seconds; what ran before has had its time to begin.
-_PATIENCE, _PATIENCE_WITH_OLD = 60.0, 10.0
 _PAUSE_REPOSITORY = "ingot/pause"
 # These start before what the others rest on: the pause image in the registry, CoreDNS' rights.
 _FIRST = frozenset({"containerd", "registry", "etcd", "postgres", "s3", "kube-apiserver"})
@@ -60,6 +58,7 @@ _FIRST = frozenset({"containerd", "registry", "etcd", "postgres", "s3", "kube-ap
 def up(plan: Plan) -> None:
     """Bring the cluster up; what runs already, and is the same, is left alone."""
     check_machine()
+    network.check(plan)
     phases = Phases()
     with _alone(plan):
         with phases.phase("programs built, or found in the cache"):
@@ -68,15 +67,15 @@ def up(plan: Plan) -> None:
             passwords = _prepare(plan, builds)
         parts = in_order(parts_of(plan, passwords))
         registry = open_registry(passwords.registry)
-        kubectl = Kubectl(plan)
+        kubectl, starting = Kubectl(plan), Starting(plan, builds.key)
         with phases.phase("API server, registry, container runtime, PostgreSQL and S3 ready"):
-            _start(plan, [part for part in parts if part.name in _FIRST], builds)
+            starting.start([part for part in parts if part.name in _FIRST])
             push_program(registry, _PAUSE_REPOSITORY, builds.binary("pause"))
             ensure_database(plan, passwords)
             ensure_buckets(passwords)
             kubectl.apply(base_objects())
         with phases.phase("node ready"):
-            _start(plan, [part for part in parts if part.name not in _FIRST | GATEWAY_PARTS], builds)
+            starting.start([part for part in parts if part.name not in _FIRST | GATEWAY_PARTS])
             wait_for_node(kubectl, processes.started_at(plan, "kubelet"))
         with phases.phase("Knative's images in the registry"):
             images = push_images(plan, builds, registry)
@@ -84,7 +83,7 @@ def up(plan: Plan) -> None:
             install_serving(plan, builds, kubectl, images)
         with phases.phase("gateway ready"):
             kubectl.apply(gateway_objects(plan))
-            _start(plan, [part for part in parts if part.name in GATEWAY_PARTS], builds)
+            starting.start([part for part in parts if part.name in GATEWAY_PARTS])
         with phases.phase("Knative Eventing available"):
             install_eventing(builds, kubectl, images)
         phases.total("in all")
@@ -166,38 +165,3 @@ def _docker_config(passwords: Passwords) -> bytes:
     """Return what registry clients know as Docker's login file."""
     auth = {"username": REGISTRY_USER, "password": passwords.registry}
     return json.dumps({"auths": {REGISTRY: auth}}, indent=1).encode()
-
-
-def _start(plan: Plan, parts: Sequence[Part], builds: Builds) -> None:
-    """Start what does not run, each part when those it needs are ready; then wait for all."""
-    known = {part.name: part for part in parts}
-    keys = {
-        part.name: part.key({path: path.read_bytes() for path in part.reads}, builds.key) for part in parts
-    }
-    fresh: set[str] = set()
-
-    def ready(part: Part) -> None:
-        """Wait for a part; one that ran before and answers nobody is started anew, once."""
-        try:
-            wait_until_ready(plan, part, _PATIENCE if part.name in fresh else _PATIENCE_WITH_OLD)
-        except ClusterError:
-            if part.name in fresh:
-                raise
-            restart(part)
-            wait_until_ready(plan, part, _PATIENCE)
-
-    def restart(part: Part) -> None:
-        processes.stop(plan, part)
-        processes.start(plan, part, keys[part.name])
-        fresh.add(part.name)
-
-    for part in parts:
-        runs = processes.main_process(plan, part.name) is not None
-        if runs and processes.started_with(plan, part.name) == keys[part.name]:
-            continue
-        for name in part.needs:
-            if name in known:
-                ready(known[name])
-        restart(part)
-    for part in parts:
-        ready(part)

@@ -19,6 +19,7 @@ __all__ = [
     "KERNEL_SETTINGS",
     "KUBE_PROXY_TABLES",
     "apply",
+    "check",
     "firewall",
     "is_ours",
     "raised",
@@ -71,13 +72,17 @@ def raised(wanted: dict[str, int], present: dict[str, int]) -> dict[str, int]:
     return {name: value for name, value in wanted.items() if present.get(name, 0) < value}
 
 
-def apply(plan: Plan) -> None:
-    """Bring the network up; what is there already stays. Raises ClusterError when another cluster has it."""
+def check(plan: Plan) -> None:
+    """Raise ClusterError when another cluster has this network."""
     if not is_ours(plan):
         raise ClusterError(
             f"the cluster called {owner()} has this network; there can be one in each network namespace",
             hint="Remove it first (make cluster-down), or use `unshare --net`.",
         )
+
+
+def apply(plan: Plan) -> None:
+    """Bring the network up; what is there already stays."""
     run(["nft", "-f", "-"], given=firewall())
     # A bridge without ports: a place for the node's address on kernels without dummy devices.
     if not succeeds(["ip", "link", "show", DEVICE]):

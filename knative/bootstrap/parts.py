@@ -103,50 +103,54 @@ def _s3(plan: Plan, environment: dict[str, str]) -> Part:
 
 
 def _apiserver(plan: Plan) -> Part:
-    pki = plan.pki
     flags = {
         "etcd-servers": _ETCD,
-        "etcd-cafile": pki / "etcd-ca.crt",
-        "etcd-certfile": pki / "apiserver-etcd.crt",
-        "etcd-keyfile": pki / "apiserver-etcd.key",
         "bind-address": NODE_ADDRESS,
         "advertise-address": NODE_ADDRESS,
         "secure-port": 6443,
         "service-cluster-ip-range": SERVICES,
-        "client-ca-file": pki / "cluster-ca.crt",
-        "tls-cert-file": pki / "apiserver.crt",
-        "tls-private-key-file": pki / "apiserver.key",
-        "kubelet-client-certificate": pki / "apiserver-kubelet.crt",
-        "kubelet-client-key": pki / "apiserver-kubelet.key",
-        "kubelet-certificate-authority": pki / "cluster-ca.crt",
         "kubelet-preferred-address-types": "InternalIP",
         "authorization-mode": "Node,RBAC",
         "enable-admission-plugins": "NodeRestriction",
         "allow-privileged": "true",
         "enable-aggregator-routing": "true",
         "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
-        "service-account-key-file": pki / "service-accounts.pub",
-        "service-account-signing-key-file": pki / "service-accounts.key",
-        "requestheader-client-ca-file": pki / "front-ca.crt",
         "requestheader-allowed-names": "front-proxy-client",
         "requestheader-extra-headers-prefix": "X-Remote-Extra-",
         "requestheader-group-headers": "X-Remote-Group",
         "requestheader-username-headers": "X-Remote-User",
-        "proxy-client-cert-file": pki / "front-proxy.crt",
-        "proxy-client-key-file": pki / "front-proxy.key",
         "profiling": "false",
         "event-ttl": "15m",
+        **_apiserver_keys(plan.pki),
     }
+    names = ("cluster-ca", "front-ca", "etcd-ca", "apiserver", "apiserver-kubelet", "apiserver-etcd")
     return Part(
         "kube-apiserver",
         _command(plan, "kube-apiserver", flags),
         # The controllers end when they ask before the first roles are there: readyz waits for them.
-        Probe("http", f"{API_ADDRESS}/readyz", pki / "cluster-ca.crt"),
+        Probe("http", f"{API_ADDRESS}/readyz", plan.pki / "cluster-ca.crt"),
         needs=("etcd",),
-        reads=_certificates(
-            plan, "cluster-ca", "front-ca", "etcd-ca", "apiserver", "apiserver-kubelet", "apiserver-etcd"
-        ),
+        reads=_certificates(plan, *names),
     )
+
+
+def _apiserver_keys(pki: Path) -> dict[str, object]:
+    return {
+        "client-ca-file": pki / "cluster-ca.crt",
+        "tls-cert-file": pki / "apiserver.crt",
+        "tls-private-key-file": pki / "apiserver.key",
+        "etcd-cafile": pki / "etcd-ca.crt",
+        "etcd-certfile": pki / "apiserver-etcd.crt",
+        "etcd-keyfile": pki / "apiserver-etcd.key",
+        "kubelet-certificate-authority": pki / "cluster-ca.crt",
+        "kubelet-client-certificate": pki / "apiserver-kubelet.crt",
+        "kubelet-client-key": pki / "apiserver-kubelet.key",
+        "service-account-key-file": pki / "service-accounts.pub",
+        "service-account-signing-key-file": pki / "service-accounts.key",
+        "requestheader-client-ca-file": pki / "front-ca.crt",
+        "proxy-client-cert-file": pki / "front-proxy.crt",
+        "proxy-client-key-file": pki / "front-proxy.key",
+    }
 
 
 def _controller_manager(plan: Plan) -> Part:
