@@ -91,7 +91,8 @@ def _knative_service(namespace: str, image: str, number: int, live: int) -> dict
             "name": f"{NAME}-v{number}",
             "annotations": {"autoscaling.knative.dev/min-scale": "1"},
         },
-        "spec": {"containers": [{"image": image, "ports": [{"containerPort": 8080}]}]},
+        # So long its pods may take to end, too.
+        "spec": {"timeoutSeconds": 10, "containers": [{"image": image, "ports": [{"containerPort": 8080}]}]},
     }
     return {
         "apiVersion": "serving.knative.dev/v1",
@@ -136,7 +137,7 @@ def test_no_call_fails_over_releases_and_a_killed_controller(
         assert controller is not None
         os.kill(controller, signal.SIGKILL)
         load.progress()
-        kubectl.apply([_knative_service(namespace, image, 2, 1)])
+        kubectl.apply([_knative_service(namespace, image, 3, 1)])
         load.progress()
         # It starts with a reload, and finds what happened meanwhile.
         bring_up(cluster)

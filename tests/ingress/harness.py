@@ -282,7 +282,7 @@ class Load:
 
     def failures(self) -> dict[str, int]:
         """Return all that was not a 200."""
-        return {said: count for said, count in self.answers.items() if not said.startswith("200 ")}
+        return {said: count for said, count in self.answers.items() if said.split(" ")[0] != "200"}
 
     def progress(self, calls: int = 50) -> None:
         """Wait until so many more calls were answered."""
