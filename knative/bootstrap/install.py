@@ -12,10 +12,12 @@ from builders.registry.client import Registry
 from builders.registry.names import parse_reference
 from knative.bootstrap import eventing, serving
 from knative.bootstrap.build import Builds
+from knative.bootstrap.errors import ClusterError
 from knative.bootstrap.files import write_if_changed
 from knative.bootstrap.images import push_program
 from knative.bootstrap.kubectl import Kubectl
 from knative.bootstrap.plan import Plan
+from knative.bootstrap.pods import waiting
 
 __all__ = ["install_eventing", "install_serving", "push_images"]
 
@@ -60,8 +62,18 @@ def _install(kubectl: Kubectl, namespace: str, stages: Sequence[list[dict[str, A
         kubectl.wait("condition=Established", "crd", "--all", seconds=60)
         kubectl.apply(ground)
         kubectl.apply(running)
-    kubectl.wait("condition=Available", "deployment", "--all", "--namespace", namespace, seconds=300)
+    _wait_for_deployments(kubectl, namespace)
     kubectl.apply([_note(namespace, key)])
+
+
+def _wait_for_deployments(kubectl: Kubectl, namespace: str) -> None:
+    try:
+        kubectl.wait("condition=Available", "deployment", "--all", "--namespace", namespace, seconds=300)
+    except ClusterError as error:
+        # kubectl's own sentence names every deployment when one is late.
+        pods = kubectl.get("pods", "--namespace", namespace)["items"]
+        late = "\n  ".join(waiting(pods)) or str(error)
+        raise ClusterError(f"{namespace} is not available:\n  {late}") from error
 
 
 def _note(namespace: str, key: str) -> dict[str, Any]:
