@@ -34,7 +34,7 @@ test: install   ## Run the tests
 check: install  ## Format, lint, types, import direction
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy control_plane builders knative templates scripts tests
+	@$(BIN)/mypy control_plane builders knative operators templates scripts tests
 	@$(BIN)/lint-imports
 
 format: install ## Rewrite the code the way `make check` wants it
