@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 import time
 
 import pytest
@@ -11,7 +14,7 @@ from operators.ingress.change import CONTENT_MAPS
 from operators.ingress.model import MAP_NAMES
 from operators.ingress.objects import Subset
 from operators.ingress.probe import is_live
-from tests.ingress.harness import Load, World, until
+from tests.ingress.harness import Load, RawBackend, World, until
 from tests.ingress.objects import ingress, path, rule, service, split
 
 
@@ -76,6 +79,32 @@ def test_addresses_come_and_go_under_load(world: World) -> None:
     # Those that left take no call, and go when their idle connections have gone.
     assert [state for _, name, state in servers(world) if name.endswith(f"-{three.port}")] == ["0"]
     assert all(state == "1" for _, name, state in servers(world) if not name.endswith(f"-{three.port}"))
+
+
+def test_a_call_that_is_under_way_ends_before_the_gateway_does(world: World) -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        arrived.set()
+        go_on.wait(20)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+
+    with contextlib.closing(RawBackend(serve)) as backend:
+        world.serve("slow", backend.port)
+        world.apply(ingress(rule(path(split("slow")))))
+        with world.connect() as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: hello.example.com\r\nConnection: close\r\n\r\n")
+            assert arrived.wait(10)
+            assert world.launcher is not None
+            world.launcher.terminate()
+            # It takes no more calls, and the one that is under way is not cut.
+            until(lambda: not world.proxy.running)
+            go_on.set()
+            answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+        assert answer.endswith(b"late")
+        assert world.launcher.wait(20) == 0
+        world.launcher = None
 
 
 @pytest.mark.slow
