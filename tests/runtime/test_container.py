@@ -15,11 +15,13 @@ import sysconfig
 import threading
 import time
 from collections.abc import Iterator
+from email.utils import formatdate
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ingot_shim import container
+from ingot_shim import answers, container
 
 _RUNTIME = Path(__file__).parents[2] / "templates/runtimes/python"
 _ECHO = "def execute(input, context):\n    return {'got': input, 'setting': dict(context.settings)}\n"
@@ -256,3 +258,22 @@ def test_small_pieces_are_sent_at_once() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("moment", [0, 951_782_400, 1_709_164_800, 1_799_999_999, 4_102_444_799])
+def test_the_date_is_written_as_the_library_writes_it(moment: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: float(moment))
+    monkeypatch.setattr(answers, "_last_date", (-1, ""))
+    assert answers._date() == formatdate(moment, usegmt=True)
+    assert all(answers.reason(int(status)) == status.phrase for status in HTTPStatus)
+    assert answers.reason(599) == "Unknown"
+
+
+def test_a_container_loads_nothing_that_it_does_not_need(start: Any) -> None:
+    """These cost a start more than all that it needs together."""
+    heavy = ["ssl", "asyncio", "http.client", "email", "importlib.resources"]
+    one = start(
+        f"import sys\ndef execute(input, context):\n    return [n for n in {heavy} if n in sys.modules]\n"
+    )
+    one.wait_until_ready()
+    assert one.call(None) == (200, [])
