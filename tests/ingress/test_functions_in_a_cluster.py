@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.gateway.config import render_config
+from control_plane.adapters.gateway.model import GatewaySettings
 from control_plane.errors import Invalid
 from tests.gateway.harness import World as Gateway
 from tests.gateway.harness import a_world as a_gateway
@@ -89,3 +92,12 @@ def test_a_host_without_an_ingress_is_refused(tmp_path_factory: pytest.TempPathF
         for host in ("a b", "a|b", "A", ""):
             with pytest.raises(Invalid):
                 fine.gateway.apply(fine.state(fine.target("t1", socket=f"http://{host}")))
+
+
+def test_connections_are_pooled_towards_an_ingress_and_nowhere_else() -> None:
+    folders = {"run_folder": Path("/r"), "data_folder": Path("/d")}
+    alone = render_config(GatewaySettings(**folders))
+    inside = render_config(GatewaySettings(**folders, ingress="198.18.255.1:8081"))
+    assert (alone.count("http-reuse never"), alone.count("http-reuse always")) == (2, 0)
+    assert (inside.count("http-reuse never"), inside.count("http-reuse always")) == (1, 1)
+    assert "http-reuse never" in inside.partition("defaults control")[2]

@@ -85,7 +85,7 @@ def _console_errors() -> list[str]:
     ]
 
 
-def _defaults(settings: GatewaySettings) -> list[str]:
+def _defaults(settings: GatewaySettings, pooled: bool = False) -> list[str]:
     return [
         "mode http",
         "timeout connect 1s",
@@ -96,7 +96,7 @@ def _defaults(settings: GatewaySettings) -> list[str]:
         f"timeout tunnel {settings.tunnel_timeout_ms}ms",
         f"timeout queue {settings.queue_timeout_ms}ms",
         "timeout client-fin 10s",
-        *_reuse(settings),
+        *_reuse(pooled),
         # A draining worker answers once more on a kept connection instead of closing it under a caller.
         "option idle-close-on-response",
         "option abortonclose",
@@ -106,8 +106,8 @@ def _defaults(settings: GatewaySettings) -> list[str]:
     ]
 
 
-def _reuse(settings: GatewaySettings) -> list[str]:
-    if settings.ingress:
+def _reuse(pooled: bool) -> list[str]:
+    if pooled:
         # Another proxy stands between, and a connection for each call would use up its ports.
         return ["http-reuse always"]
     # One connection for each call: an instance never sees two callers on one.
@@ -118,7 +118,10 @@ def _both_defaults(settings: GatewaySettings) -> str:
     unique = "unique-id-format %[date(0,ms)]-%[uuid()]"
     return "\n".join(
         [
-            _section("defaults base", [*_defaults(settings), unique, *_errors(settings)]),
+            _section(
+                "defaults base",
+                [*_defaults(settings, pooled=bool(settings.ingress)), unique, *_errors(settings)],
+            ),
             _section("defaults control", [*_defaults(settings), *_console_errors()]),
         ]
     )
