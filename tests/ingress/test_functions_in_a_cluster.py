@@ -95,9 +95,9 @@ def test_a_host_without_an_ingress_is_refused(tmp_path_factory: pytest.TempPathF
 
 
 def test_connections_are_pooled_towards_an_ingress_and_nowhere_else() -> None:
-    folders = {"run_folder": Path("/r"), "data_folder": Path("/d")}
-    alone = render_config(GatewaySettings(**folders))
-    inside = render_config(GatewaySettings(**folders, ingress="198.18.255.1:8081"))
+    run, data = Path("/r"), Path("/d")
+    alone = render_config(GatewaySettings(run, data))
+    inside = render_config(GatewaySettings(run, data, ingress="198.18.255.1:8081"))
     assert (alone.count("http-reuse never"), alone.count("http-reuse always")) == (2, 0)
     assert (inside.count("http-reuse never"), inside.count("http-reuse always")) == (1, 1)
     assert "http-reuse never" in inside.partition("defaults control")[2]
