@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,17 @@ def test_what_is_slow_is_a_time_out_and_not_a_failure(cluster: PlayedCluster) ->
     cluster.runtime.apply(state(1, target(1)))
     prepared = cluster.runtime.prepare(target(1).id, 300)
     assert (prepared.ok, prepared.code) == (False, "start_timeout")
+
+
+def test_a_node_that_still_pulls_is_waited_for(cluster: PlayedCluster) -> None:
+    patient = ClusterRuntime(cluster.cluster, Keys(cluster.signer, cluster.sealer), image_of, patience_s=10)
+    cluster.stage.knative.slow.add(image_of(target(1)))
+    patient.apply(state(1, target(1)))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(patient.prepare, target(1).id, 50)
+        until(lambda: reason(cluster) == "Starting")
+        cluster.stage.knative.slow.clear()
+        assert waiting.result(10).ok
 
 
 def test_the_gateway_connects_to_a_version_by_its_own_name(cluster: PlayedCluster) -> None:

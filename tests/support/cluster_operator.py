@@ -46,7 +46,7 @@ class ClusterOperator:
 
     def prepare(self) -> None:
         """Give the cluster the kinds, rights and trust that the operator needs."""
-        for folder in ("crds", "base/operator"):
+        for folder in ("crds", "base/operator", "base/console"):
             for path in sorted((ROOT / "knative" / folder).glob("*.yaml")):
                 for manifest in yaml.safe_load_all(path.read_text()):
                     # Rights may name a namespace that is only just being made.
@@ -83,6 +83,18 @@ class ClusterOperator:
             },
             self._entry,
         )
+
+    def acting_as(self, user: str) -> Cluster:
+        """Return a client that has this user's rights alone."""
+        client = connect(str(self._credentials / "admin.kubeconfig"))
+        ask = client._pool.request
+
+        def asked(method: str, address: str, **fields: Any) -> Any:
+            headers = {**fields.pop("headers"), "Impersonate-User": user}
+            return ask(method, address, headers=headers, **fields)
+
+        client._pool.request = asked
+        return client
 
     def start(self, **settings: str) -> subprocess.Popen[bytes]:
         """Start one more operator process."""

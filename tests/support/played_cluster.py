@@ -40,7 +40,7 @@ class PlayedCluster:
         _, entry = trust_entry(self.signer)
         self.stage.trust_entry(entry)
         self.cluster = self.api.client()
-        self.runtime = ClusterRuntime(self.cluster, Keys(self.signer, self.sealer), image_of)
+        self.runtime = ClusterRuntime(self.cluster, Keys(self.signer, self.sealer), image_of, patience_s=0)
         self._thread.start()
         return self
 

@@ -66,14 +66,17 @@ class ClusterRuntime:
         image_of: Callable[[HostTarget], str],
         *,
         namespace: str = "ingot-system",
-        pause: Callable[[float], None] = time.sleep,
+        patience_s: float = 180.0,
     ) -> None:
-        """`image_of` returns the image, by digest, of a target's version on the release's base."""
+        """`image_of` returns the image, by digest, of a target's version on the release's base.
+
+        `patience_s` is for what a node has to do before the code can load: the first pull of a large image.
+        """
         self._cluster = cluster
         self._keys = keys
         self._image_of = image_of
         self._namespace = namespace
-        self._pause = pause
+        self._patience_s = patience_s
         self._targets: dict[str, HostTarget] = {}
 
     def apply(self, state: HostState) -> None:
@@ -94,6 +97,7 @@ class ClusterRuntime:
     def prepare(self, target: str, timeout_ms: int, digest: str = "") -> Prepared:
         """Wait until a version answers under its own name, or say why it does not."""
         began = time.monotonic()
+        limit_s = timeout_ms / 1000
         last = Prepared(ok=False, code="start_timeout", message="It was not wanted in time.")
         while True:
             with _translated():
@@ -102,13 +106,14 @@ class ClusterRuntime:
                 raise NotFound(f"There is no target “{target}”.")
             if found is not None and digest in {"", found[1]["digest"]}:
                 last = prepared_of(found[0], target)
+                limit_s = max(limit_s, self._patience_s)
                 if last.ok or last.code != "start_timeout":
                     return Prepared(
                         last.ok, (time.monotonic() - began) * 1000, last.code, last.message, last.log
                     )
-            if (time.monotonic() - began) * 1000 > timeout_ms:
+            if time.monotonic() - began > limit_s:
                 return last
-            self._pause(_LOOK_S)
+            time.sleep(_LOOK_S)
 
     def test(self, target: HostTarget, call: TestCall) -> TestOutcome:
         """Refuse: a draft has no image, and a pod of its own would take longer than its author waits."""
