@@ -93,7 +93,7 @@ class ClusterOperator:
             headers = {**fields.pop("headers"), "Impersonate-User": user}
             return ask(method, address, headers=headers, **fields)
 
-        client._pool.request = asked
+        client._pool.request = asked  # type: ignore[method-assign,assignment]
         return client
 
     def start(self, **settings: str) -> subprocess.Popen[bytes]:
