@@ -87,7 +87,10 @@ class Conversation:
         patience = access.patience
         verify: ssl.SSLContext | bool = True
         if access.ca_file and not access.plain_http:
-            verify = ssl.create_default_context(cafile=access.ca_file)
+            try:
+                verify = ssl.create_default_context(cafile=access.ca_file)
+            except OSError as error:
+                raise unreachable(access.address, f"{access.ca_file} holds no CA certificates") from error
         # The environment's proxies and netrc are somebody else's: only what the operator set here counts.
         self._client = httpx.Client(
             verify=verify,

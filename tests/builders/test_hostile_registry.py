@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -315,3 +317,40 @@ def test_the_registrys_words_are_shown_short_and_plain(fake: FakeRegistry, said:
     message = refused("r.example", 403, "a push", body).message
     assert len(message) < 500
     assert "\x1b" not in message
+
+
+def _certificate(folder: Path) -> Path:
+    """Make a certificate for loopback with its key in one file."""
+    command = [
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+        *("-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "1"),
+        *("-keyout", "key.pem", "-out", "ca.pem"),
+    ]
+    subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=30)
+    both = folder / "both.pem"
+    both.write_bytes((folder / "ca.pem").read_bytes() + (folder / "key.pem").read_bytes())
+    return both
+
+
+def test_tls_is_spoken_with_the_registrys_own_authority(tmp_path: Path) -> None:
+    tls = _certificate(tmp_path)
+    with running_fake_registry(FakeRegistry(auth="basic"), tls) as fake:
+        digest = _stored(fake, b"content")
+        known = Access(
+            fake.address,
+            username="robot",
+            password="secret",
+            ca_file=str(tmp_path / "ca.pem"),
+            patience=_FAST,
+        )
+        with _client(fake, access=known) as registry:
+            assert registry.blob(registry.repository("r"), digest, 100) == b"content"
+            registry.put_blob(registry.repository("r"), of_bytes(os.urandom(3 * _CHUNK)))
+        stranger = Access(fake.address, username="robot", password="secret", patience=_FAST)
+        with _client(fake, access=stranger) as registry:
+            assert (
+                _code(lambda: registry.has_blob(registry.repository("r"), digest)) == "registry_unreachable"
+            )
+    for nothing in (tmp_path / "absent.pem", Path(__file__)):
+        with pytest.raises(BuildError, match="no CA certificates"):
+            Conversation(Access("registry.example", ca_file=str(nothing)))

@@ -11,12 +11,14 @@ import hashlib
 import json
 import re
 import secrets
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -80,12 +82,18 @@ class FakeRegistry:
 
 
 @contextmanager
-def running_fake_registry(registry: FakeRegistry | None = None) -> Iterator[FakeRegistry]:
-    """Serve a fake on a port of loopback."""
+def running_fake_registry(
+    registry: FakeRegistry | None = None, tls: Path | None = None
+) -> Iterator[FakeRegistry]:
+    """Serve a fake on a port of loopback; `tls` is a PEM file with certificate and key."""
     fake = registry or FakeRegistry()
     handler = type("Handler", (_Handler,), {"fake": fake})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     fake.address = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
