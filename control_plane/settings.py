@@ -35,6 +35,7 @@ from control_plane.settings_groups import (
     Metering,
     Registry,
     Retention,
+    Storage,
     Tls,
     Traces,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Registry",
     "Retention",
     "Settings",
+    "Storage",
     "Tls",
     "Traces",
     "load_settings",
@@ -73,6 +75,7 @@ class Settings:
     listen: Listen = field(default_factory=Listen)
     api: Api = field(default_factory=Api)
     database: Database = field(default_factory=Database)
+    storage: Storage = field(default_factory=Storage)
     identity: Identity = field(default_factory=Identity)
     host: Host = field(default_factory=Host)
     gateway: Gateway = field(default_factory=Gateway)

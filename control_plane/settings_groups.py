@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from control_plane.settings_storage import Database, Storage
+
 __all__ = [
     "GROUPS",
     "Api",
@@ -25,6 +27,7 @@ __all__ = [
     "Metering",
     "Registry",
     "Retention",
+    "Storage",
     "Tls",
     "Traces",
 ]
@@ -68,16 +71,6 @@ class Api:
     def count(self) -> int:
         """Return how many there are on this machine."""
         return max(1, self.processes) if self.processes else min(4, os.cpu_count() or 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Where rows live."""
-
-    control_url: str = _option(
-        "", "SQLAlchemy URL of the control database. Empty: SQLite in the data folder, which needs no server."
-    )
-    usage_url: str = _option("", "SQLAlchemy URL of the usage database. Empty: SQLite in the data folder.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +296,7 @@ GROUPS = {
     "listen": Listen,
     "api": Api,
     "database": Database,
+    "storage": Storage,
     "identity": Identity,
     "host": Host,
     "gateway": Gateway,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from builders.build import Folders
 from builders.registry.access import Access
 from builders.registry.names import Repository
 from builders.signature import SigningKey, VerifyKey
 from control_plane.adapters.cluster.builder import KeepingBuilder
 from control_plane.adapters.cluster.images import RegistryImages
 from control_plane.adapters.embedded.images import EmbeddedBuilder
+from control_plane.bootstrap.named_files import named_file
+from control_plane.bootstrap.storage import build_folders, make_layers
 from control_plane.domain.retention import HOUR_MS
 from control_plane.errors import Invalid
 from control_plane.ports import Blobs, Builder, Images
@@ -26,10 +26,8 @@ _PUBLIC_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY----
 
 def make_builder(settings: Settings, blobs: Blobs) -> Builder:
     """Return who locks and freezes drafts."""
-    folders = _folders(settings)
-    builder = EmbeddedBuilder(
-        blobs, blob_folder=folders.blobs, layer_folder=folders.layers, cache_folder=folders.cache
-    )
+    layers = make_layers(settings)
+    builder = EmbeddedBuilder(blobs, build_folders(settings), layers.keep if layers is not None else None)
     images = make_images(settings)
     return KeepingBuilder(builder, images) if images is not None else builder
 
@@ -48,7 +46,7 @@ def make_images(settings: Settings) -> Images | None:
         raise Invalid(
             "The registry's address begins with neither https:// nor http://.", field="registry.address"
         )
-    password = _content("registry.password_file", wanted.password_file).decode().strip()
+    password = named_file("registry.password_file", wanted.password_file).decode().strip()
     access = Access(
         host,
         plain_http=scheme == "http",
@@ -56,10 +54,10 @@ def make_images(settings: Settings) -> Images | None:
         password=password,
         ca_file=wanted.ca_file,
     )
-    signer = _content("registry.signing_key_file", wanted.signing_key_file)
+    signer = named_file("registry.signing_key_file", wanted.signing_key_file)
     try:
         key = SigningKey.from_pem(signer)
-        others = _PUBLIC_KEY.findall(_content("registry.trusted_keys_file", wanted.trusted_keys_file))
+        others = _PUBLIC_KEY.findall(named_file("registry.trusted_keys_file", wanted.trusted_keys_file))
         trusted = tuple(VerifyKey.from_pem(pem) for pem in others)
     except ValueError as error:
         raise Invalid(
@@ -67,7 +65,7 @@ def make_images(settings: Settings) -> Images | None:
             field="registry.signing_key_file",
             hint="Make one with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
         ) from error
-    return RegistryImages(access, wanted.prefix, _folders(settings), key, trusted)
+    return RegistryImages(access, wanted.prefix, build_folders(settings), key, trusted)
 
 
 def make_image_retention(settings: Settings, changes: Changes) -> ImageRetention:
@@ -75,15 +73,3 @@ def make_image_retention(settings: Settings, changes: Changes) -> ImageRetention
     kept = settings.retention
     grace_ms = max(kept.content_hours, 1) * HOUR_MS
     return ImageRetention(changes, make_images(settings), grace_ms=grace_ms, batch=kept.batch)
-
-
-def _folders(settings: Settings) -> Folders:
-    return Folders(settings.data / "blobs", settings.data / "layers", settings.data / "cache")
-
-
-def _content(setting: str, path: str) -> bytes:
-    """Return a file that a setting names; nothing where it names none."""
-    try:
-        return Path(path).read_bytes() if path else b""
-    except OSError as error:
-        raise Invalid(f"{setting} names a file that cannot be read: {error}.", field=setting) from error

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from control_plane.adapters.cluster.runtime import ClusterRuntime, Keys
 from control_plane.adapters.cluster.split_runtime import SplitRuntime
 from control_plane.adapters.embedded.anchor import Ed25519Signer
-from control_plane.adapters.embedded.blobs import FolderBlobs
 from control_plane.adapters.embedded.secrets import AesSealer
 from control_plane.bootstrap.images import make_images
 from control_plane.bootstrap.parts import key, make_runtime
+from control_plane.bootstrap.storage import make_blobs
 from control_plane.errors import Invalid
 from control_plane.ports import Runtime
 from control_plane.services.changes import Changes
@@ -43,7 +43,7 @@ def make_release_runtime(settings: Settings, changes: Changes, keys: Mapping[str
         cluster = connect("" if wanted.kubeconfig == _POD else wanted.kubeconfig)
     except (ConfigException, OSError) as error:
         raise Invalid(f"The cluster cannot be used: {error}.", field="cluster.kubeconfig") from error
-    blobs = FolderBlobs(settings.data / "blobs")
+    blobs = make_blobs(settings)
     runtime = ClusterRuntime(
         cluster,
         Keys(Ed25519Signer(key(keys, "release")), AesSealer(key(keys, "master"))),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from control_plane.adapters.embedded.clock import SystemClock
-from control_plane.adapters.embedded.file_bytes import FolderFileBytes
 from control_plane.adapters.gateway.gateway import HAProxyGateway
 from control_plane.bootstrap.cleanup import make_retention
 from control_plane.bootstrap.gateway import make_gateway_settings
@@ -17,6 +16,7 @@ from control_plane.bootstrap.guards import make_guards
 from control_plane.bootstrap.images import make_image_retention
 from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, read_settings
 from control_plane.bootstrap.runtime import make_release_runtime
+from control_plane.bootstrap.storage import make_file_bytes
 from control_plane.bootstrap.traces import make_spans, release_tracer
 from control_plane.events.cleaning import Cleaning
 from control_plane.services.events import Events
@@ -78,7 +78,7 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
             sequence_events=Events(changes).sequence,
             checkpoint=make_audit(settings, changes, keys).checkpoint,
             sweep_previews=PreviewExpiry(changes).sweep,
-            delete_files=FileRemoval(changes, FolderFileBytes(settings.data / "files")).delete_due,
+            delete_files=FileRemoval(changes, make_file_bytes(settings)).delete_due,
             cleaning=Cleaning(
                 retention.clean_rows,
                 lambda: (*retention.clean_content(), *clean_images()),

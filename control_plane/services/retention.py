@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from control_plane.domain.idempotency import KEPT_MS
 from control_plane.domain.identity import Actor
 from control_plane.domain.retention import DAY_MS, HOUR_MS, Content, Judgement, Removal, judge
+from control_plane.errors import Unavailable
 from control_plane.ports import Contents
 from control_plane.services.changes import Change, Changes
 from control_plane.store.retention_rows import referencing_tables
@@ -103,14 +104,16 @@ class Retention:
             raise failed
         return _summed(removed)
 
-    def _remove(self, doomed: tuple[Content, ...], before_ms: int) -> tuple[list[Content], OSError | None]:
+    def _remove(
+        self, doomed: tuple[Content, ...], before_ms: int
+    ) -> tuple[list[Content], OSError | Unavailable | None]:
         removed: list[Content] = []
-        failed: OSError | None = None
+        failed: OSError | Unavailable | None = None
         for content in doomed:
             try:
                 if self._contents.remove(content, before_ms):
                     removed.append(content)
-            except OSError as error:
+            except (OSError, Unavailable) as error:
                 failed = error
         return removed, failed
 

@@ -6,9 +6,8 @@ What a draft, a lock and a manifest are is the builders' business.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 
 from builders import build as builders
 from builders.errors import BuildError
@@ -31,9 +30,11 @@ _BUILD = (
 class EmbeddedBuilder:
     """Locks and freezes on this machine."""
 
-    def __init__(self, blobs: Blobs, *, blob_folder: Path, layer_folder: Path, cache_folder: Path) -> None:
-        self._blobs = blobs
-        self._folders = builders.Folders(blobs=blob_folder, layers=layer_folder, cache=cache_folder)
+    def __init__(
+        self, blobs: Blobs, folders: builders.Folders, keep: Callable[[str], None] | None = None
+    ) -> None:
+        """`keep` is told each built image's digest, and makes what it consists of outlive this machine."""
+        self._blobs, self._folders, self._keep = blobs, folders, keep
 
     def declaration(self, files: Mapping[str, bytes]) -> Declaration:
         """Read what the author declares."""
@@ -63,6 +64,8 @@ class EmbeddedBuilder:
             read = builders.read_lock(lock.encode())
             frozen = builders.freeze(plan, read)
             built = builders.build(frozen, files, read, self._folders)
+            if self._keep is not None:
+                self._keep(built.image)
         return Built(
             manifest=frozen.manifest.decode(),
             digest=frozen.digest,

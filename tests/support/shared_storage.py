@@ -1,0 +1,89 @@
+"""PostgreSQL and an S3 store for tests, with the two roles of a real installation: owner and service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy import Engine, make_url, text
+
+from control_plane.adapters.cluster.bucket import Bucket
+from control_plane.store.control_migrations import grant_control, migrate_control
+from control_plane.store.engine import create_engine
+from control_plane.store.tables import CONTROL_SCHEMA
+from control_plane.store.usage_migrations import migrate_usage
+from control_plane.store.usage_tables import USAGE_SCHEMA
+from tests.support.postgres import running_postgres
+from tests.support.s3_store import S3Store, running_s3
+
+__all__ = ["SERVICE", "SharedStorage", "make_roles", "running_shared_storage"]
+
+SERVICE = "ingot_service"
+_OWNER = "ingot_owner"
+
+
+def make_roles(url: str) -> tuple[str, str]:
+    """Make a database; return its URLs for the owner, and for the service, which owns nothing of control."""
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in (
+            f"CREATE ROLE {_OWNER} LOGIN",
+            f"CREATE ROLE {SERVICE} LOGIN",
+            f"CREATE DATABASE ingot OWNER {_OWNER}",
+            f"GRANT CREATE ON DATABASE ingot TO {SERVICE}",
+        ):
+            connection.execute(text(statement))
+    engine.dispose()
+    place = url.replace("/postgres?", "/ingot?")
+    return place.replace("postgres@", f"{_OWNER}@"), place.replace("postgres@", f"{SERVICE}@")
+
+
+@dataclass(frozen=True)
+class SharedStorage:
+    """Both servers, with every migration applied."""
+
+    owner: str
+    service: str
+    store: S3Store
+
+    @contextmanager
+    def emptied(self) -> Iterator[tuple[Engine, Engine, Bucket]]:
+        """Yield the service's engines on empty tables, and an empty bucket."""
+        for url, schema in ((self.owner, CONTROL_SCHEMA), (self.service, USAGE_SCHEMA)):
+            _empty(url, schema)
+        control = create_engine(self.service, schema=CONTROL_SCHEMA)
+        usage = create_engine(self.service, schema=USAGE_SCHEMA)
+        try:
+            yield control, usage, self.store.new_bucket()
+        finally:
+            control.dispose()
+            usage.dispose()
+
+
+@contextmanager
+def running_shared_storage(folder: Path) -> Iterator[SharedStorage]:
+    """Yield both servers. Raises FileNotFoundError where one is not installed."""
+    with running_postgres() as url, running_s3(folder) as store:
+        owner, service = make_roles(url)
+        control = create_engine(owner, schema=CONTROL_SCHEMA)
+        migrate_control(control)
+        grant_control(control, str(make_url(service).username))
+        control.dispose()
+        usage = create_engine(service, schema=USAGE_SCHEMA)
+        migrate_usage(usage)
+        usage.dispose()
+        yield SharedStorage(owner, service, store)
+
+
+def _empty(url: str, schema: str) -> None:
+    engine = create_engine(url, schema=schema)
+    with engine.begin() as connection:
+        names = connection.execute(
+            text("SELECT tablename FROM pg_tables WHERE schemaname = :schema"), {"schema": schema}
+        ).scalars()
+        tables = ", ".join(f'"{name}"' for name in names if not name.startswith("alembic"))
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+    engine.dispose()
