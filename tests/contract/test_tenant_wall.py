@@ -161,7 +161,7 @@ def test_indexed_lists_stay_indexed_behind_the_wall(
     for actor, before in ((one, ""), (other, "o")):
         with world.store.begin(actor.organization) as unit:
             unit.functions._connection.execute(text(_MANY.replace("'fn_'", f"'fn_{before}'")))
-    owner = create_engine(storage.owner, schema="control", isolation_level="AUTOCOMMIT")
+    owner = create_engine(storage.owner, isolation_level="AUTOCOMMIT")
     with owner.connect() as connection:
         connection.execute(text("ANALYZE control.functions"))
     owner.dispose()
