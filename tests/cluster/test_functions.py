@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from knative.bootstrap.kubectl import Kubectl
@@ -26,6 +27,7 @@ from operators.kinds import (
     REVISION,
     SECRET,
     SERVICE_ACCOUNT,
+    Kind,
 )
 from tests.cluster.function_fixtures import images, operator, routed
 from tests.operators.stage import digest, function_body, version
@@ -37,6 +39,7 @@ __all__ = ["images", "operator", "routed"]
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
+CORE_SERVICE = Kind("v1", "Service", "services")
 SAYS = "def execute(input, context):\n    return {{'version': {number}}}\n"
 
 
@@ -144,6 +147,51 @@ def test_drift_is_corrected(operator: ClusterOperator, namespace: str, body: Bod
 
     until(mended, 30)
     serving(operator, namespace)
+
+
+@pytest.mark.usefixtures("routed")
+def test_events_of_a_broker_call_the_function(
+    operator: ClusterOperator, namespace: str, body: Body, images: ClusterImages, kubectl: Kubectl
+) -> None:
+    source = "def execute(input, context):\n    print('came:', input['order'], flush=True)\n"
+    made = images.push(source)
+    meta = {"name": "default", "namespace": namespace}
+    kubectl.apply([{"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": meta}])
+    trigger = {"name": "made", "broker": "default", "attributes": {"type": "shop.order.made"}}
+    one = version(1, image=made.image, digest=made.digest)
+    operator.write(body(None, one, triggers=[trigger]))
+    serving(operator, namespace)
+    assert operator.condition(namespace, "orders", "TriggersReady")[0] == "True"
+    service = operator.cluster.get(CORE_SERVICE, "knative-eventing", "broker-ingress")
+    assert service is not None
+    address = f"http://{service['spec']['clusterIP']}/{namespace}/default"
+
+    def sent(kind: str, order: int) -> bool:
+        event = {"ce-id": str(order), "ce-source": "shop", "ce-type": kind, "ce-specversion": "1.0"}
+        return httpx.post(address, json={"order": order}, headers=event, timeout=60).status_code == 202
+
+    # Ready or not, the channel behind the broker learns of its subscribers a moment later.
+    until(lambda: sent("shop.order.lost", 41), 60)
+    # What the broker makes of the function's answer is another matter than whether the event reaches it.
+    sent("shop.order.made", 42)
+
+    until(lambda: "came: 42" in operator.logs(namespace), 60)
+    assert "came: 41" not in operator.logs(namespace)
+
+
+@pytest.mark.usefixtures("routed")
+def test_a_domain_of_ones_own_leads_to_the_function(
+    operator: ClusterOperator, namespace: str, body: Body
+) -> None:
+    domain = f"orders.{namespace}.example.com"
+    operator.write(body({1: 100}, domains=[domain]))
+    serving(operator, namespace)
+    assert operator.condition(namespace, "orders", "DomainsReady")[0] == "True"
+    answer = httpx.post("http://198.18.255.1:8080/", json=None, headers={"Host": domain}, timeout=30)
+    assert answer.json() == {"version": 1}
+    # Without a domain it is no host of the public listener.
+    closed = f"orders.{namespace}.svc.cluster.local"
+    assert httpx.post("http://198.18.255.1:8080/", headers={"Host": closed}, timeout=30).status_code == 404
 
 
 class TestReasons:

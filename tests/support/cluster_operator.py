@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from control_plane.domain.attestations import ReleaseStatement, TakedownStatement, workload_digest
 from operators.cluster import Cluster, connect
-from operators.kinds import ADMISSION, FUNCTION
+from operators.kinds import ADMISSION, FUNCTION, POD
 from tests.operators.stage import sign
 from tests.support.function_host import until
 
@@ -62,16 +62,19 @@ class ClusterOperator:
         self._trust(self._entries)
 
     def _apply_any(self, manifest: dict[str, Any]) -> bool:
+        words = ("apply", "--server-side", "--force-conflicts", "-f", "-")
+        return self._kubectl(*words, said=json.dumps(manifest)).returncode == 0
+
+    def logs(self, namespace: str) -> str:
+        """Return what all of a namespace's functions have written."""
+        pods = [pod["metadata"]["name"] for pod in self.cluster.list(POD, namespace)]
+        words = ("logs", "-n", namespace, "-c", "user-container")
+        return "".join(self._kubectl(*words, pod).stdout for pod in pods)
+
+    def _kubectl(self, *words: str, said: str = "") -> subprocess.CompletedProcess[str]:
         kubectl = self._credentials.parent / "bin" / "kubectl"
-        command = [str(kubectl), "--kubeconfig", str(self._credentials / "admin.kubeconfig")]
-        done = subprocess.run(
-            [*command, "apply", "--server-side", "--force-conflicts", "-f", "-"],
-            input=json.dumps(manifest).encode(),
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
-        return done.returncode == 0
+        command = [str(kubectl), "--kubeconfig", str(self._credentials / "admin.kubeconfig"), *words]
+        return subprocess.run(command, input=said, capture_output=True, text=True, timeout=30, check=False)
 
     def _trust(self, entries: dict[str, str]) -> None:
         self.cluster.apply(
