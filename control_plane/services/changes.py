@@ -16,7 +16,7 @@ from typing import Any
 
 from control_plane.domain.audit import GENESIS, AuditEntry, link
 from control_plane.domain.events import Event, check_data, type_of
-from control_plane.domain.identity import Actor, Method
+from control_plane.domain.identity import PLATFORM, Actor, Method
 from control_plane.domain.ids import make_id
 from control_plane.errors import Forbidden
 from control_plane.ports import Clock, Entropy
@@ -262,6 +262,6 @@ class Changes:
 
 def _reach(actor: Actor) -> str:
     """Return whose rows the statements see. Ingot itself, and who is not known yet, have no tenant."""
-    if not actor.organization and actor.method in {Method.SYSTEM, Method.NOBODY}:
+    if actor.organization in {"", PLATFORM} and actor.method in {Method.SYSTEM, Method.NOBODY}:
         return EVERYONE
     return actor.organization
