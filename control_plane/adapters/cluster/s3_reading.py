@@ -29,7 +29,7 @@ class ObjectReader(io.RawIOBase):
             found = bucket.client.get_object(**bucket.at(key))
         self._body: Any = found["Body"]
         self._etag, self._size = str(found["ETag"]), int(found["ContentLength"])
-        self._position, self._resumes = 0, 0
+        self._position, self._resumes, self._moved = 0, 0, False
 
     @classmethod
     def of(cls, bucket: Bucket, key: str) -> IO[bytes]:
@@ -40,9 +40,27 @@ class ObjectReader(io.RawIOBase):
         """Say so."""
         return True
 
+    def seekable(self) -> bool:
+        """Say so: callers ask for parts."""
+        return True
+
+    def tell(self) -> int:
+        """Return where the next byte is."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go on from another place; the rest of the object is asked for when it is read."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        wanted = max(0, start + offset)
+        if wanted != self._position:
+            self._position, self._moved = wanted, True
+        return self._position
+
     def readinto(self, buffer: Any) -> int:
         """Read the next bytes; the end is only where the object ends."""
-        wanted = min(len(buffer), self._size - self._position)
+        wanted = max(0, min(len(buffer), self._size - self._position))
+        if wanted and self._moved:
+            self._ask_rest()
         while wanted:
             try:
                 piece = self._body.read(wanted)
@@ -63,10 +81,14 @@ class ObjectReader(io.RawIOBase):
 
     def _resume(self) -> None:
         """Ask for the rest of this very object."""
-        self._body.close()
         self._resumes += 1
         if self._resumes > _RESUMES:
             raise Unavailable("The object store breaks off what it sends.", hint="Try again in a moment.")
+        self._ask_rest()
+
+    def _ask_rest(self) -> None:
+        self._body.close()
+        self._moved = False
         try:
             with store_errors():
                 found = self._bucket.client.get_object(
