@@ -9,9 +9,10 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.txt pyproject.toml scripts/
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down demo test check format bench lock clean
+.PHONY: cluster-up cluster-down cluster-stop cluster-status cluster-test
 
 help:           ## Show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 install: $(STAMP) ## Create .venv from the hash-pinned requirements.txt
 
@@ -28,12 +29,12 @@ demo: install   ## Draft, review, release, call, count, canary, roll back - on a
 	@$(BIN)/python scripts/demo.py
 
 test: install   ## Run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow and not cluster"
 
 check: install  ## Format, lint, types, import direction
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy control_plane builders templates scripts tests
+	@$(BIN)/mypy control_plane builders knative operators templates scripts tests
 	@$(BIN)/lint-imports
 
 format: install ## Rewrite the code the way `make check` wants it
@@ -45,6 +46,21 @@ bench: install  ## List the benchmarks; run one with scripts/bench.py NAME
 
 lock: install   ## Compile requirements.txt from pyproject.toml
 	@sh scripts/lock.sh "$(BIN)/uv"
+
+cluster-up: install ## As root: start Kubernetes with Knative on this machine (PROFILE=durable or fast)
+	@$(BIN)/python -m knative.bootstrap up $(if $(PROFILE),--profile $(PROFILE))
+
+cluster-stop: install ## As root: stop it; data, keys and images stay for the next cluster-up
+	@$(BIN)/python -m knative.bootstrap down --keep-data
+
+cluster-down: install ## As root: remove it with all its data, and prove that nothing is left
+	@$(BIN)/python -m knative.bootstrap down
+
+cluster-status: install ## As root: how each part of it is, and where what answers
+	@$(BIN)/python -m knative.bootstrap status
+
+cluster-test: install ## As root: the tests that need it running
+	@$(BIN)/python -m pytest -q -m cluster
 
 clean: ## Remove the environment and caches; data in .ingot/ stays
 	@rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -28,6 +28,12 @@ CODES = {
     "platform_unsupported": "this machine is none of the platforms that versions are built for",
     "confinement_failed": "the confined process could not be set up",
     "bytecode_failed": "the bytecode cache of a layer could not be made",
+    "base_unavailable": "there is no base image for a runtime, or its packages cannot be had",
+    "registry_unreachable": "a registry did not answer, or not in time",
+    "registry_refused": "a registry refused a request: credentials, rights or a rule of its own",
+    "registry_corrupt": "what a registry returned or stored does not match its digest",
+    "registry_keeps_all": "a registry does not delete, so nothing can be cleaned up there",
+    "signature_invalid": "an image has no signature of a trusted key, or a wrong one",
 }
 
 

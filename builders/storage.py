@@ -136,12 +136,14 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder, read-only parts included; gone already is fine."""
-    if not folder.is_dir():
+    if folder.is_symlink() or not folder.is_dir():
         return
     folder.chmod(0o700)
     for parent, folders, _ in os.walk(folder):
         for name in folders:
-            Path(parent, name).chmod(0o700)
+            # What a link leads to is somebody else's.
+            if not Path(parent, name).is_symlink():
+                Path(parent, name).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -6,7 +6,7 @@ contract-tested fake count as two). Nothing here may import an adapter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
@@ -28,6 +28,7 @@ __all__ = [
     "FunctionLogs",
     "Gateway",
     "GatewayChange",
+    "Images",
     "LogPage",
     "Passwords",
     "Prepared",
@@ -35,8 +36,10 @@ __all__ = [
     "Runtime",
     "Sealer",
     "Signer",
+    "StoredImage",
     "TestCall",
     "TestOutcome",
+    "VersionImage",
 ]
 
 
@@ -238,6 +241,62 @@ class Builder(Protocol):
 
     def base(self, runtime: str) -> str:
         """Return this machine's interpreter build for a runtime. Raises Invalid when there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VersionImage:
+    """What the image of a version is made of, and whose it is."""
+
+    organization: str
+    # canonical JSON, as in Built
+    manifest: str
+    # layer role -> digest, as in Built
+    layers: Mapping[str, str]
+    # CycloneDX of the version alone
+    sbom: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image that can be deployed."""
+
+    # By which it is deployed; ends in `@` and its digest.
+    reference: str
+    digest: str
+    # Digest of the version that it holds, and of the base image that it stands on.
+    version: str
+    base: str
+
+
+class Images(Protocol):
+    """Images of versions, whole and signed, in a registry or in folders that travel."""
+
+    def base(self, runtime: str) -> str:
+        """Return the digest of the base image for new releases. Raises Invalid when there is none."""
+        ...
+
+    def keep(self, image: str) -> None:
+        """Make the layers of a built version (`Built.image`) safe where every process finds them."""
+        ...
+
+    def publish(self, image: VersionImage, base: str) -> StoredImage:
+        """Compose, store, describe and sign the image of a version; repeating it costs little and heals."""
+        ...
+
+    def find(self, organization: str, version: str, base: str) -> StoredImage | None:
+        """Return the image of a version's digest on a base, if it is there whole and signed; quick."""
+        ...
+
+    def stored(self, organization: str) -> tuple[StoredImage, ...]:
+        """Return every image of an organization."""
+        ...
+
+    def remove(self, organization: str, digests: Collection[str]) -> int:
+        """Remove images with all that belongs to them alone; returns how many went.
+
+        Raises Unavailable where nothing can be removed.
+        """
         ...
 
 

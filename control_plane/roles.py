@@ -16,18 +16,15 @@ __all__ = ["host", "prepare"]
 
 
 def prepare(document: Mapping[str, Any]) -> None:
-    """Migrate both databases; print the first owner's one-time text while there is no owner."""
+    """Migrate the databases, make the bucket; print the first owner's one-time text while there is none."""
+    from control_plane.bootstrap.databases import migrate_databases
     from control_plane.bootstrap.services import build_services
+    from control_plane.bootstrap.storage import ensure_bucket
     from control_plane.settings import settings_from_document
-    from control_plane.store.control_migrations import migrate_control
-    from control_plane.store.engine import create_engine
-    from control_plane.store.tables import CONTROL_SCHEMA
-    from control_plane.store.usage_migrations import migrate_usage
-    from control_plane.store.usage_tables import USAGE_SCHEMA
 
     settings = settings_from_document(json.dumps(document))
-    migrate_control(create_engine(settings.control_url, schema=CONTROL_SCHEMA))
-    migrate_usage(create_engine(settings.usage_url, schema=USAGE_SCHEMA))
+    migrate_databases(settings)
+    ensure_bucket(settings)
     sys.stdout.write(build_services(document, inherited_keys()).accounts.open_claim())
 
 

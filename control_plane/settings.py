@@ -25,6 +25,7 @@ from control_plane.errors import Invalid
 from control_plane.settings_groups import (
     GROUPS,
     Api,
+    Cluster,
     Database,
     Files,
     Gateway,
@@ -32,13 +33,16 @@ from control_plane.settings_groups import (
     Identity,
     Listen,
     Metering,
+    Registry,
     Retention,
+    Storage,
     Tls,
     Traces,
 )
 
 __all__ = [
     "Api",
+    "Cluster",
     "Database",
     "Files",
     "Gateway",
@@ -46,8 +50,10 @@ __all__ = [
     "Identity",
     "Listen",
     "Metering",
+    "Registry",
     "Retention",
     "Settings",
+    "Storage",
     "Tls",
     "Traces",
     "load_settings",
@@ -69,12 +75,15 @@ class Settings:
     listen: Listen = field(default_factory=Listen)
     api: Api = field(default_factory=Api)
     database: Database = field(default_factory=Database)
+    storage: Storage = field(default_factory=Storage)
     identity: Identity = field(default_factory=Identity)
     host: Host = field(default_factory=Host)
     gateway: Gateway = field(default_factory=Gateway)
     metering: Metering = field(default_factory=Metering)
     tls: Tls = field(default_factory=Tls)
     traces: Traces = field(default_factory=Traces)
+    registry: Registry = field(default_factory=Registry)
+    cluster: Cluster = field(default_factory=Cluster)
     retention: Retention = field(default_factory=Retention)
     files: Files = field(default_factory=Files)
 
@@ -121,6 +130,8 @@ _OTHER_VARIABLES = frozenset(
         *("URL", "TOKEN", "KEY", "FUNCTIONS_URL", "EMAIL", "NEW_PASSWORD", "CONFIG_HOME", "VERBOSE", "DATA"),
         *("CONFIG", "READY_FD", "SECRETS_FD", "STORE_FD"),
         *("FD_ACCESS_LOG", "FD_CONSOLE", "FD_FUNCTIONS"),
+        # Of `knative.bootstrap`, which reads them itself.
+        *("CLUSTER_STATE", "CLUSTER_RUN", "CLUSTER_CACHE", "CLUSTER_PROFILE", "CLUSTER_NAME"),
     )
 )
 # Kubernetes sets these in every pod beside a service that is called ingot, or ingot-something.

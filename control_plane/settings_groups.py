@@ -12,9 +12,12 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from control_plane.settings_storage import Database, Storage
+
 __all__ = [
     "GROUPS",
     "Api",
+    "Cluster",
     "Database",
     "Files",
     "Gateway",
@@ -22,7 +25,9 @@ __all__ = [
     "Identity",
     "Listen",
     "Metering",
+    "Registry",
     "Retention",
+    "Storage",
     "Tls",
     "Traces",
 ]
@@ -66,16 +71,6 @@ class Api:
     def count(self) -> int:
         """Return how many there are on this machine."""
         return max(1, self.processes) if self.processes else min(4, os.cpu_count() or 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Where rows live."""
-
-    control_url: str = _option(
-        "", "SQLAlchemy URL of the control database. Empty: SQLite in the data folder, which needs no server."
-    )
-    usage_url: str = _option("", "SQLAlchemy URL of the usage database. Empty: SQLite in the data folder.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +146,11 @@ class Gateway:
     queue_timeout_ms: int = _option(
         30_000, "How long a call waits for a free instance before it is answered 503."
     )
+    ingress: str = _option(
+        "",
+        "Where the ingress of a Knative cluster answers for hosts inside of it, this gateway's own or "
+        "another one: a Unix socket's path or IP:port. Empty: functions run on this machine.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +197,46 @@ class Traces:
         100.0,
         "Share of the traces that begin here which is exported, in percent; a caller's own trace goes by "
         "its `sampled` flag. All by default: few calls are made while traces are first looked at.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Where images of versions are kept for a cluster to pull."""
+
+    address: str = _option(
+        "",
+        "Address of the OCI registry, as `https://registry.example`; `http://` for one inside the cluster. "
+        "Every version is then kept there, and releases stand on its base images. Empty: versions stay in "
+        "the data folder, which is all that one machine needs.",
+    )
+    prefix: str = _option(
+        "ingot", "Beginning of the names of all repositories, below which nobody else may write."
+    )
+    ca_file: str = _option("", "PEM file with the CA certificates of the registry. Empty: the system's.")
+    username: str = _option(
+        "", "User who may push, pull and delete below the prefix. Empty: no user is sent."
+    )
+    password_file: str = _option("", "File with that user's password, readable to Ingot alone.")
+    signing_key_file: str = _option(
+        "", "PEM file with the ECDSA key on P-256 that signs images; must be there when an address is set."
+    )
+    trusted_keys_file: str = _option(
+        "", "PEM file with further public keys that are trusted, such as the signer's of base images."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The cluster that runs what is released."""
+
+    kubeconfig: str = _option(
+        "",
+        "File that says where the cluster is, or `pod` for the account of the pod that Ingot runs in. Needs "
+        "registry.address and gateway.ingress. Empty: released functions run on this machine.",
+    )
+    namespace: str = _option(
+        "ingot-system", "Namespace where Ingot notes how far it has written; the operator's own by default."
     )
 
 
@@ -256,12 +296,15 @@ GROUPS = {
     "listen": Listen,
     "api": Api,
     "database": Database,
+    "storage": Storage,
     "identity": Identity,
     "host": Host,
     "gateway": Gateway,
     "metering": Metering,
     "tls": Tls,
     "traces": Traces,
+    "registry": Registry,
+    "cluster": Cluster,
     "retention": Retention,
     "files": Files,
 }

@@ -6,19 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from control_plane.adapters.embedded.clock import SystemClock
-from control_plane.adapters.embedded.contents import FolderContents
-from control_plane.adapters.embedded.file_bytes import FolderFileBytes
 from control_plane.adapters.embedded.host.log_files import overdue_logs
+from control_plane.bootstrap.databases import usage_engine
+from control_plane.bootstrap.images import make_image_retention
 from control_plane.bootstrap.parts import make_changes
+from control_plane.bootstrap.storage import make_contents, make_file_bytes
 from control_plane.domain.retention import DAY_MS, Removal
 from control_plane.errors import NotFound
 from control_plane.services.changes import Changes
 from control_plane.services.file_removal import FileRemoval
 from control_plane.services.retention import Retention, Rules
 from control_plane.settings import Settings
-from control_plane.store.engine import create_engine
 from control_plane.store.usage_retention import UsageRetention
-from control_plane.store.usage_tables import USAGE_SCHEMA
 
 __all__ = ["Cleanup", "make_cleanup", "make_retention", "usage_limit"]
 
@@ -43,7 +42,7 @@ def make_retention(settings: Settings, changes: Changes) -> Retention:
         draft_days=kept.draft_days,
         batch=kept.batch,
     )
-    return Retention(changes, FolderContents(settings.data / "blobs", settings.data / "layers"), rules)
+    return Retention(changes, make_contents(settings), rules)
 
 
 def usage_limit(settings: Settings, now_ms: int) -> int:
@@ -58,16 +57,18 @@ def make_cleanup(settings: Settings) -> Cleanup:
         raise NotFound(f"{settings.data} holds no Ingot.", hint="Name its data folder with --data.")
     changes = make_changes(settings)
     retention = make_retention(settings, changes)
-    files = FileRemoval(changes, FolderFileBytes(settings.data / "files"))
+    files = FileRemoval(changes, make_file_bytes(settings))
+    images = make_image_retention(settings, changes)
     logs = settings.data / "host" / "logs"
     days = settings.retention.log_days
-    usage = UsageRetention(create_engine(settings.usage_url, schema=USAGE_SCHEMA))
+    usage = UsageRetention(usage_engine(settings))
     before = usage_limit(settings, SystemClock().now_ms())
 
     def preview() -> tuple[Removal, ...]:
         old = overdue_logs(logs, SystemClock().now_ms(), days)
         over = Removal("logs", len(old), sum(path.stat().st_size for path in old))
-        return (*retention.preview(), files.preview(), over, Removal("calls", usage.over(before)))
+        calls = Removal("calls", usage.over(before))
+        return (*retention.preview(), *images.preview(), files.preview(), over, calls)
 
     def clean() -> tuple[Removal, ...]:
         calls = Removal("calls", usage.remove(before, settings.retention.batch))
@@ -75,6 +76,7 @@ def make_cleanup(settings: Settings) -> Cleanup:
         over = overdue_logs(logs, SystemClock().now_ms(), days)[: settings.retention.batch]
         for path in over:
             path.unlink(missing_ok=True)
-        return (*retention.clean_rows(), *retention.clean_content(), gone, Removal("logs", len(over)), calls)
+        content = (*retention.clean_content(), *images.clean())
+        return (*retention.clean_rows(), *content, gone, Removal("logs", len(over)), calls)
 
     return Cleanup(preview, clean)

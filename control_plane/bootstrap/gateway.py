@@ -25,6 +25,7 @@ def make_gateway_settings(settings: Settings, identities: Mapping[str, int | Non
         queue_timeout_ms=settings.gateway.queue_timeout_ms,
         api_processes=settings.api.count,
         control_gid=identities.get("group"),
+        ingress=settings.gateway.ingress,
         tls=bool(settings.tls.certificate),
         console_scheme=urlsplit(settings.console_url).scheme,
         functions_scheme=urlsplit(settings.functions_url).scheme,

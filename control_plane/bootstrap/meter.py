@@ -17,6 +17,7 @@ from control_plane.adapters.embedded.machine_readings import MachineReadings
 from control_plane.adapters.embedded.runtime import EmbeddedRuntime
 from control_plane.adapters.gateway.lease import renew_lease
 from control_plane.adapters.gateway.statistics import GatewayStatistics
+from control_plane.bootstrap.databases import usage_engine
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.bootstrap.traces import make_spans
 from control_plane.domain.retention import DAY_MS
@@ -27,13 +28,11 @@ from control_plane.meter.sampler import Sampler
 from control_plane.meter.traces import CallTraces
 from control_plane.ports import Clock
 from control_plane.settings import Settings, settings_from_document
-from control_plane.store.engine import create_engine
 from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS, Intake
 from control_plane.store.usage_ledger import UsageLedger
 from control_plane.store.usage_migrations import migrate_usage
 from control_plane.store.usage_retention import UsageRetention
 from control_plane.store.usage_series import SeriesLedger
-from control_plane.store.usage_tables import USAGE_SCHEMA
 
 __all__ = ["Meter", "build_meter"]
 
@@ -62,7 +61,7 @@ class Meter:
 def build_meter(document: Mapping[str, Any], report: Callable[[str, list[str]], None]) -> Iterator[Meter]:
     """Yield the meter's parts; `report` is told when the lease is lost, why, and when it is back."""
     settings = settings_from_document(json.dumps(document))
-    engine = create_engine(settings.usage_url, schema=USAGE_SCHEMA, cache_mb=_CACHE_MB)
+    engine = usage_engine(settings, cache_mb=_CACHE_MB)
     clock = SystemClock()
     with contextlib.ExitStack() as stack:
         stack.callback(engine.dispose)

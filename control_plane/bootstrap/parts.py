@@ -12,12 +12,13 @@ from typing import Any
 from control_plane.adapters.embedded.anchor import Ed25519Signer, FileAnchor
 from control_plane.adapters.embedded.clock import SystemClock, SystemEntropy
 from control_plane.adapters.embedded.runtime import EmbeddedRuntime
+from control_plane.bootstrap.databases import control_engine
+from control_plane.bootstrap.storage import make_layers
 from control_plane.domain.files import Quota
+from control_plane.ports import Runtime
 from control_plane.services.audit import Audit
 from control_plane.services.changes import Changes
 from control_plane.settings import Settings, settings_from_document
-from control_plane.store.engine import create_engine
-from control_plane.store.tables import CONTROL_SCHEMA
 from control_plane.store.unit_of_work import Store
 
 __all__ = ["file_quota", "key", "make_audit", "make_changes", "make_poke", "make_runtime", "read_settings"]
@@ -30,13 +31,19 @@ def read_settings(document: Mapping[str, Any]) -> Settings:
 
 def make_changes(settings: Settings) -> Changes:
     """Return the unit of every change, on the control database."""
-    store = Store(create_engine(settings.control_url, schema=CONTROL_SCHEMA))
+    store = Store(control_engine(settings))
     return Changes(store, SystemClock(), SystemEntropy(), make_poke(settings))
 
 
-def make_runtime(settings: Settings) -> EmbeddedRuntime:
+def make_runtime(settings: Settings) -> Runtime:
     """Return the runtime of this machine."""
-    return EmbeddedRuntime(settings.data / "host", settings.run)
+    runtime = EmbeddedRuntime(settings.data / "host", settings.run)
+    layers = make_layers(settings)
+    if layers is None:
+        return runtime
+    from control_plane.adapters.cluster.restoring_runtime import RestoringRuntime
+
+    return RestoringRuntime(runtime, layers)
 
 
 def make_audit(settings: Settings, changes: Changes, keys: Mapping[str, str]) -> Audit:

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from control_plane.adapters.embedded.blobs import FolderBlobs
 from control_plane.adapters.embedded.breached import BreachedFile, NoBreachedList
-from control_plane.adapters.embedded.file_bytes import FolderFileBytes
 from control_plane.adapters.embedded.function_logs import DayFileLogs
-from control_plane.adapters.embedded.images import EmbeddedBuilder
 from control_plane.adapters.embedded.passwords import ArgonPasswords
 from control_plane.adapters.embedded.secrets import AesSealer
+from control_plane.bootstrap.databases import usage_engine
+from control_plane.bootstrap.images import make_builder
 from control_plane.bootstrap.parts import (
     file_quota,
     key,
@@ -21,6 +20,7 @@ from control_plane.bootstrap.parts import (
     make_runtime,
     read_settings,
 )
+from control_plane.bootstrap.storage import make_blobs, make_file_bytes
 from control_plane.services.access import Access
 from control_plane.services.accounts import Accounts
 from control_plane.services.api_keys import ApiKeys
@@ -54,11 +54,9 @@ from control_plane.services.test_runs import Builds, TestRuns
 from control_plane.services.tokens import Tokens
 from control_plane.services.usage import Usage
 from control_plane.services.versions import Versions
-from control_plane.store.engine import create_engine
 from control_plane.store.invocation_queries import InvocationReader
 from control_plane.store.series_queries import SeriesReader
 from control_plane.store.usage_queries import UsageReader
-from control_plane.store.usage_tables import USAGE_SCHEMA
 
 __all__ = ["build_services"]
 
@@ -67,20 +65,15 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
     """Return the services of the api and streams processes; they hold what `keys` allow."""
     settings = read_settings(document)
     changes = make_changes(settings)
-    blobs = FolderBlobs(settings.data / "blobs")
-    builder = EmbeddedBuilder(
-        blobs,
-        blob_folder=settings.data / "blobs",
-        layer_folder=settings.data / "layers",
-        cache_folder=settings.data / "cache",
-    )
+    blobs = make_blobs(settings)
+    builder = make_builder(settings, blobs)
     passwords = ArgonPasswords(at_once=max(1, settings.identity.hashes_at_once // settings.api.count))
     leaked = settings.identity.breached_passwords
     breached = BreachedFile(Path(leaked)) if leaked else NoBreachedList()
     sealer = AesSealer(key(keys, "master"))
     drafts = Drafts(changes, blobs, builder)
     builds, runtime = Builds(blobs, builder, drafts), make_runtime(settings)
-    counted = create_engine(settings.usage_url, schema=USAGE_SCHEMA)
+    counted = usage_engine(settings)
     calls, usage = InvocationReader(counted), UsageReader(counted)
     logs = DayFileLogs(settings.data / "host" / "logs")
     return Services(
@@ -94,7 +87,7 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
         evidence=Evidence(changes, blobs, builder),
         files=Files(
             changes,
-            FolderFileBytes(settings.data / "files"),
+            make_file_bytes(settings),
             key(keys, "files"),
             file_quota(settings),
         ),

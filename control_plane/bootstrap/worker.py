@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from control_plane.adapters.embedded.clock import SystemClock
-from control_plane.adapters.embedded.file_bytes import FolderFileBytes
 from control_plane.adapters.gateway.gateway import HAProxyGateway
 from control_plane.bootstrap.cleanup import make_retention
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.bootstrap.guards import make_guards
-from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, make_runtime, read_settings
+from control_plane.bootstrap.images import make_image_retention
+from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, read_settings
+from control_plane.bootstrap.runtime import make_release_runtime
+from control_plane.bootstrap.storage import make_file_bytes
 from control_plane.bootstrap.traces import make_spans, release_tracer
 from control_plane.domain.traces import TimedRelease
 from control_plane.events.cleaning import Cleaning
@@ -57,6 +59,7 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
     settings = read_settings(document)
     changes = make_changes(settings)
     retention = make_retention(settings, changes)
+    clean_images = make_image_retention(settings, changes).clean
     gateway = HAProxyGateway(make_gateway_settings(settings, document["identities"]), SystemClock())
     spans = make_spans(settings, "worker")
     with contextlib.ExitStack() as stack:
@@ -65,7 +68,7 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
             stack.callback(spans.close)
         reconciler = Reconciler(
             changes,
-            make_runtime(settings),
+            make_release_runtime(settings, changes, keys),
             gateway,
             executor,
             isolation=document["isolation"],
@@ -76,10 +79,10 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
             sequence_events=Events(changes).sequence,
             checkpoint=make_audit(settings, changes, keys).checkpoint,
             sweep_previews=PreviewExpiry(changes).sweep,
-            delete_files=FileRemoval(changes, FolderFileBytes(settings.data / "files")).delete_due,
+            delete_files=FileRemoval(changes, make_file_bytes(settings)).delete_due,
             cleaning=Cleaning(
                 retention.clean_rows,
-                retention.clean_content,
+                lambda: (*retention.clean_content(), *clean_images()),
                 every_s=settings.retention.every_s,
                 # Content lives for a grace at least, so a look four times in it is often enough.
                 content_every_s=settings.retention.content_hours * 900,

@@ -21,7 +21,7 @@ VERSION: Final = "0.1.0"
 
 
 # Commands of the machine have options of their own.
-_MACHINE: Final = {"system", "machine_settings", "backup", "cleanup", "tls"}
+_MACHINE: Final = {"system", "machine_settings", "backup", "cleanup", "tls", "trust"}
 
 
 def _at(module: str, attribute: str, summary: str) -> LazyCommand:
@@ -79,6 +79,7 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "backup": _at("backup", "backup", "Back the data folder up, and bring it back."),
     "cleanup": _at("cleanup", "cleanup", "Remove what is over, or show it."),
     "tls": _at("tls", "tls", "Make, look at and replace the certificate."),
+    "trust": _at("trust", "trust", "Print what a cluster must trust to run these releases."),
     "settings": _at("machine_settings", "settings", "Show how this machine's Ingot is set up."),
     "doctor": _at("system", "doctor", "Say what this machine can isolate and run."),
     "_run": _at("system", "run_role", "Run one process of Ingot."),

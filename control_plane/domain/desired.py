@@ -19,9 +19,12 @@ __all__ = [
     "HostState",
     "HostTarget",
     "Limits",
+    "ReleaseShare",
     "Route",
     "Share",
+    "Takedown",
     "Target",
+    "WantedRelease",
 ]
 
 
@@ -74,6 +77,41 @@ class HostTarget:
     warm: bool = True
     # Its code will change again soon, so nothing is made in advance for it.
     volatile: bool = False
+    # What its release stands on: a base image's digest where images run, else an interpreter's build.
+    base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseShare:
+    """A target's part of a release's calls, and the tag that it is called by."""
+
+    target: str
+    percent: int
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedRelease:
+    """The release that a function's calls follow; a cluster keeps one resource for each."""
+
+    function: str
+    function_name: str
+    organization: str
+    project: str
+    number: int
+    digest: str
+    # Under the policy in force: 0 is unreviewed.
+    approvals: int
+    # Only targets that get calls or have a tag; others of the function stand by.
+    shares: tuple[ReleaseShare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Takedown:
+    """Digests of a function's versions that may not run any more."""
+
+    function: str
+    versions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +120,10 @@ class HostState:
 
     epoch: int
     targets: tuple[HostTarget, ...]
+    # One for each function that has a release. The host needs neither these nor takedowns: its targets
+    # say all, and nobody else writes them.
+    releases: tuple[WantedRelease, ...] = ()
+    takedowns: tuple[Takedown, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

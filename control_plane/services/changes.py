@@ -16,11 +16,12 @@ from typing import Any
 
 from control_plane.domain.audit import GENESIS, AuditEntry, link
 from control_plane.domain.events import Event, check_data, type_of
-from control_plane.domain.identity import Actor, Method
+from control_plane.domain.identity import PLATFORM, Actor, Method
 from control_plane.domain.ids import make_id
 from control_plane.errors import Forbidden
 from control_plane.ports import Clock, Entropy
 from control_plane.services.views import Page, View, absent
+from control_plane.store.tenant_wall import EVERYONE, NOBODY
 from control_plane.store.unit_of_work import Store, UnitOfWork
 
 __all__ = ["Change", "Changes", "Page", "View", "absent"]
@@ -97,6 +98,7 @@ class Change(View):
 
     def acting_as(self, actor: Actor) -> Change:
         """Return the same transaction for another actor, whose chain is locked too."""
+        self.unit.reach(_reach(actor))
         self.unit.audit.lock(actor.organization)
         return replace(self, actor=actor)
 
@@ -118,6 +120,7 @@ class _Joint:
     def part(self, actor: Actor, action: str) -> Iterator[Change]:
         """Yield the change as one part, which can fail without the others."""
         with self.change.unit.savepoint() as unit:
+            unit.reach(_reach(actor))
             unit.audit.lock(actor.organization)
             part = replace(self.change, actor=actor, action=action, wakes=False)
             yield part
@@ -163,11 +166,13 @@ class Changes:
         joint = self._joint.get()
         if joint is not None:
             with joint.refusals(actor, "read", ""):
+                joint.change.unit.reach(_reach(actor))
                 yield View(actor, joint.change.unit, self.now_ms)
             return
         moment = self._moment.get()
         try:
-            with nullcontext(moment) if moment is not None else self._store.read() as unit:
+            with nullcontext(moment) if moment is not None else self._store.read(_reach(actor)) as unit:
+                unit.reach(_reach(actor))
                 yield View(actor, unit, self.now_ms)
         except Forbidden as refusal:
             self._record_denial(actor, "read", "", refusal)
@@ -182,7 +187,7 @@ class Changes:
                 yield change
             return
         try:
-            with self._store.begin() as unit:
+            with self._store.begin(_reach(actor)) as unit:
                 unit.audit.lock(actor.organization)
                 change = Change(actor, unit, self.now_ms, self._entropy, action)
                 yield change
@@ -195,7 +200,7 @@ class Changes:
     @contextmanager
     def one_moment(self) -> Iterator[None]:
         """Let all reads of this block see one moment, in one transaction instead of one for each."""
-        with self._store.read() as unit:
+        with self._store.read(NOBODY) as unit:
             mark = self._moment.set(unit)
             try:
                 yield
@@ -210,7 +215,7 @@ class Changes:
         """
         joint: _Joint | None = None
         try:
-            with self._store.begin() as unit:
+            with self._store.begin(_reach(actor)) as unit:
                 unit.audit.lock(actor.organization)
                 joint = _Joint(Change(actor, unit, self.now_ms, self._entropy, action), (actor, action, ""))
                 mark = self._joint.set(joint)
@@ -253,7 +258,14 @@ class Changes:
         return len(waiting)
 
     def _record_denial(self, actor: Actor, action: str, subject: str, refusal: Forbidden) -> None:
-        with self._store.begin() as unit:
+        with self._store.begin(_reach(actor)) as unit:
             unit.audit.lock(actor.organization)
             change = Change(actor, unit, self.now_ms, self._entropy, action)
             change.record(subject, {"code": refusal.code, "message": refusal.message}, outcome="denied")
+
+
+def _reach(actor: Actor) -> str:
+    """Return whose rows the statements see. Ingot itself, and who is not known yet, have no tenant."""
+    if actor.organization in {"", PLATFORM} and actor.method in {Method.SYSTEM, Method.NOBODY}:
+        return EVERYONE
+    return actor.organization

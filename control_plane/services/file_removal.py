@@ -5,6 +5,7 @@ from __future__ import annotations
 from control_plane.domain.files import File, FileState
 from control_plane.domain.identity import Actor
 from control_plane.domain.retention import Removal
+from control_plane.errors import Unavailable
 from control_plane.ports import FileBytes
 from control_plane.services.changes import Change, Changes
 
@@ -47,13 +48,13 @@ class FileRemoval:
         with self._changes.read(Actor.system("")) as view:
             due = view.unit.files.due(view.now_ms, limit)
         gone = [file for file in due if file.state is FileState.REMOVED or self._expire(file)]
-        failed: OSError | None = None
+        failed: OSError | Unavailable | None = None
         swept = 0
         for file in gone:
             try:
                 self.sweep(file)
                 swept += 1
-            except OSError as error:
+            except (OSError, Unavailable) as error:
                 failed = error
         if failed is not None and not swept:
             raise failed

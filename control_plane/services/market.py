@@ -195,6 +195,8 @@ def _offered(view: View, share: Share) -> Offered:
 
 def _version(view: View, share: Share) -> tuple[Version, str]:
     """Return the shared version, and why it cannot be installed any more."""
+    # Its owner has opened this one version to whoever sees the share, and the actor does.
+    view.unit.reach(share.organization)
     version = view.unit.versions.get(share.organization, share.version)
     function = view.unit.functions.get(share.organization, share.function)
     if version is None or function is None:

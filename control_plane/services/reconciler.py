@@ -103,8 +103,9 @@ class Reconciler:
         world = read_world(self._changes)
         try:
             kept = {one.preview.id: one for one in (*self._applied.previews, *world.previews)}
+            wanted = (*world.live, *world.pending, *self._applied.lingering)
             with self._timings.phase("hand to host", self._unknown(world.pending)):
-                self._apply_host((*world.live, *world.pending, *self._applied.lingering), kept.values())
+                self._apply_host(wanted, kept.values(), world)
             ready, failed, waiting = self._prepare(world.pending)
             serving = _after(world.live, ready)
             with self._timings.phase("switch", [one.release.id for one in ready]):
@@ -118,7 +119,7 @@ class Reconciler:
             timed.append(self._timings.take(one.release, live=False))
         try:
             self._cut_keys(world)
-            self._apply_host((*serving, *waiting, *self._applied.lingering), world.previews)
+            self._apply_host((*serving, *waiting, *self._applied.lingering), world.previews, world)
         except (IngotError, OSError) as error:
             return replace(self._in_trouble(world, str(error)), live=live, timed=tuple(timed))
         return Step(
@@ -128,9 +129,14 @@ class Reconciler:
             timed=tuple(timed),
         )
 
-    def _apply_host(self, wanted: Iterable[Released], previews: Iterable[Previewed]) -> None:
+    def _apply_host(self, wanted: Iterable[Released], previews: Iterable[Previewed], world: World) -> None:
         known = self._applied.host
-        state = make_host_state(wanted, epoch=known.epoch if known else 0, isolation=self._isolation)
+        state = make_host_state(
+            wanted,
+            epoch=known.epoch if known else 0,
+            isolation=self._isolation,
+            takedowns=world.takedowns,
+        )
         state = host_with_previews(state, previews)
         if state == known:
             return

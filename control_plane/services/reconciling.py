@@ -16,9 +16,12 @@ from control_plane.domain.desired import (
     GatewayState,
     HostState,
     HostTarget,
+    ReleaseShare,
     Route,
     Share,
+    Takedown,
     Target,
+    WantedRelease,
 )
 from control_plane.domain.functions import Function
 from control_plane.domain.releases import Release, ReleasePart, limits_of, target_id
@@ -47,15 +50,26 @@ def target_ids(released: Released, isolation: str) -> dict[str, str]:
     return {part.version: _target_id(released, part, isolation) for part in released.release.parts}
 
 
-def make_host_state(released: Iterable[Released], *, epoch: int, isolation: str) -> HostState:
-    """Return one listening target for each different template key, in the order of ids."""
-    targets = {
-        target.id: target
-        for one in released
-        for part in one.release.parts
-        for target in (_host_target(one, part, isolation),)
-    }
-    return HostState(epoch, tuple(targets[identifier] for identifier in sorted(targets)))
+def make_host_state(
+    released: Iterable[Released], *, epoch: int, isolation: str, takedowns: tuple[Takedown, ...] = ()
+) -> HostState:
+    """Return one listening target for each different template key, in the order of ids.
+
+    Of several releases of a function its calls follow the one that comes first.
+    """
+    targets: dict[str, HostTarget] = {}
+    releases: dict[str, WantedRelease] = {}
+    for one in released:
+        for part in one.release.parts:
+            target = _host_target(one, part, isolation)
+            targets[target.id] = target
+        releases.setdefault(one.function.id, _wanted_release(one, isolation))
+    return HostState(
+        epoch,
+        tuple(targets[identifier] for identifier in sorted(targets)),
+        tuple(releases[identifier] for identifier in sorted(releases)),
+        takedowns,
+    )
 
 
 def make_gateway_state(
@@ -90,6 +104,24 @@ def _target_id(released: Released, part: ReleasePart, isolation: str) -> str:
     return target_id(part, released.release.organization, isolation, limits)
 
 
+def _wanted_release(released: Released, isolation: str) -> WantedRelease:
+    release = released.release
+    return WantedRelease(
+        function=release.function,
+        function_name=released.function.name,
+        organization=release.organization,
+        project=release.project,
+        number=release.number,
+        digest=release.digest,
+        # How many approved is the control plane's own record; a cluster asks whether anybody had to.
+        approvals=0 if release.unreviewed else 1,
+        shares=tuple(
+            ReleaseShare(_target_id(released, part, isolation), part.percent, part.tag)
+            for part in release.parts
+        ),
+    )
+
+
 def _host_target(released: Released, part: ReleasePart, isolation: str) -> HostTarget:
     version = released.versions[part.version]
     declaration = version.declaration
@@ -113,6 +145,7 @@ def _host_target(released: Released, part: ReleasePart, isolation: str) -> HostT
         settings={name: values[value].content for name, value in part.bound.settings.items()},
         secrets={name: values[value].content for name, value in part.bound.secrets.items()},
         streaming=declaration.streaming,
+        base=part.base,
     )
 
 

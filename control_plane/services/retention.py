@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from control_plane.domain.idempotency import KEPT_MS
 from control_plane.domain.identity import Actor
 from control_plane.domain.retention import DAY_MS, HOUR_MS, Content, Judgement, Removal, judge
+from control_plane.errors import Unavailable
 from control_plane.ports import Contents
 from control_plane.services.changes import Change, Changes
 from control_plane.store.retention_rows import referencing_tables
 
 __all__ = ["Retention", "Rules"]
 
+_KINDS = ("blob", "layer")
 # Rows of one transaction: about a millisecond of the write lock.
 _AT_ONCE = 50
 
@@ -102,14 +104,16 @@ class Retention:
             raise failed
         return _summed(removed)
 
-    def _remove(self, doomed: tuple[Content, ...], before_ms: int) -> tuple[list[Content], OSError | None]:
+    def _remove(
+        self, doomed: tuple[Content, ...], before_ms: int
+    ) -> tuple[list[Content], OSError | Unavailable | None]:
         removed: list[Content] = []
-        failed: OSError | None = None
+        failed: OSError | Unavailable | None = None
         for content in doomed:
             try:
                 if self._contents.remove(content, before_ms):
                     removed.append(content)
-            except OSError as error:
+            except (OSError, Unavailable) as error:
                 failed = error
         return removed, failed
 
@@ -139,7 +143,10 @@ class Retention:
         old = list(self._contents.untouched_since(now_ms - self._rules.grace_ms))
         needed = self._needed() if old else set()
         with self._changes.read(Actor.system("")) as view:
-            since_ms = view.unit.retention.unneeded()
+            # Images in a registry have a clean-up of their own, which remembers them in the same place.
+            since_ms = {
+                key: since for key, since in view.unit.retention.unneeded().items() if key[0] in _KINDS
+            }
         unneeded = [content for content in old if content.digest not in needed]
         return judge(unneeded, since_ms, now_ms, self._rules.grace_ms)
 
@@ -163,6 +170,6 @@ class Retention:
 def _summed(contents: tuple[Content, ...] | list[Content]) -> tuple[Removal, ...]:
     return tuple(
         Removal(f"{kind}s", len(sizes), sum(sizes))
-        for kind in ("blob", "layer")
+        for kind in _KINDS
         for sizes in ([content.size for content in contents if content.kind == kind],)
     )

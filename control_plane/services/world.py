@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from control_plane.domain.credentials import ApiKey
+from control_plane.domain.desired import Takedown
 from control_plane.domain.identity import Actor
 from control_plane.domain.releases import Release, ReleaseState
 from control_plane.services.changes import Changes, View
@@ -25,6 +26,8 @@ class World:
     # Keys whose open sessions are to be ended: revoked, rotated at once, or narrowed.
     uncut: tuple[ApiKey, ...]
     previews: tuple[Previewed, ...] = ()
+    # What may not run any more, of every function.
+    takedowns: tuple[Takedown, ...] = ()
 
 
 def read_world(changes: Changes) -> World:
@@ -34,12 +37,14 @@ def read_world(changes: Changes) -> World:
         keys = view.unit.credentials.unrevoked_keys(view.now_ms)
         uncut = view.unit.credentials.uncut_keys()
         previews = tuple(_previewed(view))
+        down = view.unit.versions.taken_down()
     return World(
         live=tuple(one for one in released if one.release.state is ReleaseState.LIVE),
         pending=tuple(one for one in released if one.release.state is ReleaseState.PENDING),
         keys=keys,
         uncut=uncut,
         previews=previews,
+        takedowns=tuple(Takedown(function, down[function]) for function in sorted(down)),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy
@@ -17,11 +18,8 @@ from sqlalchemy.exc import DisconnectionError
 
 from control_plane.errors import Invalid
 
-__all__ = ["create_engine"]
+__all__ = ["Connections", "create_engine"]
 
-# Every thread of the api may hold a connection at once, and one more for a change of its own.
-# The one used last is taken first: its caches are warm, and the rest can be few.
-_POOL: Final[dict[str, Any]] = {"pool_size": 12, "max_overflow": 20, "pool_use_lifo": True}
 # So much of a SQLite file is read where the kernel keeps it: all connections of all processes share that,
 # while each has pages of its own beside it only for what it changes.
 _MAPPED_MB: Final = 1_024
@@ -29,7 +27,28 @@ _MAPPED_MB: Final = 1_024
 _RESTED_S: Final = 5.0
 
 
-def create_engine(url: str, *, schema: str, cache_mb: int = 2) -> Engine:
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many connections there may be, and how long they may be waited for."""
+
+    # Every thread of the api may hold one at once, and one more for a change of its own.
+    kept: int = 12
+    more: int = 20
+    wait_s: float = 10.0
+    # PostgreSQL ends a statement after that; 0: never.
+    statement_s: float = 0.0
+
+    def pool(self) -> dict[str, Any]:
+        """Return the pool's options."""
+        # The one used last is taken first: its caches are warm, and the rest can be few.
+        sizes = {"pool_size": self.kept, "max_overflow": self.more, "pool_timeout": self.wait_s}
+        return {**sizes, "pool_use_lifo": True}
+
+
+_USUAL: Final = Connections()
+
+
+def create_engine(url: str, *, schema: str, cache_mb: int = 2, connections: Connections = _USUAL) -> Engine:
     """Return an engine for `url`.
 
     `schema` is the PostgreSQL schema that unqualified tables mean; SQLite has
@@ -38,13 +57,14 @@ def create_engine(url: str, *, schema: str, cache_mb: int = 2) -> Engine:
     """
     backend = make_url(url).get_backend_name()
     if backend == "sqlite":
-        return _sqlite(url, cache_mb)
+        return _sqlite(url, cache_mb, connections)
     if backend == "postgresql":
         options = f"-csearch_path={schema} -clock_timeout=5000"
+        options += f" -cstatement_timeout={int(connections.statement_s * 1000)}"
         engine = sqlalchemy.create_engine(
             url,
             connect_args={"options": options, "connect_timeout": 5},
-            **_POOL,
+            **connections.pool(),
             # An error says which statement failed, never with whose values.
             hide_parameters=True,
         )
@@ -84,8 +104,8 @@ class _Compiler(SQLiteCompiler):
         return text
 
 
-def _sqlite(url: str, cache_mb: int) -> Engine:
-    pool = {} if make_url(url).database in {None, "", ":memory:"} else _POOL
+def _sqlite(url: str, cache_mb: int, connections: Connections) -> Engine:
+    pool = {} if make_url(url).database in {None, "", ":memory:"} else connections.pool()
     engine = sqlalchemy.create_engine(url, connect_args={"timeout": 5.0}, hide_parameters=True, **pool)
     engine.dialect.statement_compiler = _Compiler
 

@@ -90,6 +90,15 @@ class ReleaseRows:
         )
         return self._releases.all(statement)
 
+    def in_use(self, organization: str, since_ms: int) -> frozenset[tuple[str, str]]:
+        """Return (version's digest, base) of all that is in traffic, is to be, or was after `since_ms`."""
+        statement = self._releases.select(
+            releases.c.organization == organization,
+            or_(releases.c.state.in_(_ACTIVE), releases.c.ended_ms > since_ms),
+        )
+        found = self._releases.all(statement)
+        return frozenset((part.digest, part.base) for release in found for part in release.parts)
+
     def active_in(self, organization: str, project: str) -> tuple[Release, ...]:
         """Return the live and pending releases of a project's functions."""
         statement = self._releases.select(

@@ -292,6 +292,8 @@ versions = Table(
     Column("reason", Text, nullable=False),
     UniqueConstraint("function", "number", name="versions_number"),
     UniqueConstraint("function", "digest", name="versions_digest"),
+    # Holds all that the reconciler asks about what was taken down.
+    Index("versions_state", "state", "function", "digest"),
 )
 
 reviews = Table(

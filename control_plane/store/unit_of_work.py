@@ -29,6 +29,7 @@ from control_plane.store.retention_rows import RetentionRows
 from control_plane.store.review_rows import ReviewRows
 from control_plane.store.rows import ONE_MOMENT
 from control_plane.store.share_rows import ShareRows
+from control_plane.store.tenant_wall import EVERYONE, TenantWall
 from control_plane.store.turns import Turns
 from control_plane.store.version_rows import VersionRows
 
@@ -38,8 +39,10 @@ __all__ = ["Store", "UnitOfWork"]
 class UnitOfWork:
     """The rows of one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, reach: str = EVERYONE) -> None:
         self._connection = connection
+        self._wall = TenantWall(connection)
+        self._wall.open(reach)
         self.identity = IdentityRows(connection)
         self.departments = DepartmentRows(connection)
         self.credentials = CredentialRows(connection)
@@ -58,10 +61,14 @@ class UnitOfWork:
         self.idempotency = IdempotencyRows(connection)
         self.retention = RetentionRows(connection)
 
+    def reach(self, organization: str) -> None:
+        """Let the rest of the transaction see one more organization's rows; the caller has decided why."""
+        self._wall.open(organization)
+
     @contextmanager
     def savepoint(self) -> Iterator[UnitOfWork]:
         """Open a part of the transaction that can be taken back alone."""
-        with _translated(), self._connection.begin_nested():
+        with _translated(), self._wall.kept(), self._connection.begin_nested():
             yield self
 
 
@@ -79,20 +86,20 @@ class Store:
         self._reading = engine.execution_options(**snapshot)
 
     @contextmanager
-    def begin(self) -> Iterator[UnitOfWork]:
-        """Open a writing transaction; it commits when the block ends without an error."""
+    def begin(self, reach: str = EVERYONE) -> Iterator[UnitOfWork]:
+        """Open a writing transaction on one organization's rows, or on all; it commits at the end."""
         turn = self._turns.one() if self._turns else nullcontext()
         with _translated(), turn, self._engine.begin() as connection:
-            yield UnitOfWork(connection)
+            yield UnitOfWork(connection, reach)
 
     @contextmanager
-    def read(self) -> Iterator[UnitOfWork]:
+    def read(self, reach: str = EVERYONE) -> Iterator[UnitOfWork]:
         """Open a transaction that sees one moment and writes nothing."""
         with _translated(), self._reading.connect() as connection:
             # What was read once is the same until the end: no row changes within one moment.
             connection.execution_options(**{ONE_MOMENT: {}})
             with connection.begin():
-                yield UnitOfWork(connection)
+                yield UnitOfWork(connection, reach)
 
 
 def _file(engine: Engine) -> Path | None:

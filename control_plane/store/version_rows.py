@@ -61,6 +61,22 @@ class VersionRows:
         found = (rows.all(rows.select(versions.c.id.in_(some))) for some in chunks(ids))
         return {version.id: version for part in found for version in part}
 
+    def releasable(self, organization: str) -> dict[str, str]:
+        """Return digest -> runtime of the versions that are neither retired nor taken down."""
+        states = (VersionState.FROZEN, VersionState.DEPRECATED)
+        own = (versions.c.organization == organization, versions.c.state.in_(states))
+        rows = self._connection.execute(select(versions.c.digest, versions.c.declaration).where(*own))
+        return {row.digest: row.declaration.runtime for row in rows}
+
+    def taken_down(self) -> dict[str, tuple[str, ...]]:
+        """Return function id -> digests of what may not run, over all tenants, for the reconciler alone."""
+        columns = versions.c.function, versions.c.digest
+        rows = select(*columns).where(versions.c.state == VersionState.TAKEN_DOWN).order_by(*columns)
+        found: dict[str, list[str]] = {}
+        for row in self._connection.execute(rows):
+            found.setdefault(row.function, []).append(row.digest)
+        return {function: tuple(digests) for function, digests in found.items()}
+
     def numbers(self, organization: str, ids: Collection[str]) -> dict[str, tuple[str, int]]:
         """Return (function id, number) of those of these versions that the organization has."""
         found: dict[str, tuple[str, int]] = {}

@@ -19,6 +19,7 @@ KEYS = {
     "audit": "seed of the Ed25519 key that signs audit checkpoints",
     "cursor": "signs the cursors of lists and streams",
     "files": "signs the addresses of uploads and downloads",
+    "release": "seed of the Ed25519 key that attests releases for clusters",
 }
 
 

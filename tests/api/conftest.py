@@ -1,5 +1,5 @@
 """The application for every test here."""
 
-from tests.support.api_fixtures import api, migrated_databases, people
+from tests.support.api_fixtures import api, migrated_databases, people, shared_storage
 
-__all__ = ["api", "migrated_databases", "people"]
+__all__ = ["api", "migrated_databases", "people", "shared_storage"]

@@ -1,7 +1,8 @@
-"""`ingot settings explain`, `tls` and `backup list`: commands about this machine's files."""
+"""`ingot settings explain`, `tls`, `trust` and `backup list`: commands about this machine's files."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import ssl
@@ -14,7 +15,10 @@ from typing import Any
 
 import pytest
 
+from control_plane.adapters.embedded.anchor import Ed25519Signer
+from control_plane.supervisor.keys import load_keys
 from control_plane.supervisor.lock import RunLock
+from operators.trust import read_trust
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -186,3 +190,24 @@ def test_backup_list_names_what_is_there_and_what_is_no_archive(machine: Machine
     assert len(table) == 3
     assert table[0].startswith(made.archive.name)
     assert bad["problem"] in table[2]
+
+
+def test_trust_prints_what_a_cluster_needs_and_never_the_key_itself(machine: Machine) -> None:
+    assert "makes the keys" in machine.refused(4, "trust")
+    keys = load_keys(_made(machine.data / "keys"))
+    said = machine.ok("trust", "--for", "shop-*", "--approvals", 1)
+    document = json.loads(said)
+    assert (document["kind"], document["metadata"]["name"]) == ("ConfigMap", "ingot-trust")
+    trusted, faults = read_trust(document)
+    assert faults == ()
+    [one] = trusted
+    assert (one.namespaces, one.approvals) == (("shop-*",), 1)
+    assert (
+        base64.b64encode(one.public).decode() == Ed25519Signer(base64.b64decode(keys["release"])).public_key()
+    )
+    assert keys["release"] not in said
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700)
+    return folder

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from control_plane.adapters.cluster.bucket import Bucket
 from control_plane.store.control_migrations import migrate_control
 from control_plane.store.engine import create_engine
 from control_plane.store.tables import CONTROL_SCHEMA
 from tests.support.postgres import running_postgres
+from tests.support.s3_store import S3Store, running_s3
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +23,21 @@ def postgres_url() -> Iterator[str]:
             yield url
     except FileNotFoundError as reason:
         pytest.skip(f"PostgreSQL cannot be started here: {reason}")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    try:
+        with running_s3(tmp_path_factory.mktemp("s3")) as store:
+            yield store
+    except FileNotFoundError as reason:
+        pytest.skip(f"No S3 store can be started here: {reason}")
+
+
+@pytest.fixture
+def bucket(s3: S3Store) -> Bucket:
+    """An empty bucket of a real S3 store."""
+    return s3.new_bucket()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

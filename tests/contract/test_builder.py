@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from builders.build import Folders
 from control_plane.adapters.embedded.blobs import FolderBlobs
 from control_plane.adapters.embedded.host.interpreters import running_runtime
 from control_plane.adapters.embedded.images import EmbeddedBuilder
@@ -26,12 +27,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Builder, Mappi
     folders = {name: tmp_path / name for name in ("blobs", "layers", "cache")}
     for folder in folders.values():
         folder.mkdir()
-    builder = EmbeddedBuilder(
-        FolderBlobs(folders["blobs"]),
-        blob_folder=folders["blobs"],
-        layer_folder=folders["layers"],
-        cache_folder=folders["cache"],
-    )
+    builder = EmbeddedBuilder(FolderBlobs(folders["blobs"]), Folders(**folders))
     manifest = f'name = "orders"\nruntime = "{running_runtime()}"\nhandler = "function:execute"\n'
     return builder, {"function.py": _SOURCE, "ingot.toml": manifest.encode()}
 

@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,50 +16,66 @@ from builders.image import ImageLayer, put_image
 from builders.layers import entries_of_files, put_layer
 from builders.storage import no_sweep, put_blob
 from builders.unpack import unpack_layer
+from control_plane.adapters.cluster.bucket import Bucket
+from control_plane.adapters.cluster.s3_blobs import S3Blobs
+from control_plane.adapters.cluster.s3_contents import S3Contents
 from control_plane.adapters.embedded.blobs import FolderBlobs
 from control_plane.adapters.embedded.contents import FolderContents
 from control_plane.domain.retention import Content
 from control_plane.ports import Contents
 from tests.support.fake_contents import FakeContents
+from tests.support.system import wait_for
 
 HOUR_MS = 3_600_000
 NOW_MS = 1_900_000_000_000
 
 
-@pytest.fixture(params=["folder", "fake"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Contents, Callable[[bytes, int], str]]:
-    """A Contents, and how to put a blob that was touched at a time."""
+@dataclass(frozen=True)
+class Place:
+    """A Contents with an old and a young blob in it."""
+
+    contents: Contents
+    old: str
+    young: str
+    # A time between the two.
+    between_ms: int
+
+
+@pytest.fixture(params=["folder", "s3", "fake"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "fake":
         fake = FakeContents()
-
-        def put_fake(content: bytes, at_ms: int) -> str:
-            digest = f"sha256:{content.hex():0>64}"
-            fake.put(Content("blob", digest, len(content)), at_ms)
-            return digest
-
-        return fake, put_fake
+        for digest, size, at_ms in (("a", 3, NOW_MS - HOUR_MS), ("b", 5, NOW_MS)):
+            fake.put(Content("blob", f"sha256:{digest:0>64}", size), at_ms)
+        return Place(fake, f"sha256:{'a':0>64}", f"sha256:{'b':0>64}", NOW_MS - 1000)
+    here = FolderContents(tmp_path / "blobs", tmp_path / "layers")
+    if request.param == "s3":
+        return _in_bucket(request.getfixturevalue("bucket"), here)
     blobs = FolderBlobs(tmp_path / "blobs")
-
-    def put(content: bytes, at_ms: int) -> str:
-        digest = blobs.put(content)
+    old, young = blobs.put(b"old"), blobs.put(b"young")
+    for digest, at_ms in ((old, NOW_MS - HOUR_MS), (young, NOW_MS)):
         path = tmp_path / "blobs" / "sha256" / digest.removeprefix("sha256:")
         os.utime(path, ns=(at_ms * 1_000_000, at_ms * 1_000_000))
-        return digest
-
-    return FolderContents(tmp_path / "blobs", tmp_path / "layers"), put
+    return Place(here, old, young, NOW_MS - 1000)
 
 
-def test_only_what_nobody_touched_is_listed_and_removed(
-    place: tuple[Contents, Callable[[bytes, int], str]],
-) -> None:
-    contents, put = place
-    old, young = put(b"old", NOW_MS - HOUR_MS), put(b"young", NOW_MS)
-    (found,) = contents.untouched_since(NOW_MS - 1000)
-    assert found == Content("blob", old, 3)
-    assert not contents.remove(Content("blob", young, 5), NOW_MS - 1000)
-    assert contents.remove(found, NOW_MS - 1000)
-    assert not contents.remove(found, NOW_MS - 1000)
-    assert {one.digest for one in contents.untouched_since(NOW_MS + 1)} == {young}
+def _in_bucket(bucket: Bucket, here: Contents) -> Place:
+    blobs = S3Blobs(bucket)
+    old = blobs.put(b"old")
+    # An object's age is told in whole seconds, and nobody can set it.
+    between = (int(time.time()) + 1) * 1000
+    wait_for(lambda: time.time() * 1000 >= between, 5)
+    return Place(S3Contents(bucket, here), old, blobs.put(b"young"), between)
+
+
+def test_only_what_nobody_touched_is_listed_and_removed(place: Place) -> None:
+    contents, before_ms = place.contents, place.between_ms
+    (found,) = contents.untouched_since(before_ms)
+    assert found == Content("blob", place.old, 3)
+    assert not contents.remove(Content("blob", place.young, 5), before_ms)
+    assert contents.remove(found, before_ms)
+    assert not contents.remove(found, before_ms)
+    assert {one.digest for one in contents.untouched_since(NOW_MS + 1)} == {place.young}
 
 
 def test_what_is_put_again_is_young_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The FileBytes port: the folder and the fake; and the folder under kills and a full disk."""
+"""The FileBytes port: the folder, the S3 store and the fake; and the folder under kills and a full disk."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.cluster.s3_file_bytes import S3FileBytes
 from control_plane.adapters.embedded.file_bytes import FolderFileBytes
 from control_plane.errors import Unavailable
 from control_plane.ports import FileBytes
 from tests.support.fakes import FakeFileBytes
 
 
-@pytest.fixture(params=["folder", "fake"])
+@pytest.fixture(params=["folder", "s3", "fake"])
 def contents(request: pytest.FixtureRequest, tmp_path: Path) -> FileBytes:
+    if request.param == "s3":
+        return S3FileBytes(request.getfixturevalue("bucket"))
     return FolderFileBytes(tmp_path / "files") if request.param == "folder" else FakeFileBytes()
 
 
@@ -76,6 +79,26 @@ def test_deleting_ends_one_file_alone(contents: FileBytes) -> None:
     with pytest.raises(FileNotFoundError):
         contents.open("file_1")
     assert read(contents, "file_11") == b"abc"
+
+
+def test_a_large_file_is_held_to_the_same(contents: FileBytes) -> None:
+    piece = bytes(range(256)) * 4096
+    chunks = [piece] * 19
+    with contents.receive("file_1", iter(chunks)) as part:
+        assert (part.digest, part.size) == (
+            "sha256:" + hashlib.sha256(piece * 19).hexdigest(),
+            19 * len(piece),
+        )
+        with pytest.raises(FileNotFoundError):
+            contents.open("file_1")
+        part.keep()
+    with contents.open("file_1") as opened:
+        assert opened.read(3) == piece[:3]
+        assert opened.read() == (piece * 19)[3:]
+    with contents.receive("file_2", iter(chunks)):
+        contents.delete("file_2")
+    with pytest.raises(FileNotFoundError):
+        contents.open("file_2")
 
 
 @pytest.mark.parametrize("file", ["", "../x", "file_", "file_/../x", "file_A", "sha256:0"])

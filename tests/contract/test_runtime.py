@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,11 +12,12 @@ from typing import NamedTuple
 import pytest
 
 from control_plane.adapters.embedded.runtime import EmbeddedRuntime
-from control_plane.domain.desired import HostState, HostTarget
+from control_plane.domain.desired import HostState, HostTarget, ReleaseShare, WantedRelease
 from control_plane.errors import Invalid, NotFound, Unavailable
 from control_plane.ports import Runtime, TestCall, TestOutcome
 from tests.support.fake_runtime import FakeRuntime
 from tests.support.function_host import HELLO, FunctionHost, until
+from tests.support.played_cluster import PlayedCluster, image_of
 
 CALL = TestCall("POST", "/", (("Content-Type", "application/json"),), b'{"name": "Ada"}', 10_000)
 
@@ -26,11 +28,43 @@ class World(NamedTuple):
     runtime: Runtime
     good: Callable[[], HostTarget]
     broken: Callable[[], HostTarget]
+    # It has a function host, which can try drafts and listens on sockets.
+    hosted: bool = True
 
 
-@pytest.fixture(scope="module", params=["fake", "embedded"])
+def wanted(epoch: int, *targets: HostTarget) -> HostState:
+    """Return a state in which each target has all calls of its function."""
+    releases = {
+        one.function: WantedRelease(
+            function=one.function,
+            function_name=one.function_name,
+            organization=one.organization,
+            project=one.project,
+            number=1,
+            digest=one.digest,
+            approvals=1,
+            shares=(ReleaseShare(one.id, 100),),
+        )
+        for one in targets
+    }
+    return HostState(epoch, targets, tuple(releases.values()))
+
+
+def named(target: HostTarget) -> HostTarget:
+    """Return the target of a function with a name of its own, as functions have in a cluster."""
+    return replace(target, function_name=f"toy-{target.id}")
+
+
+@pytest.fixture(scope="module", params=["fake", "embedded", "cluster"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     host = FunctionHost()
+    if request.param == "cluster":
+        with PlayedCluster() as cluster:
+            yield World(
+                cluster.runtime, lambda: named(host.target()), _broken_in(cluster, host), hosted=False
+            )
+        host.stop()
+        return
     if request.param == "embedded":
         with host:
             runtime = EmbeddedRuntime(host.folder / "host", host.folder / "run")
@@ -55,6 +89,26 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     host.stop()
 
 
+def _broken_in(cluster: PlayedCluster, host: FunctionHost) -> Callable[[], HostTarget]:
+    def broken() -> HostTarget:
+        target = named(host.target("1/0\n" + HELLO))
+        said = json.dumps({"code": "import_failed", "message": "ZeroDivisionError: division by zero"})
+        ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": said}}
+        state = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
+        cluster.stage.knative.broken[image_of(target)] = state
+        return target
+
+    return broken
+
+
+@pytest.fixture
+def hosted(world: World) -> World:
+    """Return the world if it can try drafts."""
+    if not world.hosted:
+        pytest.skip("in a cluster there is no function host: it refuses, which has a test of its own")
+    return world
+
+
 @pytest.fixture
 def epoch(world: World) -> int:
     return int(world.runtime.status()["epoch"]) + 1
@@ -62,41 +116,41 @@ def epoch(world: World) -> int:
 
 def test_what_is_applied_is_there_and_what_is_not_is_gone(world: World, epoch: int) -> None:
     first, second = world.good(), world.good()
-    world.runtime.apply(HostState(epoch, (first, second)))
+    world.runtime.apply(wanted(epoch, first, second))
     assert set(world.runtime.status()["targets"]) == {first.id, second.id}
-    world.runtime.apply(HostState(epoch + 1, (second,)))
+    world.runtime.apply(wanted(epoch + 1, second))
     status = world.runtime.status()
     assert set(status["targets"]) == {second.id}
     assert status["epoch"] == epoch + 1
-    assert status["targets"][second.id]["state"] == "idle"
+    until(lambda: world.runtime.status()["targets"][second.id]["state"] == "idle")
 
 
 def test_applying_the_same_state_again_changes_nothing(world: World, epoch: int) -> None:
     target = world.good()
     for _ in range(2):
-        world.runtime.apply(HostState(epoch, (target,)))
+        world.runtime.apply(wanted(epoch, target))
     assert set(world.runtime.status()["targets"]) == {target.id}
 
 
 def test_an_older_state_is_refused(world: World, epoch: int) -> None:
     target = world.good()
-    world.runtime.apply(HostState(epoch, (target,)))
+    world.runtime.apply(wanted(epoch, target))
     with pytest.raises(Invalid):
-        world.runtime.apply(HostState(epoch - 1, ()))
+        world.runtime.apply(wanted(epoch - 1))
     assert set(world.runtime.status()["targets"]) == {target.id}
 
 
 def test_a_state_that_names_a_target_twice_is_refused_as_a_whole(world: World, epoch: int) -> None:
     first, second = world.good(), world.good()
-    world.runtime.apply(HostState(epoch, (first,)))
+    world.runtime.apply(wanted(epoch, first))
     with pytest.raises(Invalid):
-        world.runtime.apply(HostState(epoch + 1, (second, replace(second))))
+        world.runtime.apply(wanted(epoch + 1, second, replace(second)))
     assert set(world.runtime.status()["targets"]) == {first.id}
 
 
 def test_preparing_says_whether_the_code_loads(world: World, epoch: int) -> None:
     good, broken = world.good(), world.broken()
-    world.runtime.apply(HostState(epoch, (good, broken)))
+    world.runtime.apply(wanted(epoch, good, broken))
     assert world.runtime.prepare(good.id, 10_000).ok
     prepared = world.runtime.prepare(broken.id, 10_000)
     assert (prepared.ok, prepared.code) == (False, "import_failed")
@@ -109,24 +163,24 @@ def test_preparing_an_unknown_target_is_not_found(world: World) -> None:
         world.runtime.prepare("t0000000000000000", 1000)
 
 
-def test_a_test_run_needs_no_wanted_state(world: World, epoch: int) -> None:
-    target = world.good()
-    world.runtime.apply(HostState(epoch, ()))
-    outcome = world.runtime.test(target, CALL)
+def test_a_test_run_needs_no_wanted_state(hosted: World, epoch: int) -> None:
+    target = hosted.good()
+    hosted.runtime.apply(wanted(epoch))
+    outcome = hosted.runtime.test(target, CALL)
     assert (outcome.status, outcome.body, outcome.code) == (200, b'{"hello":"Ada"}', "")
     assert dict(outcome.headers)["Content-Type"] == "application/json"
     assert outcome.duration_ms > 0
-    assert world.runtime.status()["targets"] == {}
+    assert hosted.runtime.status()["targets"] == {}
 
 
-def test_a_test_run_of_broken_code_has_a_code_and_no_answer(world: World) -> None:
-    outcome = world.runtime.test(world.broken(), CALL)
+def test_a_test_run_of_broken_code_has_a_code_and_no_answer(hosted: World) -> None:
+    outcome = hosted.runtime.test(hosted.broken(), CALL)
     assert (outcome.status, outcome.code) == (0, "import_failed")
     assert "ZeroDivisionError" in outcome.message
 
 
-def test_a_target_has_a_socket_of_its_own(world: World) -> None:
-    paths = {world.runtime.socket_path(f"t{number:016x}") for number in range(3)}
+def test_a_target_has_a_socket_of_its_own(hosted: World) -> None:
+    paths = {hosted.runtime.socket_path(f"t{number:016x}") for number in range(3)}
     assert len(paths) == 3
     assert all(path.startswith("/") and len(path) <= 90 for path in paths)
 
@@ -150,10 +204,10 @@ def test_a_wanted_socket_takes_calls_when_apply_returns() -> None:
 
 def test_preparing_can_wait_for_code_that_is_not_wanted_yet(world: World, epoch: int) -> None:
     target = world.good()
-    world.runtime.apply(HostState(epoch, ()))
+    world.runtime.apply(wanted(epoch))
     early = world.runtime.prepare(target.id, 50, target.digest)
     assert (early.ok, early.code) == (False, "start_timeout")
-    world.runtime.apply(HostState(epoch + 1, (target,)))
+    world.runtime.apply(wanted(epoch + 1, target))
     other = world.runtime.prepare(target.id, 50, "sha256:" + "0" * 64)
     assert (other.ok, other.code) == (False, "start_timeout")
     assert world.runtime.prepare(target.id, 10_000, target.digest).ok

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.adapters.gateway.addresses import address_keys
+from control_plane.adapters.gateway.commands import Command
 from control_plane.adapters.gateway.files import decode_servers, encode_map, encode_servers
 from control_plane.adapters.gateway.maps import Maps, make_maps
 from control_plane.adapters.gateway.model import GatewaySettings, SlotServer
-from control_plane.adapters.gateway.plan import Command, plan_change
+from control_plane.adapters.gateway.plan import plan_change
 from control_plane.adapters.gateway.slots import assign_slots
 from control_plane.domain.desired import Cors, GatewayState, Route, Share, Target
 from control_plane.errors import Invalid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.adapters.cluster.s3_blobs import S3Blobs
+from control_plane.adapters.cluster.s3_file_bytes import S3FileBytes
 from control_plane.domain.access import Role
 from control_plane.domain.identity import Actor
 from control_plane.store.control_migrations import migrate_control
@@ -18,8 +21,12 @@ from control_plane.store.usage_migrations import migrate_usage
 from control_plane.store.usage_tables import USAGE_SCHEMA
 from tests.support.api import ApiWorld
 from tests.support.builders import World
+from tests.support.shared_storage import SharedStorage, running_shared_storage
 
-__all__ = ["ApiPeople", "api", "migrated_databases", "people"]
+__all__ = ["ApiPeople", "api", "migrated_databases", "people", "shared_storage"]
+
+# Which world's storage the application stands on: `shared` for PostgreSQL and S3, else SQLite and dicts.
+SHARED = os.environ.get("INGOT_TEST_STORAGE", "") == "shared"
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,18 @@ def migrated_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedStorage]:
+    with running_shared_storage(tmp_path_factory.mktemp("shared")) as storage:
+        yield storage
+
+
 @pytest.fixture
-def api(migrated_databases: Path, tmp_path: Path) -> Iterator[ApiWorld]:
+def api(request: pytest.FixtureRequest, migrated_databases: Path, tmp_path: Path) -> Iterator[ApiWorld]:
+    if SHARED:
+        with request.getfixturevalue("shared_storage").emptied() as (control, usage, bucket):
+            yield ApiWorld(World(control, blobs=S3Blobs(bucket), file_bytes=S3FileBytes(bucket)), usage)
+        return
     for name in ("control.db", "usage.db"):
         shutil.copy(migrated_databases / name, tmp_path / name)
     control = create_engine(f"sqlite:///{tmp_path}/control.db", schema=CONTROL_SCHEMA)

@@ -76,9 +76,12 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     pokes: list[int] = field(default_factory=list)
     entropy: FakeEntropy = field(default_factory=FakeEntropy)
+    # Dicts, unless real ones are given.
+    blobs: Any = field(default_factory=FakeBlobs)
+    file_bytes: Any = field(default_factory=FakeFileBytes)
 
     def __post_init__(self) -> None:
-        self.blobs, self.builder, self.sealer = FakeBlobs(), FakeBuilder(), FakeSealer()
+        self.builder, self.sealer = FakeBuilder(), FakeSealer()
         self.anchor, self.runtime, self.executor = FakeAnchor(), FakeRuntime(), InlineExecutor()
         self.gateway = FakeGateway(self.runtime)
         self.store = Store(self.engine)
@@ -106,7 +109,6 @@ class World:
         self.releases = Releases(self.changes, self.builder)
         self.api_keys = ApiKeys(self.changes)
         self.settings = Settings(self.changes, self.sealer)
-        self.file_bytes = FakeFileBytes()
         self.files = Files(self.changes, self.file_bytes, b"key of files", Quota(1_000, 5_000, 8))
         self.file_removal = FileRemoval(self.changes, self.file_bytes)
         self.sharing = Sharing(self.changes)

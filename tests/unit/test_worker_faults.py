@@ -317,11 +317,11 @@ def test_a_file_that_cannot_be_deleted_is_not_in_the_way_of_the_others(world: Wo
             raise OSError("read-only")
         delete(file)
 
-    world.file_bytes.delete = refuse  # type: ignore[method-assign]
+    world.file_bytes.delete = refuse
     with pytest.raises(OSError, match="read-only"):
         stand.turn()
     assert set(world.file_bytes.contents) == {first}
-    world.file_bytes.delete = delete  # type: ignore[method-assign]
+    world.file_bytes.delete = delete
     stand.turn()
     assert (_count(world, "files"), world.file_bytes.contents) == (0, {})
 

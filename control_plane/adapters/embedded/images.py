@@ -6,29 +6,20 @@ What a draft, a lock and a manifest are is the builders' business.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 
 from builders import build as builders
 from builders.errors import BuildError
+from control_plane.adapters.build_errors import translated
 from control_plane.adapters.embedded.host.interpreters import find_interpreter
 from control_plane.domain.desired import Limits
 from control_plane.domain.functions import Declaration, check_declaration
-from control_plane.errors import IngotError, Invalid, TooLarge, Unavailable
+from control_plane.errors import Invalid, Unavailable
 from control_plane.ports import Blobs, Built, Tried
 
 __all__ = ["EmbeddedBuilder"]
 
-_TOO_LARGE = {"archive_too_large"}
-_NOT_THE_AUTHORS = {
-    "timed_out",
-    "index_unreachable",
-    "layer_corrupt",
-    "confinement_failed",
-    "bytecode_failed",
-}
 _BUILD = (
     "import platform,sys;"
     "print('cpython-'+platform.python_version(),'-'.join(platform.python_build()).replace(' ','-'),"
@@ -39,18 +30,20 @@ _BUILD = (
 class EmbeddedBuilder:
     """Locks and freezes on this machine."""
 
-    def __init__(self, blobs: Blobs, *, blob_folder: Path, layer_folder: Path, cache_folder: Path) -> None:
-        self._blobs = blobs
-        self._folders = builders.Folders(blobs=blob_folder, layers=layer_folder, cache=cache_folder)
+    def __init__(
+        self, blobs: Blobs, folders: builders.Folders, keep: Callable[[str], None] | None = None
+    ) -> None:
+        """`keep` is told each built image's digest, and makes what it consists of outlive this machine."""
+        self._blobs, self._folders, self._keep = blobs, folders, keep
 
     def declaration(self, files: Mapping[str, bytes]) -> Declaration:
         """Read what the author declares."""
-        with _translated():
+        with translated():
             return _declaration(builders.read_draft(files))
 
     def lock(self, files: Mapping[str, bytes], previous: str) -> str:
         """Resolve the dependencies; a previous lock that still fits is returned unchanged."""
-        with _translated():
+        with translated():
             plan = builders.read_draft(files)
             known = builders.read_lock(previous.encode()) if previous else None
             if known is not None and _frozen(plan, known) is not None:
@@ -61,16 +54,18 @@ class EmbeddedBuilder:
         """Return name -> version of what a lock pins; nothing for an empty one."""
         if not lock:
             return {}
-        with _translated():
+        with translated():
             return {item.name: item.version for item in builders.read_lock(lock.encode()).packages}
 
     def build(self, files: Mapping[str, bytes], lock: str) -> Built:
         """Make manifest, layers, image and SBOM; repeating it costs little."""
-        with _translated():
+        with translated():
             plan = builders.read_draft(files)
             read = builders.read_lock(lock.encode())
             frozen = builders.freeze(plan, read)
             built = builders.build(frozen, files, read, self._folders)
+            if self._keep is not None:
+                self._keep(built.image)
         return Built(
             manifest=frozen.manifest.decode(),
             digest=frozen.digest,
@@ -85,7 +80,7 @@ class EmbeddedBuilder:
         """Make the layers alone: no blob, image or bill of materials of what changes again soon."""
         if not lock:
             return None
-        with _translated():
+        with translated():
             plan = builders.read_draft(files)
             read = builders.read_lock(lock.encode())
             frozen = _frozen(plan, read)
@@ -144,19 +139,3 @@ def _interpreter_build(path: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable(f"The interpreter {path} does not run: {error}") from error
     return done.stdout.strip()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn a BuildError into an error of ours with the same code, hint and the tool's own lines."""
-    try:
-        yield
-    except BuildError as error:
-        kind: type[IngotError] = TooLarge if error.code in _TOO_LARGE else Invalid
-        if error.code in _NOT_THE_AUTHORS:
-            kind = Unavailable
-        errors = tuple((f"log/{number}", line) for number, line in enumerate(error.log[-40:]))
-        translated = type(kind.__name__, (kind,), {"code": error.code})(
-            error.message, field=error.field, hint=error.hint, errors=errors
-        )
-        raise translated from error

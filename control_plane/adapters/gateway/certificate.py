@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -22,7 +23,14 @@ from control_plane.adapters.gateway.model import GatewaySettings
 from control_plane.adapters.gateway.runtime_socket import RuntimeSocket
 from control_plane.errors import Invalid, Unavailable
 
-__all__ = ["Certificate", "keep_certificate", "make_self_signed", "read_certificate", "serve_certificate"]
+__all__ = [
+    "Certificate",
+    "keep_certificate",
+    "make_self_signed",
+    "prove_certificate",
+    "read_certificate",
+    "serve_certificate",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +53,19 @@ def read_certificate(certificate: Path, key: Path | None = None) -> Certificate:
     try:
         text = certificate.read_text()
         private = (key or certificate).read_text()
-        chain = x509.load_pem_x509_certificates(text.encode())
-        loaded = serialization.load_pem_private_key(private.encode(), None)
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"The certificate cannot be read: {error}.", field="tls.certificate") from error
-    except (ValueError, TypeError) as error:
+    return prove_certificate(text, private, str(certificate))
+
+
+def prove_certificate(text: str, private: str, named: str) -> Certificate:
+    """Prove that a chain and a key in PEM belong together. Raises Invalid saying what is wrong."""
+    try:
+        chain = x509.load_pem_x509_certificates(text.encode())
+        loaded = serialization.load_pem_private_key(private.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise Invalid(
-            f"{certificate} does not hold a certificate and an unencrypted private key in PEM: {error}.",
+            f"{named} does not hold a certificate and an unencrypted private key in PEM: {error}.",
             field="tls.certificate",
             hint="Name the key's file with tls.key when it is another one.",
         ) from error
@@ -59,7 +73,7 @@ def read_certificate(certificate: Path, key: Path | None = None) -> Certificate:
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if loaded.public_key().public_bytes(*form) != own.public_key().public_bytes(*form):
         raise Invalid(
-            f"The private key is not the certificate's in {certificate}.",
+            f"The private key is not the certificate's in {named}.",
             field="tls.key",
             hint="Name the key that it was made for.",
         )

@@ -85,7 +85,7 @@ def _console_errors() -> list[str]:
     ]
 
 
-def _defaults(settings: GatewaySettings) -> list[str]:
+def _defaults(settings: GatewaySettings, pooled: bool = False) -> list[str]:
     return [
         "mode http",
         "timeout connect 1s",
@@ -96,9 +96,7 @@ def _defaults(settings: GatewaySettings) -> list[str]:
         f"timeout tunnel {settings.tunnel_timeout_ms}ms",
         f"timeout queue {settings.queue_timeout_ms}ms",
         "timeout client-fin 10s",
-        # One connection for each call: an instance never sees two callers on one.
-        "option http-server-close",
-        "http-reuse never",
+        *_reuse(pooled),
         # A draining worker answers once more on a kept connection instead of closing it under a caller.
         "option idle-close-on-response",
         "option abortonclose",
@@ -108,11 +106,22 @@ def _defaults(settings: GatewaySettings) -> list[str]:
     ]
 
 
+def _reuse(pooled: bool) -> list[str]:
+    if pooled:
+        # Another proxy stands between, and a connection for each call would use up its ports.
+        return ["http-reuse always"]
+    # One connection for each call: an instance never sees two callers on one.
+    return ["option http-server-close", "http-reuse never"]
+
+
 def _both_defaults(settings: GatewaySettings) -> str:
     unique = "unique-id-format %[date(0,ms)]-%[uuid()]"
     return "\n".join(
         [
-            _section("defaults base", [*_defaults(settings), unique, *_errors(settings)]),
+            _section(
+                "defaults base",
+                [*_defaults(settings, pooled=bool(settings.ingress)), unique, *_errors(settings)],
+            ),
             _section("defaults control", [*_defaults(settings), *_console_errors()]),
         ]
     )
@@ -237,4 +246,5 @@ def render_slots(settings: GatewaySettings, slots: int, servers: Mapping[int, Sl
 
 def server_words(server: SlotServer) -> str:
     """Return a server's address and options, the same in the file and on the socket."""
-    return f"unix@{server.socket} maxconn {server.maxconn}"
+    address = f"unix@{server.socket}" if server.socket.startswith("/") else server.socket
+    return f"{address} maxconn {server.maxconn}"

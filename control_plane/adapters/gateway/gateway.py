@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 
+from control_plane.adapters.gateway.commands import Command
 from control_plane.adapters.gateway.config import render_slots
 from control_plane.adapters.gateway.files import (
     decode_servers,
@@ -20,7 +21,7 @@ from control_plane.adapters.gateway.files import (
 from control_plane.adapters.gateway.lease import renew_lease
 from control_plane.adapters.gateway.maps import Maps, make_maps
 from control_plane.adapters.gateway.model import MAP_NAMES, GatewaySettings, SlotServer
-from control_plane.adapters.gateway.plan import Command, Plan, delete_entries, plan_change
+from control_plane.adapters.gateway.plan import Plan, delete_from, plan_change
 from control_plane.adapters.gateway.runtime_socket import Master, RuntimeSocket, UnexpectedAnswer
 from control_plane.adapters.gateway.sessions import cut_sessions
 from control_plane.adapters.gateway.slots import assign_slots
@@ -54,7 +55,7 @@ class HAProxyGateway:
     def apply(self, state: GatewayState) -> GatewayChange:
         """Make the state live; an unchanged state sends nothing. Raises Invalid, Unavailable."""
         tidied = self._tidy()
-        wanted, slots = assign_slots(state.targets, self._servers, self._slots)
+        wanted, slots = assign_slots(state.targets, self._servers, self._slots, self._settings.ingress)
         maps = make_maps(state, {server.target: slot for slot, server in wanted.items()})
         plan = plan_change(self._settings, (self._maps, self._servers), (maps, wanted))
         self._note_stale(plan, maps, wanted)
@@ -184,7 +185,7 @@ class HAProxyGateway:
             slots = []
         if not entries and not slots:
             return 0
-        commands = [each for name, key in entries for each in delete_entries(self._settings, name, [key])]
+        commands = [each for name, key in entries for each in delete_from(self._settings, name, [key])]
         try:
             running = self._admin.running()
             if running:

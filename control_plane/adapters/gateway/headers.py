@@ -14,6 +14,12 @@ WEBSOCKET_KEY = "{ req.hdr(sec-websocket-protocol) -m beg ingot.key. }"
 _AROUND_KEY = "^(.*?)[,\\ ]*ingot[.]key[.][^,\\ ]*(.*)$"
 
 
+# The split's last field: the host that the cluster's ingress knows the version by.
+_INGRESS_HOST = (
+    "http-request set-header Host %[var(req.d),field(7,|)] if { var(req.d),field(7,|) -m len gt 0 }",
+)
+
+
 def waited_out(settings: GatewaySettings) -> str:
     """Return an expression: 0 until a call has waited the whole queue time in its slot.
 
@@ -48,6 +54,7 @@ def inward_rules(settings: GatewaySettings) -> list[str]:
         "http-request del-header X-Real-Ip",
         "http-request set-header X-Forwarded-For %[src]",
         "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
+        *(_INGRESS_HOST if settings.ingress else ()),
         f"http-request set-header X-Forwarded-Proto {settings.functions_scheme}",
         "http-request set-header X-Forwarded-Prefix /%[path,field(2,/,2)]",
         "http-request set-header X-Ingot-Usage-Id %[unique-id]",

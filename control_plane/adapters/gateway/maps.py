@@ -7,13 +7,14 @@ changed value. Sockets, files and differences may not live here.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 
 from control_plane.adapters.gateway.addresses import address_keys
 from control_plane.adapters.gateway.model import MAP_NAMES
+from control_plane.adapters.gateway.slots import host_of
+from control_plane.adapters.gateway.weights import content_id, spread
 from control_plane.domain.desired import CallerKey, FunctionPolicy, GatewayState, Route, Target
 from control_plane.errors import Invalid
 
@@ -28,6 +29,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}"
 _PATH = re.compile(rf"{_SEGMENT}/{_SEGMENT}(@{_SEGMENT})?")
 _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.:\[\]-]{1,255}")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -36,10 +38,6 @@ def _checked(pattern: re.Pattern[str], text: str, what: str) -> str:
     if not pattern.fullmatch(text):
         raise Invalid(f"the gateway cannot hold {what} {text!r}", hint=f"it must match {pattern.pattern}")
     return text
-
-
-def _content_id(letter: str, content: str) -> str:
-    return letter + hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=65_536)
@@ -86,20 +84,9 @@ def _split_entry(target: Target, slot: int) -> tuple[str, str]:
     name = _checked(_ID, target.id, "target")
     version = _checked(_ID, target.version, "version")
     value = f"s{slot}|{name}|{version}|{target.timeout_ms}|{target.memory_mb}|{mode}"
-    return _content_id("S", value), value
-
-
-def _weights(split_ids: list[str]) -> tuple[str, dict[str, str]]:
-    """Spread 100 numbers over splits; a decade with one split becomes one prefix entry."""
-    weights_id = _content_id("W", " ".join(split_ids))
-    entries: dict[str, str] = {}
-    for tens in range(10):
-        decade = split_ids[tens * 10 : tens * 10 + 10]
-        if len(set(decade)) == 1:
-            entries[f"{weights_id}:1{tens}"] = decade[0]
-        else:
-            entries.update({f"{weights_id}:1{tens}{ones}": split for ones, split in enumerate(decade)})
-    return weights_id, entries
+    if host := host_of(target):
+        value += f"|{_checked(_HOST, host, 'host')}"
+    return content_id("S", value), value
 
 
 def _shares(route: Route) -> list[tuple[str, int]]:
@@ -119,8 +106,8 @@ def _route_entries(maps: Maps, route: Route, splits: Mapping[str, str]) -> None:
     sequence = [splits[target] for target, percent in _shares(route) for _ in range(percent)]
     route_id = sequence[0]
     if len(set(sequence)) > 1:
-        route_id, entries = _weights(sequence)
-        maps["weights"].update(entries)
+        route_id = content_id("W", " ".join(sequence))
+        maps["weights"].update(spread(route_id, sequence))
     path = _checked(_PATH, route.path, "path")
     maps["routes"][f"*/{path}/"] = f"{route.function}|{route_id}"
 

@@ -58,6 +58,9 @@ class GatewaySettings:
     # Group whose members may speak to the admin and master sockets; None means the owner only.
     control_gid: int | None = None
 
+    # Where a cluster's ingress answers for its hosts: a socket's path or `IP:port`; empty on one machine.
+    ingress: str = ""
+
     # Whether both origins speak HTTPS, with the certificate in `certificate_file`.
     tls: bool = False
     # What callers speak, to us or to a proxy in front of us.
@@ -124,8 +127,9 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class SlotServer:
-    """A version's listening socket as HAProxy's server."""
+    """A version's listening socket, or the ingress that leads to it, as HAProxy's server."""
 
     target: str
+    # An absolute path, or `IP:port`.
     socket: str
     maxconn: int

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from control_plane.adapters.gateway.commands import Command, add_entries, delete_entries, set_entries
 from control_plane.adapters.gateway.config import server_words
 from control_plane.adapters.gateway.maps import Maps
 from control_plane.adapters.gateway.model import GatewaySettings, SlotServer
 
-__all__ = ["Command", "Plan", "add_entries", "delete_entries", "plan_change", "set_entries"]
-
-# One payload must stay below HAProxy's buffer of 32 kB.
-LARGEST_PAYLOAD = 20_000
+__all__ = ["Plan", "delete_from", "plan_change"]
 
 # What a key or function loses must be lost in draining workers too.
 _EVERYWHERE = frozenset({"keys", "addresses", "scopes", "modes", "policies", "cors", "lease"})
@@ -40,16 +38,6 @@ _REMOVE_ORDER = ("routes", "hosts", "policies", "cors", "addresses", "modes")
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """One line (or line and payload) for the runtime socket and the answers that mean success."""
-
-    text: str
-    answers: frozenset[str] = frozenset({""})
-    # A right that is taken away or given: draining workers hear it too.
-    everywhere: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """The commands of one change, and what it leaves behind."""
 
@@ -61,36 +49,18 @@ class Plan:
     reload: bool = field(default=False)
 
 
-def add_entries(settings: GatewaySettings, name: str, entries: Mapping[str, str]) -> Iterable[Command]:
-    """Add entries in pieces; adding an existing key would make a duplicate."""
-    head = f"add map {settings.map_file(name)} <<\n"
-    piece: list[str] = []
-    size = 0
-    for key, value in entries.items():
-        line = f"{key} {value}\n"
-        if size + len(line) > LARGEST_PAYLOAD:
-            yield Command(head + "".join(piece), everywhere=name in _EVERYWHERE)
-            piece, size = [], 0
-        piece.append(line)
-        size += len(line)
-    if piece:
-        yield Command(head + "".join(piece), everywhere=name in _EVERYWHERE)
+def _add(settings: GatewaySettings, name: str, entries: Mapping[str, str]) -> Iterable[Command]:
+    return add_entries(settings.map_file(name), entries, everywhere=name in _EVERYWHERE)
 
 
-def set_entries(settings: GatewaySettings, name: str, entries: Mapping[str, str]) -> Iterable[Command]:
-    """Give existing keys new values."""
-    for key, value in entries.items():
-        yield Command(f"set map {settings.map_file(name)} {key} {value}", everywhere=name in _EVERYWHERE)
+def _set(settings: GatewaySettings, name: str, entries: Mapping[str, str]) -> Iterable[Command]:
+    return set_entries(settings.map_file(name), entries, everywhere=name in _EVERYWHERE)
 
 
-def delete_entries(settings: GatewaySettings, name: str, keys: Iterable[str]) -> Iterable[Command]:
-    """Delete keys; one that a restart has already forgotten is fine."""
-    for key in keys:
-        yield Command(
-            f"del map {settings.map_file(name)} {key}",
-            answers=frozenset({"", "Key not found."}),
-            everywhere=name in _EVERYWHERE or name == "routes",
-        )
+def delete_from(settings: GatewaySettings, name: str, keys: Iterable[str]) -> Iterable[Command]:
+    """Delete a map's keys; routes go from draining workers too."""
+    everywhere = name in _EVERYWHERE or name == "routes"
+    return delete_entries(settings.map_file(name), keys, everywhere=everywhere)
 
 
 def _server_commands(live: Mapping[int, SlotServer], wanted: Mapping[int, SlotServer]) -> Iterable[Command]:
@@ -122,17 +92,17 @@ def plan_change(
     removed = {name: live_maps[name].keys() - maps[name].keys() for name in maps}
     commands: list[Command] = []
     for name in _REVOKE_ORDER:
-        commands += delete_entries(settings, name, sorted(removed[name]))
+        commands += delete_from(settings, name, sorted(removed[name]))
     commands += _server_commands(live_servers, servers)
     for name in _ADD_ORDER:
         before, after = live_maps[name], maps[name]
         if before == after:
             continue
-        commands += add_entries(settings, name, {key: after[key] for key in after if key not in before})
+        commands += _add(settings, name, {key: after[key] for key in after if key not in before})
         changed = {key: value for key, value in after.items() if before.get(key, value) != value}
-        commands += set_entries(settings, name, changed)
+        commands += _set(settings, name, changed)
     for name in _REMOVE_ORDER:
-        commands += delete_entries(settings, name, sorted(removed[name]))
+        commands += delete_from(settings, name, sorted(removed[name]))
     return Plan(
         commands=tuple(commands),
         stale_entries=tuple((name, key) for name in sorted(_LATE) for key in sorted(removed[name])),

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from control_plane.adapters.gateway.plan import Command
+from control_plane.adapters.gateway.commands import Command
 
 __all__ = ["Master", "RuntimeSocket", "UnexpectedAnswer", "Worker"]
 

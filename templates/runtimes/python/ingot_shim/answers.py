@@ -10,13 +10,16 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from email.utils import formatdate
-from http.client import responses
+from http import HTTPStatus
 
 __all__ = ["HEAD_LIMIT", "Answer", "BadHead", "chunk_of", "head_of", "reason"]
 
 # The gateway's buffer for a response head is 16 kB less its own rewrites.
 HEAD_LIMIT = 12_000
+# Not by `http.client` and `email.utils`, which a container would load at each start for these alone.
+_PHRASES = {int(status): status.phrase for status in HTTPStatus}
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*").fullmatch
 # Framing belongs to the shim: what an author says about it would be a lie or a smuggled answer.
@@ -51,7 +54,7 @@ class Answer:
 
 def reason(status: int) -> str:
     """Return the phrase of a status, or `Unknown`."""
-    return responses.get(status, "Unknown")
+    return _PHRASES.get(status, "Unknown")
 
 
 def head_of(answer: Answer, minor: int = 1) -> bytes:
@@ -104,6 +107,9 @@ def _date() -> str:
     now = int(time.time())
     second, text = _last_date
     if second != now:
-        text = formatdate(now, usegmt=True)
+        at = time.gmtime(now)
+        day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
+        clock = f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
+        text = f"{day}, {at.tm_mday:02} {month} {at.tm_year:04} {clock} GMT"
         _last_date = (now, text)
     return text

@@ -102,6 +102,7 @@ class _AsyncServer:
                 left.set()
 
         loop.add_reader(poll.fileno(), hear)
+        self._serving.open()
         loop.add_reader(self._poll.fileno(), self._accept)
         self._serving.ready()
         await left.wait()

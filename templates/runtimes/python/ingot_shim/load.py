@@ -16,12 +16,14 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import logger
 from .contract import Contract
-from .profiling import ImportProfile
 from .validation import BadSchema, Schema
+
+if TYPE_CHECKING:
+    from .profiling import ImportProfile
 
 __all__ = ["LoadFailed", "Loaded", "load"]
 
@@ -73,7 +75,7 @@ def load(spec: Mapping[str, Any]) -> Loaded:
     _prepare_import_space(spec)
     logger.configure()
     threads, sockets = _threads(), _sockets()
-    profile = ImportProfile() if spec.get("profile") else None
+    profile = _profile() if spec.get("profile") else None
     start = time.perf_counter_ns()
     with profile.recording() if profile else contextlib.nullcontext():
         module, target = _find(str(spec["handler"]), spec.get("paths") or {})
@@ -100,6 +102,12 @@ def load(spec: Mapping[str, Any]) -> Loaded:
     )
     loaded.bind(spec)
     return loaded
+
+
+def _profile() -> ImportProfile:
+    from .profiling import ImportProfile
+
+    return ImportProfile()
 
 
 def _contract(spec: Mapping[str, Any]) -> Contract:

@@ -1,7 +1,7 @@
 """Serves calls with a loaded handler until told to quit: the one entry point for a template.
 
-Importing this module imports all of the shim, so that a template pays for it
-once. Everything it needs comes as descriptors.
+Importing this module imports what every kind of handler needs. Everything
+else it needs comes as descriptors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import socket
 import sys
 
-from . import asynchronous, logger, logpipe, threads
+from . import logger, logpipe, threads
 from .exchange import Patience
 from .handler import is_async
 from .load import Loaded
@@ -38,12 +38,19 @@ def serve(
     table = SlotTable(slots, loaded.concurrency)
     serving = Serving(loaded, listener, table, Quit(status), patience or Patience(), status)
     needs_loop = loaded.kind == "asgi" or (loaded.kind == "handler" and is_async(loaded.target))
-    started = asynchronous.run(serving) if needs_loop else threads.run(serving)
+    started = _run_on_a_loop(serving) if needs_loop else threads.run(serving)
     for stream in (sys.stdout, sys.stderr):
         # The author may have replaced or closed them.
         with contextlib.suppress(Exception):
             stream.flush()
     return started
+
+
+def _run_on_a_loop(serving: Serving) -> bool:
+    # A template has it loaded; a container pays for it only where it is needed.
+    from . import asynchronous
+
+    return asynchronous.run(serving)
 
 
 def _reseed() -> None:

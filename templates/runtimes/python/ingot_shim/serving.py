@@ -15,6 +15,8 @@ __all__ = ["HOOK_SECONDS", "Serving", "failed"]
 # `on_start`, `on_stop` and an application's lifespan may take this long each.
 HOOK_SECONDS = 30.0
 _MESSAGE_LIMIT = 7_000
+# Connections that may wait while all slots are busy.
+_BACKLOG = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,14 @@ class Serving:
     quit: Quit
     patience: Patience
     status: socket.socket
+
+    def open(self) -> None:
+        """Let connections in. A listener that is shared listens already; one of our own only from now on.
+
+        Whoever asks whether the instance is ready connects: until then it is refused.
+        """
+        if not self.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            self.listener.listen(_BACKLOG)
 
     def ready(self) -> None:
         """Tell the host that calls are accepted from now on."""

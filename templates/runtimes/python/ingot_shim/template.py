@@ -57,9 +57,12 @@ def main() -> None:
 
 
 def _prepare(hello: dict[str, Any], here: str) -> Base:
+    # All of the shim, and what the code of many authors imports: warm for the forks.
+    import http.client  # noqa: F401
+
     from ingot_sandbox import base, become, enter  # noqa: F401 - warm for the forks.
 
-    from ingot_shim import load, logpipe, serve, validation  # noqa: F401 - warm for the forks.
+    from ingot_shim import asynchronous, load, logpipe, profiling, serve, validation  # noqa: F401
 
     if hello.get("validator"):
         validation.preload(hello["validator"])

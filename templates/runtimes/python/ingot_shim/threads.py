@@ -5,7 +5,6 @@ Threads are made here, after the fork, and each accepts for itself.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import select
@@ -45,6 +44,7 @@ def run(serving: Serving) -> bool:
         )
         for number in range(loaded.concurrency)
     ]
+    serving.open()
     if len(servers) == 1:
         _serve_here(serving, servers[0])
     else:
@@ -110,6 +110,8 @@ def _accept_until_quit(serving: Serving, server: BlockingServer) -> None:
 def _hook(serving: Serving, name: str) -> None:
     result = run_hook(serving.loaded, name, time.monotonic() + HOOK_SECONDS)
     if inspect.isawaitable(result):
+        import asyncio
+
         asyncio.run(_awaited(result))
 
 

@@ -1,0 +1,1 @@
+"""Base images, one for each runtime: Debian packages of pinned versions, the runtime, and nothing else."""

@@ -1,0 +1,3 @@
+module ingot.dev/bootstrap/pause
+
+go 1.25.0

@@ -1,0 +1,1 @@
+"""Tests against the running one-node cluster; without one they skip and say why."""

@@ -1,0 +1,178 @@
+"""The second wall, on PostgreSQL: a statement that forgets its organization shows none of another tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import Engine, Table, create_engine, delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from control_plane.domain.identity import Actor
+from control_plane.store.tables import metadata
+from control_plane.store.tenant_wall import NOBODY
+from control_plane.store.unit_of_work import Store, UnitOfWork
+from tests.support.builders import World
+from tests.support.shared_storage import SERVICE, SharedStorage, running_shared_storage
+
+# Tables with an organization that no rule protects, and why.
+_OPEN = {
+    "audit_heads": "one counter and one hash for each chain, locked before anything is known",
+    "bindings": "who somebody is in every organization is asked before one is chosen",
+    "disabled_members": "the same",
+    "credentials": "looked up by their hash, before it is known whose they are",
+    "shares": "made to be seen by other organizations",
+}
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedStorage]:
+    try:
+        with running_shared_storage(tmp_path_factory.mktemp("wall")) as made:
+            yield made
+    except FileNotFoundError as reason:
+        pytest.skip(f"PostgreSQL or S3 cannot be started here: {reason}")
+
+
+@pytest.fixture
+def service(storage: SharedStorage) -> Iterator[Engine]:
+    with storage.emptied() as (control, _, _):
+        yield control
+
+
+@pytest.fixture
+def tenants(service: Engine) -> tuple[World, Actor, Actor]:
+    """Two organizations with a function each."""
+    world = World(service)
+    one = world.owner("one")
+    world.organizations.create(one, name="other")
+    other = world.sessions.act_in(one, "other")
+    for actor, name in ((one, "mine"), (other, "theirs")):
+        world.functions.create(actor, project="main", name=name)
+    return world, one, other
+
+
+def _protected() -> list[Table]:
+    return [one for one in metadata.sorted_tables if "organization" in one.c and one.name not in _OPEN]
+
+
+def test_every_table_of_tenants_has_a_rule_that_holds_for_its_owner_too(service: Engine) -> None:
+    with service.connect() as connection:
+        found = connection.execute(
+            text(
+                "SELECT relname FROM pg_class JOIN pg_policy ON polrelid = pg_class.oid"
+                " WHERE relrowsecurity AND relforcerowsecurity"
+            )
+        ).scalars()
+        assert set(found) == {one.name for one in _protected()}
+
+
+def test_the_service_cannot_change_the_tables_or_get_around_the_rules(service: Engine) -> None:
+    with service.connect() as connection:
+        role = connection.execute(
+            text("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = :name"), {"name": SERVICE}
+        ).one()
+        assert role == (False, False)
+    for statement in (
+        "ALTER TABLE functions DISABLE ROW LEVEL SECURITY",
+        "DROP POLICY tenants ON functions",
+        "DROP TABLE functions",
+        "DELETE FROM alembic_version",
+    ):
+        with (
+            pytest.raises(DBAPIError, match=r"must be owner|permission denied"),
+            service.begin() as connection,
+        ):
+            connection.execute(text(statement))
+
+
+def test_a_statement_without_its_organization_finds_only_the_tenants_own(
+    tenants: tuple[World, Actor, Actor],
+) -> None:
+    world, one, other = tenants
+    seen = 0
+    for table in _protected():
+        for actor in (one, other):
+            with world.store.read(actor.organization) as unit:
+                found = unit.functions._connection.execute(select(table.c.organization).distinct()).scalars()
+                rows = set(found)
+                assert rows <= {actor.organization}, table.name
+                seen += len(rows)
+        with world.store.read(NOBODY) as unit:
+            count = select(func.count()).select_from(table)
+            assert unit.functions._connection.execute(count).scalar() == 0, table.name
+    assert seen >= 8, "there was hardly anything to see"
+
+
+def test_nothing_of_another_tenant_can_be_written(
+    tenants: tuple[World, Actor, Actor], service: Engine
+) -> None:
+    world, one, other = tenants
+    functions = metadata.tables["functions"]
+    with world.store.begin(one.organization) as unit:
+        connection = unit.functions._connection
+        assert connection.execute(update(functions).values(title="x")).rowcount == 1
+        assert connection.execute(delete(functions)).rowcount == 1
+        row = dict(connection.execute(select(metadata.tables["projects"])).mappings().one())
+        row |= {"id": "prj_new", "organization": other.organization}
+        with pytest.raises(DBAPIError, match="row-level security"), connection.begin_nested():
+            connection.execute(insert(metadata.tables["projects"]).values(**row))
+    with world.store.read(other.organization) as unit:
+        assert unit.functions.by_name(other.organization, "theirs") is not None
+
+
+def test_what_a_transaction_saw_is_closed_when_its_connection_is_used_again(
+    tenants: tuple[World, Actor, Actor], service: Engine
+) -> None:
+    world, one, _ = tenants
+    count = select(func.count()).select_from(metadata.tables["functions"])
+    with world.store.read() as unit:
+        assert unit.functions._connection.execute(count).scalar() == 2
+    with service.connect() as connection:
+        assert connection.execute(count).scalar() == 0
+    with Store(service).begin(one.organization) as unit:
+        _reach_and_fail(unit)
+        assert unit.functions._connection.execute(count).scalar() == 1
+        unit.reach("*")
+        assert unit.functions._connection.execute(count).scalar() == 2
+
+
+def _reach_and_fail(unit: UnitOfWork) -> None:
+    with suppress(ValueError), unit.savepoint():
+        unit.reach("*")
+        raise ValueError
+
+
+_MANY = """
+    INSERT INTO functions SELECT (jsonb_populate_record(
+        one, jsonb_build_object('id', 'fn_' || number, 'name', 'f' || number, 'project', 'p' || number % 100)
+    )).* FROM functions one, generate_series(1, 5000) number
+"""
+_LIST = "SELECT * FROM functions WHERE organization = :o AND project = 'p7' ORDER BY id LIMIT 50"
+
+
+def test_indexed_lists_stay_indexed_behind_the_wall(
+    tenants: tuple[World, Actor, Actor],
+    storage: SharedStorage,
+    record_property: Callable[[str, object], None],
+) -> None:
+    world, one, other = tenants
+    for actor, before in ((one, ""), (other, "o")):
+        with world.store.begin(actor.organization) as unit:
+            unit.functions._connection.execute(text(_MANY.replace("'fn_'", f"'fn_{before}'")))
+    owner = create_engine(storage.owner, isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.execute(text("ANALYZE control.functions"))
+    owner.dispose()
+    with world.store.read(one.organization) as unit:
+        plan = list(
+            unit.functions._connection.execute(
+                text(f"EXPLAIN ANALYZE {_LIST}"), {"o": one.organization}
+            ).scalars()
+        )
+    record_property("plan", "\n".join(plan))
+    assert any("functions_project" in line for line in plan), plan
+    condition = next(line for line in plan if "Index Cond" in line)
+    assert "organization" in condition
+    assert "project" in condition
