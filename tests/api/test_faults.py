@@ -44,6 +44,7 @@ _ELSEWHERE: Final = {
     "Anchor": "the worker's; tests/unit/test_audit.py",
     "Contents": "the worker's, which cleans up",
     "Gateway": "the worker's; tests/unit/test_reconciler.py",
+    "Images": "the worker's, and only where a registry is set; tests/contract/test_images.py",
     "Signer": "the worker's; tests/unit/test_audit.py",
 }
 # When and from where a token was last used is noted apart from what it did.

@@ -427,7 +427,7 @@ def test_a_split_follows_its_weights(world: World) -> None:
 
 
 def test_the_console_reaches_api_and_streams(world: World) -> None:
-    api = world.toy("api", say(b"api"), workers=2)
+    api = world.toy("api-0", say(b"api"), workers=2)
     world.toy("streams", say(b"streams"), workers=2)
     port = world.console.getsockname()[1]
 

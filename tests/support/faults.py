@@ -116,12 +116,12 @@ class Faults:
         return fault.way
 
     def _broken_commit(
-        self, target: str, real: Callable[[], AbstractContextManager[UnitOfWork]]
-    ) -> Callable[[], AbstractContextManager[UnitOfWork]]:
+        self, target: str, real: Callable[..., AbstractContextManager[UnitOfWork]]
+    ) -> Callable[..., AbstractContextManager[UnitOfWork]]:
         @contextmanager
-        def open_() -> Iterator[UnitOfWork]:
+        def open_(*reach: str) -> Iterator[UnitOfWork]:
             way = self._strikes(target)
-            with real() as unit:
+            with real(*reach) as unit:
                 yield unit
                 if way is Way.SLOW:
                     self.clock.advance(seconds=_SLOW_S)
