@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -38,6 +39,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
 def database() -> Iterator[str]:
     try:
         with running_postgres() as url:
+            # The services may run under user ids of their own.
+            Path(parse_qs(urlsplit(url).query)["host"][0]).chmod(0o711)
             yield url
     except FileNotFoundError as reason:
         pytest.skip(f"PostgreSQL cannot be started here: {reason}")
