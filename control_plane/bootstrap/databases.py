@@ -6,7 +6,7 @@ from sqlalchemy import Engine, make_url
 
 from control_plane.settings import Settings
 from control_plane.store.control_migrations import grant_control, migrate_control
-from control_plane.store.engine import Connections, create_engine
+from control_plane.store.engine import CACHE_MB, Connections, create_engine
 from control_plane.store.tables import CONTROL_SCHEMA
 from control_plane.store.usage_migrations import migrate_usage
 from control_plane.store.usage_tables import USAGE_SCHEMA
@@ -19,7 +19,7 @@ def control_engine(settings: Settings) -> Engine:
     return create_engine(settings.control_url, schema=CONTROL_SCHEMA, connections=_connections(settings))
 
 
-def usage_engine(settings: Settings, *, cache_mb: int = 16) -> Engine:
+def usage_engine(settings: Settings, *, cache_mb: int = CACHE_MB) -> Engine:
     """Return the usage database."""
     connections = _connections(settings)
     return create_engine(settings.usage_url, schema=USAGE_SCHEMA, cache_mb=cache_mb, connections=connections)

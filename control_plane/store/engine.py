@@ -18,11 +18,9 @@ from sqlalchemy.exc import DisconnectionError
 
 from control_plane.errors import Invalid
 
-__all__ = ["Connections", "create_engine"]
+__all__ = ["CACHE_MB", "Connections", "create_engine"]
 
-# So much of a SQLite file is read where the kernel keeps it: all connections of all processes share that,
-# while each has pages of its own beside it only for what it changes.
-_MAPPED_MB: Final = 1_024
+CACHE_MB: Final = 16
 # A connection that rested this long is asked whether it still lives before it is used.
 _RESTED_S: Final = 5.0
 
@@ -48,7 +46,9 @@ class Connections:
 _USUAL: Final = Connections()
 
 
-def create_engine(url: str, *, schema: str, cache_mb: int = 2, connections: Connections = _USUAL) -> Engine:
+def create_engine(
+    url: str, *, schema: str, cache_mb: int = CACHE_MB, connections: Connections = _USUAL
+) -> Engine:
     """Return an engine for `url`.
 
     `schema` is the PostgreSQL schema that unqualified tables mean; SQLite has
@@ -120,7 +120,6 @@ def _sqlite(url: str, cache_mb: int, connections: Connections) -> Engine:
         cursor.execute("PRAGMA busy_timeout=5000")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute(f"PRAGMA cache_size=-{cache_mb * 1024}")
-        cursor.execute(f"PRAGMA mmap_size={_MAPPED_MB * 1024 * 1024}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

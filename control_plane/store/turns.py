@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,10 @@ class Turns:
     def __init__(self, database: Path | None) -> None:
         """`database` is None for one in memory, which no other process has."""
         self._threads = Lock()
-        self._file = None if database is None else _open(Path(f"{database}-turn"))
+        self._file: int | None = None
+        if database is not None:
+            self._file = _open(Path(f"{database}-turn"))
+            weakref.finalize(self, os.close, self._file)
 
     @contextmanager
     def one(self) -> Iterator[None]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from control_plane.adapters.cluster.function_resources import make_statement
 from control_plane.domain.attestations import (
     Envelope,
     ReleaseStatement,
@@ -18,7 +19,6 @@ from control_plane.domain.attestations import (
     frame,
     key_id,
     payload_of,
-    workload_digest,
 )
 from operators.reconcile import FunctionReconciler
 from operators.resources.common import Options
@@ -120,24 +120,9 @@ class Stage:
             },
         )
 
-    def statement(self, body: Mapping[str, Any], epoch: int = 1, approvals: int = 1) -> ReleaseStatement:
-        """Return what a release service says of a resource."""
-        spec, meta = body["spec"], body["metadata"]
-        return ReleaseStatement(
-            function=spec["function"],
-            organization=spec["organization"],
-            project=spec["project"],
-            namespace=meta["namespace"],
-            name=meta["name"],
-            release=spec["release"]["digest"],
-            workload=workload_digest(spec),
-            approvals=approvals,
-            epoch=epoch,
-        )
-
     def attested(self, body: dict[str, Any], epoch: int = 1, **changes: Any) -> dict[str, Any]:
         """Return the resource with a signed statement about it; `changes` are to the statement."""
-        statement = replace(self.statement(body, epoch), **changes)
+        statement = replace(make_statement(body, approvals=1, epoch=epoch), **changes)
         return body | {"spec": body["spec"] | {"attestation": sign(statement)}}
 
     def write(self, body: dict[str, Any], epoch: int = 1, **changes: Any) -> None:

@@ -72,8 +72,9 @@ def _swept(world: World, retention: ImageRetention) -> int:
     """Look twice, a grace apart, and return what the second look removed."""
     assert retention.clean()[0].count == 0, "nothing goes at the first look"
     world.clock.advance(ms=_GRACE + 1)
-    assert retention.preview()[0].count >= 0
-    return retention.clean()[0].count
+    foretold = retention.preview()[0].count
+    assert retention.clean()[0].count == foretold
+    return foretold
 
 
 def test_a_version_that_may_be_released_keeps_its_image(
@@ -87,12 +88,18 @@ def test_a_version_that_may_be_released_keeps_its_image(
 def test_a_retired_version_loses_its_image_after_the_grace(
     world: World, people: People, images: FakeImages, retention: ImageRetention
 ) -> None:
-    version = world.frozen(people.author)
-    _published(images, version)
-    _move(world, version, VersionState.RETIRED)
+    _retired(world, people, images)
     assert _swept(world, retention) == 1
     assert images.stored(people.author.organization) == ()
     assert retention.preview()[0].count == 0
+
+
+def _retired(world: World, people: People, images: FakeImages) -> Version:
+    """Return a version that has an image and may not be released any more."""
+    version = world.frozen(people.author)
+    _published(images, version)
+    _move(world, version, VersionState.RETIRED)
+    return version
 
 
 def _move(world: World, version: Version, state: VersionState) -> None:
@@ -137,9 +144,7 @@ def _end(world: World, version: Version) -> None:
 def test_what_is_needed_again_begins_its_grace_anew(
     world: World, people: People, images: FakeImages, retention: ImageRetention
 ) -> None:
-    version = world.frozen(people.author)
-    _published(images, version)
-    _move(world, version, VersionState.RETIRED)
+    version = _retired(world, people, images)
     retention.clean()
     world.clock.advance(ms=_GRACE // 2)
     _move(world, version, VersionState.FROZEN)
@@ -154,9 +159,7 @@ def test_what_is_needed_again_begins_its_grace_anew(
 def test_a_registry_that_keeps_everything_is_an_error_that_is_told(world: World, people: People) -> None:
     images = FakeImages(_RUNTIME, deletes=False)
     retention = ImageRetention(world.changes, images, grace_ms=_GRACE, batch=100)
-    version = world.frozen(people.author)
-    _published(images, version)
-    _move(world, version, VersionState.RETIRED)
+    _retired(world, people, images)
     retention.clean()
     world.clock.advance(ms=_GRACE + 1)
     with pytest.raises(Unavailable, match="does not delete"):
@@ -167,9 +170,7 @@ def test_a_registry_that_keeps_everything_is_an_error_that_is_told(world: World,
 def test_a_clean_up_of_content_does_not_forget_images(
     world: World, people: People, images: FakeImages, retention: ImageRetention
 ) -> None:
-    version = world.frozen(people.author)
-    _published(images, version)
-    _move(world, version, VersionState.RETIRED)
+    _retired(world, people, images)
     retention.clean()
     Retention(world.changes, FakeContents(), RULES).clean_content()
     world.clock.advance(ms=_GRACE + 1)
