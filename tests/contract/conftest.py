@@ -35,6 +35,16 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
 
 
 @pytest.fixture
+def own_s3(tmp_path: Path) -> Iterator[S3Store]:
+    """A store for one test alone, which may kill it."""
+    try:
+        with running_s3(tmp_path) as store:
+            yield store
+    except FileNotFoundError as reason:
+        pytest.skip(f"No S3 store can be started here: {reason}")
+
+
+@pytest.fixture
 def bucket(s3: S3Store) -> Bucket:
     """An empty bucket of a real S3 store."""
     return s3.new_bucket()

@@ -22,7 +22,7 @@ from control_plane.domain.retention import Content
 from control_plane.errors import Unavailable
 from tests.support.broken_line import BrokenLine, broken_line
 from tests.support.fake_contents import FakeContents
-from tests.support.s3_store import S3Store, running_s3
+from tests.support.s3_store import S3Store
 from tests.support.system import wait_for
 
 _MB = b"x" * (1 << 20)
@@ -45,43 +45,41 @@ def uploads(bucket: Bucket, key: str) -> list[Any]:
     return list(found.get("Uploads", ()))
 
 
-def test_a_store_killed_in_the_middle_of_a_file_has_nothing_of_it_afterwards(tmp_path: Path) -> None:
-    with running_s3(tmp_path) as store:
-        bucket = store.new_bucket()
-        files = S3FileBytes(Bucket(replace(store.access(bucket.name), timeout_s=1.0)))
+def test_a_store_killed_in_the_middle_of_a_file_has_nothing_of_it_afterwards(own_s3: S3Store) -> None:
+    bucket = own_s3.new_bucket()
+    files = S3FileBytes(Bucket(replace(own_s3.access(bucket.name), timeout_s=1.0)))
 
-        def chunks() -> Iterator[bytes]:
-            for number in range(30):
-                if number == 20:
-                    store.kill()
-                yield _MB
+    def chunks() -> Iterator[bytes]:
+        for number in range(30):
+            if number == 20:
+                own_s3.kill()
+            yield _MB
 
-        with pytest.raises(Unavailable), files.receive("file_1", chunks()):
-            pytest.fail("it was received all the same")
+    with pytest.raises(Unavailable), files.receive("file_1", chunks()):
+        pytest.fail("it was received all the same")
+    with pytest.raises(Unavailable):
+        files.open("file_1")
+    own_s3.start()
+    with pytest.raises(FileNotFoundError):
+        files.open("file_1")
+    with files.receive("file_1", [b"whole"]) as part:
+        part.keep()
+    files.delete("file_1")
+    assert uploads(bucket, "files/file_1") == []
+
+
+def test_a_store_killed_before_a_file_is_kept_leaves_the_former_one(own_s3: S3Store) -> None:
+    bucket = own_s3.new_bucket()
+    files = S3FileBytes(Bucket(replace(own_s3.access(bucket.name), timeout_s=1.0)))
+    with files.receive("file_1", [b"former"]) as part:
+        part.keep()
+    with files.receive("file_1", [_MB] * 10) as part:
+        own_s3.kill()
         with pytest.raises(Unavailable):
-            files.open("file_1")
-        store.start()
-        with pytest.raises(FileNotFoundError):
-            files.open("file_1")
-        with files.receive("file_1", [b"whole"]) as part:
             part.keep()
-        files.delete("file_1")
-        assert uploads(bucket, "files/file_1") == []
-
-
-def test_a_store_killed_before_a_file_is_kept_leaves_the_former_one(tmp_path: Path) -> None:
-    with running_s3(tmp_path) as store:
-        bucket = store.new_bucket()
-        files = S3FileBytes(Bucket(replace(store.access(bucket.name), timeout_s=1.0)))
-        with files.receive("file_1", [b"former"]) as part:
-            part.keep()
-        with files.receive("file_1", [_MB] * 10) as part:
-            store.kill()
-            with pytest.raises(Unavailable):
-                part.keep()
-        store.start()
-        with files.open("file_1") as opened:
-            assert opened.read() == b"former"
+    own_s3.start()
+    with files.open("file_1") as opened:
+        assert opened.read() == b"former"
 
 
 _SENDER = """
