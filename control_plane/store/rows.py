@@ -31,8 +31,8 @@ __all__ = ["ONE_MOMENT", "Rows", "chunks", "insert_missing"]
 
 # The execution option that holds what a transaction has read already, where all of it sees one moment.
 ONE_MOMENT: Final = "ingot_one_moment"
-# Databases limit how many parameters a statement has.
-_MOST: Final = 500
+# Databases limit how many parameters a statement has. A power of two, as `chunks` makes only those.
+_MOST: Final = 512
 
 T = TypeVar("T")
 
@@ -96,10 +96,16 @@ class Rows(Generic[T]):
 
 
 def chunks(ids: Collection[str]) -> Iterator[list[str]]:
-    """Return the ids in lists that fit into one statement each."""
+    """Return the ids in lists that fit into one statement each.
+
+    Each list is as long as a power of two; what it lacks to that is its last id again. Every length is a
+    statement of its own, which each connection would keep: thousands of them, the larger the more ids.
+    """
     ordered = sorted(ids)
     for begin in range(0, len(ordered), _MOST):
-        yield ordered[begin : begin + _MOST]
+        some = ordered[begin : begin + _MOST]
+        length = 1 << (len(some) - 1).bit_length()
+        yield some + some[-1:] * (length - len(some))
 
 
 def insert_missing(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
