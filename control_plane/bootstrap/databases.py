@@ -14,9 +14,12 @@ from control_plane.store.usage_tables import USAGE_SCHEMA
 __all__ = ["control_engine", "migrate_databases", "usage_engine"]
 
 
-def control_engine(settings: Settings) -> Engine:
+def control_engine(settings: Settings, *, cache_mb: int = CACHE_MB) -> Engine:
     """Return the control database, as the services use it."""
-    return create_engine(settings.control_url, schema=CONTROL_SCHEMA, connections=_connections(settings))
+    connections = _connections(settings)
+    return create_engine(
+        settings.control_url, schema=CONTROL_SCHEMA, cache_mb=cache_mb, connections=connections
+    )
 
 
 def usage_engine(settings: Settings, *, cache_mb: int = CACHE_MB) -> Engine:

@@ -19,6 +19,7 @@ from control_plane.ports import Runtime
 from control_plane.services.audit import Audit
 from control_plane.services.changes import Changes
 from control_plane.settings import Settings, settings_from_document
+from control_plane.store.engine import CACHE_MB
 from control_plane.store.unit_of_work import Store
 
 __all__ = ["file_quota", "key", "make_audit", "make_changes", "make_poke", "make_runtime", "read_settings"]
@@ -29,9 +30,9 @@ def read_settings(document: Mapping[str, Any]) -> Settings:
     return settings_from_document(json.dumps(document))
 
 
-def make_changes(settings: Settings) -> Changes:
-    """Return the unit of every change, on the control database."""
-    store = Store(control_engine(settings))
+def make_changes(settings: Settings, *, cache_mb: int = CACHE_MB) -> Changes:
+    """Return the unit of every change, on the control database; `cache_mb` is SQLite's, for a connection."""
+    store = Store(control_engine(settings, cache_mb=cache_mb))
     return Changes(store, SystemClock(), SystemEntropy(), make_poke(settings))
 
 

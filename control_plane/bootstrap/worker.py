@@ -30,6 +30,9 @@ __all__ = ["Worker", "build_worker"]
 
 # Several releases may load their code at once; more would only slow each other down.
 _PREPARING = 4
+# The reconciler reads every function once at each look: what it has read it does not read again before the
+# next one, and the kernel keeps the file for all processes together.
+_CACHE_MB = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Worker:
 def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterator[Worker]:
     """Yield the worker's parts; its threads end with the block."""
     settings = read_settings(document)
-    changes = make_changes(settings)
+    changes = make_changes(settings, cache_mb=_CACHE_MB)
     retention = make_retention(settings, changes)
     clean_images = make_image_retention(settings, changes).clean
     gateway = HAProxyGateway(make_gateway_settings(settings, document["identities"]), SystemClock())
