@@ -2,8 +2,9 @@
 """Run a benchmark by name: `.venv/bin/python scripts/bench.py NAME [--json]`; `list` names them.
 
 Each benchmark starts what it needs on ports of its own in a temporary folder
-and measures Ingot and the peer in the same run. Exit status 0 only if every
-check holds.
+and measures Ingot and the peer in the same run. With `--world knative` it
+releases into the cluster of this machine (`make cluster-up`), which must have
+no other Ingot. Exit status 0 only if every check holds.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import tests.bench
 from tests.bench.report import Report
 
+# World -> the package with its benchmarks.
+WORLDS = {"embedded": "tests.bench", "knative": "tests.bench.knative"}
 
-def names() -> dict[str, str]:
+
+def names(world: str) -> dict[str, str]:
     """Return name -> first line of the module's docstring, for modules that have a `run`."""
     found = {}
-    for module in pkgutil.iter_modules(tests.bench.__path__):
-        loaded = importlib.import_module(f"tests.bench.{module.name}")
+    package = importlib.import_module(WORLDS[world])
+    for module in pkgutil.iter_modules(package.__path__):
+        loaded = importlib.import_module(f"{package.__name__}.{module.name}")
         if hasattr(loaded, "run"):
             found[module.name.replace("_", "-")] = (loaded.__doc__ or "").splitlines()[0]
     return found
@@ -49,10 +53,11 @@ def main() -> int:
     """Run one benchmark and print its report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="a benchmark's name, or `list`")
+    parser.add_argument("--world", choices=sorted(WORLDS), default="embedded", help="where functions run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: a smoke test, no proof")
     chosen = parser.parse_args()
-    known = names()
+    known = names(chosen.world)
     if chosen.name == "list":
         for name, line in known.items():
             print(f"{name:<14} {line}")
@@ -60,9 +65,10 @@ def main() -> int:
     if chosen.name not in known:
         print(f"There is no benchmark “{chosen.name}”. Known: {', '.join(known)}.", file=sys.stderr)
         return 2
-    report = Report(chosen.name)
+    report = Report(chosen.name if chosen.world == "embedded" else f"{chosen.name} on {chosen.world}")
     report.begin()
-    importlib.import_module(f"tests.bench.{chosen.name.replace('-', '_')}").run(report, quick=chosen.quick)
+    module = f"{WORLDS[chosen.world]}.{chosen.name.replace('-', '_')}"
+    importlib.import_module(module).run(report, quick=chosen.quick)
     report.end()
     if chosen.json:
         print(json.dumps(report.document(), indent=1))

@@ -93,7 +93,8 @@ def _made_at_setup(tree: Tree) -> Tree:
         "etc/nsswitch.conf": file(b"passwd: files\ngroup: files\nhosts: files dns\n"),
         "etc/hosts": file(b"127.0.0.1 localhost\n::1 localhost\n"),
         "etc/localtime": link("/usr/share/zoneinfo/Etc/UTC"),
-        "tmp": folder(0o1777),
+        # Every container runtime mounts memory there by itself; a volume of one's own costs each start.
+        "tmp": link("dev/shm"),
         "var/tmp": folder(0o1777),
         # Where a container's own file systems are mounted over.
         **{name: folder() for name in ("dev", "proc", "sys", "run")},

@@ -75,6 +75,8 @@ LEAVES = (
     Leaf("gateway", "ingot:gateway", kubeconfig=True),
     # Who writes Knative's objects for Function resources; its rights are its own manifests'.
     Leaf("operator", "ingot:operator", kubeconfig=True),
+    # An Ingot on this machine that releases into the cluster; its rights are its own manifests'.
+    Leaf("console", "ingot:console", kubeconfig=True),
 )
 
 

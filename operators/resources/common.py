@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from operators.resources import names
 from operators.resources.model import Function
 
-__all__ = ["Options", "Peer", "labels", "marked", "metadata", "owner"]
+__all__ = ["OWN_TMP_MB", "Options", "Peer", "labels", "marked", "metadata", "owner"]
+
+# What container runtimes give each pod at /dev/shm by themselves, where /tmp of our images leads.
+OWN_TMP_MB: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Options:
     # Knative's target-burst-capacity; "0" lets warm calls go straight to the instances.
     burst_capacity: str = "0"
     # What an instance may write under /tmp; it counts as its memory.
-    tmp_mb: int = 64
+    tmp_mb: int = OWN_TMP_MB
 
 
 def labels(function: Function) -> dict[str, str]:

@@ -24,8 +24,8 @@ def request(
     close: bool = False,
 ) -> bytes:
     """Return one HTTP request as bytes."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: functions", f"Content-Length: {len(body)}"]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    said = {"Host": "functions", "Content-Length": str(len(body)), **(headers or {})}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items())]
     if close:
         lines.append("Connection: close")
     return "\r\n".join([*lines, "", ""]).encode() + body

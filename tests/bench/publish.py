@@ -10,7 +10,7 @@ from tests.bench.functions import PANDAS
 from tests.bench.report import Check, Report, Result
 from tests.support.system import System, running_system
 
-__all__ = ["run"]
+__all__ = ["run", "until_callable"]
 
 
 def run(report: Report, *, quick: bool = False) -> None:
@@ -33,7 +33,7 @@ def run(report: Report, *, quick: bool = False) -> None:
             system.people["owner"].call(
                 "POST", "/functions/report/releases", json={"version": version["number"]}
             )
-            latency, broken = _until_callable(system, key, version["number"], began)
+            latency, broken = until_callable(system, key, ("report", version["number"]), began)
             latencies.append(latency)
             errors += broken
     result = Result.of("approve, release, first good answer of the new version", latencies, errors)
@@ -54,8 +54,11 @@ def _first_freeze(report: Report, system: System) -> None:
         report.results.append(Result.of(f"pandas and numpy, {side}", [seconds * 1000], **phases))
 
 
-def _until_callable(system: System, key: str, number: int, began: float) -> tuple[float, int]:
-    url, headers = f"{system.url('report')}@{number}", {"X-Api-Key": key}
+def until_callable(
+    system: System, key: str, version: tuple[str, int], began: float
+) -> tuple[float, int]:
+    """Call (function, number) until it answers; returns the milliseconds since `began`, and 1 if it never did."""
+    url, headers = f"{system.url(version[0])}@{version[1]}", {"X-Api-Key": key}
     with httpx.Client(headers=headers, timeout=30) as client:
         while time.perf_counter() - began < 30:
             if client.post(url, json={}).status_code == 200:

@@ -35,16 +35,16 @@ _STREAM = (
     "        await asyncio.sleep(0.01)\n"
 )
 _VERSIONS = 3
-_FUNCTIONS = ("plain", "stream")
+FUNCTIONS = ("plain", "stream")
 # What is done to a function, over and over: (version, percent), or a rollback.
-_TURNS: tuple[tuple[int, int] | None, ...] = ((2, 100), (3, 25), None, (1, 100), None, (3, 100), (1, 100))
-_SHAPES = tuple(
+TURNS: tuple[tuple[int, int] | None, ...] = ((2, 100), (3, 25), None, (1, 100), None, (3, 100), (1, 100))
+SHAPES = tuple(
     Shape(f"{method} {function}, {'kept' if keep else 'new'} connections", f"/acme/{function}", method, keep)
-    for function in _FUNCTIONS
+    for function in FUNCTIONS
     for method in ("POST", "GET")
     for keep in (True, False)
 )
-_KEPT = sum(shape.keep for shape in _SHAPES)
+KEPT = sum(shape.keep for shape in SHAPES)
 # A file's and the database's milliseconds, and the client's clock reading, may differ by this.
 _CLOCK_S = 0.005
 # Long enough for callers and retirements to come between two releases.
@@ -57,32 +57,32 @@ def run(report: Report, *, quick: bool = False) -> None:
     # Instances end all the time: idle ones after half a second, busy ones after four.
     with running_system(INGOT_HOST_IDLE_TIMEOUT_S="0.5", INGOT_HOST_MAX_LIFE_S="4") as system:
         key = system.key("bench")
-        _prepare(system, key)
+        prepare(system, key)
         disturber = _Disturber(system)
-        with Callers(system.functions_port, key, _SHAPES, pause_s=0.02) as callers, disturber:
+        with Callers(system.functions_port, key, SHAPES, pause_s=0.02) as callers, disturber:
             waits = []
             for number in range(releases):
                 waits.append(_release(system, number))
                 time.sleep(_BETWEEN_S)
             reloads, ended = _reloads(system), _ended(system)
-        history = {name: _history(system, name) for name in _FUNCTIONS}
+        history = {name: history_of(system, name) for name in FUNCTIONS}
     _say(report, callers.calls, waits, reloads=reloads, ended_instances=ended)
-    stale = Counter(call.shape.keep for call in callers.calls if call.good and not _in_turn(call, history))
-    missing = len({shape.name for shape in _SHAPES} - {call.shape.name for call in callers.calls})
+    stale = Counter(call.shape.keep for call in callers.calls if call.good and not in_turn(call, history))
+    missing = len({shape.name for shape in SHAPES} - {call.shape.name for call in callers.calls})
     report.checks += [
         Check.at_least("releases and rollbacks", len(waits), releases),
         Check.at_most("failed calls", len(callers.failures), 0),
         Check.at_most("answers of a version that was not released, on new connections", stale[False], 0),
         # A draining worker answers one more call on each kept connection, by the routes it has: ADR 0054.
-        Check.at_most("the same on kept connections", stale[True], reloads * _KEPT),
+        Check.at_most("the same on kept connections", stale[True], reloads * KEPT),
         Check.at_most("kinds of callers that never called", missing, 0),
         Check.at_least("reloads of the gateway", reloads, releases // 10),
         Check.at_least("instances that ended meanwhile", ended, releases // 2),
     ]
 
 
-def _prepare(system: System, key: str) -> None:
-    for name in _FUNCTIONS:
+def prepare(system: System, key: str) -> None:
+    for name in FUNCTIONS:
         code = _SYNC if name == "plain" else _STREAM
         kind = (
             "handler = 'main:execute'\n"
@@ -100,8 +100,8 @@ def _prepare(system: System, key: str) -> None:
 
 def _release(system: System, number: int) -> float:
     """Do the next release or rollback; return the milliseconds until a person sees that it is live."""
-    function = _FUNCTIONS[number % len(_FUNCTIONS)]
-    turn = _TURNS[number // len(_FUNCTIONS) % len(_TURNS)]
+    function = FUNCTIONS[number % len(FUNCTIONS)]
+    turn = TURNS[number // len(FUNCTIONS) % len(TURNS)]
     owner = system.people["owner"]
     if number % 10 == 5:
         # What a killed worker leaves behind: the next change is brought in by a reload.
@@ -168,7 +168,7 @@ def _reloads(system: System) -> int:
 _Span = tuple[float, float, frozenset[str]]
 
 
-def _history(system: System, function: str) -> list[_Span]:
+def history_of(system: System, function: str) -> list[_Span]:
     """Return from when to when which versions could be answered: recorded until superseded."""
     rows: list[dict[str, Any]] = []
     cursor = None
@@ -193,7 +193,7 @@ def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _in_turn(call: Call, history: dict[str, list[_Span]]) -> bool:
+def in_turn(call: Call, history: dict[str, list[_Span]]) -> bool:
     """Say whether a whole answer is of one version, which was released while the call ran."""
     said = set(call.body.replace('"', "").split())
     spans = history[call.shape.path.rpartition("/")[2]]
@@ -204,7 +204,7 @@ def _in_turn(call: Call, history: dict[str, list[_Span]]) -> bool:
 
 
 def _say(report: Report, calls: Sequence[Call], waits: Sequence[float], **more: int) -> None:
-    for shape in _SHAPES:
+    for shape in SHAPES:
         mine = [call for call in calls if call.shape == shape]
         latencies = [call.milliseconds for call in mine if call.good]
         report.results.append(Result.of(shape.name, latencies, len(mine) - len(latencies)))

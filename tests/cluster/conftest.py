@@ -11,15 +11,9 @@ import pytest
 
 from knative.bootstrap.kubectl import Kubectl
 from knative.bootstrap.leftovers import remains
-from knative.bootstrap.plan import Plan, Profile, plan_from
+from knative.bootstrap.plan import Plan
 from knative.bootstrap.status import status
-
-
-def here() -> Plan:
-    """Return the plan of the cluster on this machine, under the profile it was made with."""
-    plan = plan_from(os.environ, Profile.DURABLE)
-    made = plan.state / "profile"
-    return plan_from(os.environ, Profile(made.read_text().strip())) if made.exists() else plan
+from tests.support.running_cluster import here
 
 
 @pytest.fixture(scope="session")

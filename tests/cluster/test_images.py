@@ -89,7 +89,6 @@ def _pod(name: str, image: StoredImage) -> dict[str, Any]:
         "resources": {"limits": {"memory": "512Mi"}},
         "securityContext": allowed,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }
     return {
         "apiVersion": "v1",
@@ -99,7 +98,6 @@ def _pod(name: str, image: StoredImage) -> dict[str, Any]:
             "automountServiceAccountToken": False,
             "restartPolicy": "Never",
             "containers": [container],
-            "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory"}}],
         },
     }
 

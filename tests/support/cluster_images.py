@@ -46,12 +46,12 @@ class ClusterImages:
     """Builds and pushes; everything is cached below one folder."""
 
     def __init__(self, folder: Path, passwords: Path) -> None:
-        self._folders = Folders(folder / "blobs", folder / "layers", folder / "cache")
+        self.folders = Folders(folder / "blobs", folder / "layers", folder / "cache")
         password = json.loads(passwords.read_text())["registry"]
         self._conversation = Conversation(
             Access(REGISTRY, plain_http=True, username=REGISTRY_USER, password=password)
         )
-        self._registry = Registry(self._conversation)
+        self.registry = Registry(self._conversation)
         self._key = SigningKey.generate()
         self._made: dict[tuple[str, str], Pushed] = {}
 
@@ -60,7 +60,7 @@ class ClusterImages:
         validator = Path(jsonschema_rs.__file__).parents[1]
         runtime = Runtime(ROOT / "templates" / "runtimes" / "python", validator)
         packages = read_list(RUNTIME, "linux-x86_64")
-        return make_base(packages, runtime, self._folders.blobs, self._folders.cache)
+        return make_base(packages, runtime, self.folders.blobs, self.folders.cache)
 
     def close(self) -> None:
         """Close the connections to the registry."""
@@ -85,10 +85,10 @@ class ClusterImages:
     def _push(self, source: str, name: str, declared: str) -> Pushed:
         files = {"ingot.toml": declared.encode(), "main.py": source.encode()}
         plan = read_draft(files)
-        locked = lock(plan, self._folders.cache)
+        locked = lock(plan, self.folders.cache)
         frozen = freeze(plan, locked)
-        built = build(frozen, files, locked, self._folders)
-        image = compose(self.base(), frozen.manifest, built.layers, self._folders)
-        place = RegistryPlace(self._registry, Repository(REGISTRY, f"functions/{name}"))
-        reference = publish(place, image, built.sbom, self._key, self._folders.blobs, {})
+        built = build(frozen, files, locked, self.folders)
+        image = compose(self.base(), frozen.manifest, built.layers, self.folders)
+        place = RegistryPlace(self.registry, Repository(REGISTRY, f"functions/{name}"))
+        reference = publish(place, image, built.sbom, self._key, self.folders.blobs, {})
         return Pushed(reference, frozen.digest)

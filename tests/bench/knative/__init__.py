@@ -1,0 +1,1 @@
+"""Benchmarks of the cluster world, by the same names as those of one machine."""
