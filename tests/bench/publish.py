@@ -54,10 +54,8 @@ def _first_freeze(report: Report, system: System) -> None:
         report.results.append(Result.of(f"pandas and numpy, {side}", [seconds * 1000], **phases))
 
 
-def until_callable(
-    system: System, key: str, version: tuple[str, int], began: float
-) -> tuple[float, int]:
-    """Call (function, number) until it answers; returns the milliseconds since `began`, and 1 if it never did."""
+def until_callable(system: System, key: str, version: tuple[str, int], began: float) -> tuple[float, int]:
+    """Call (function, number) until it answers; return the milliseconds, and 1 if it never did."""
     url, headers = f"{system.url(version[0])}@{version[1]}", {"X-Api-Key": key}
     with httpx.Client(headers=headers, timeout=30) as client:
         while time.perf_counter() - began < 30:

@@ -19,7 +19,7 @@ from tests.bench.functions import ask_host, run_folder
 from tests.bench.report import Check, Report, Result
 from tests.support.system import System, running_system, wait_for
 
-__all__ = ["run"]
+__all__ = ["FUNCTIONS", "KEPT", "SHAPES", "history_of", "in_turn", "prepare", "run", "say", "take_turn"]
 
 _LIMITS = "[limits]\nmemory_mb = 128\ninstances = 3\ntimeout_ms = 20000\n"
 _SYNC = "def execute(input, context):\n    return 'v{version}'\n"
@@ -62,11 +62,14 @@ def run(report: Report, *, quick: bool = False) -> None:
         with Callers(system.functions_port, key, SHAPES, pause_s=0.02) as callers, disturber:
             waits = []
             for number in range(releases):
-                waits.append(_release(system, number))
+                if number % 10 == 5:
+                    # What a killed worker leaves behind: the next change is brought in by a reload.
+                    (system.data / "gateway" / "changing").touch()
+                waits.append(take_turn(system, number))
                 time.sleep(_BETWEEN_S)
             reloads, ended = _reloads(system), _ended(system)
         history = {name: history_of(system, name) for name in FUNCTIONS}
-    _say(report, callers.calls, waits, reloads=reloads, ended_instances=ended)
+    say(report, callers.calls, waits, reloads=reloads, ended_instances=ended)
     stale = Counter(call.shape.keep for call in callers.calls if call.good and not in_turn(call, history))
     missing = len({shape.name for shape in SHAPES} - {call.shape.name for call in callers.calls})
     report.checks += [
@@ -82,6 +85,7 @@ def run(report: Report, *, quick: bool = False) -> None:
 
 
 def prepare(system: System, key: str) -> None:
+    """Make the functions, with all versions approved and the first one live."""
     for name in FUNCTIONS:
         code = _SYNC if name == "plain" else _STREAM
         kind = (
@@ -98,14 +102,11 @@ def prepare(system: System, key: str) -> None:
         system.wait_callable(name, key)
 
 
-def _release(system: System, number: int) -> float:
+def take_turn(system: System, number: int) -> float:
     """Do the next release or rollback; return the milliseconds until a person sees that it is live."""
     function = FUNCTIONS[number % len(FUNCTIONS)]
     turn = TURNS[number // len(FUNCTIONS) % len(TURNS)]
     owner = system.people["owner"]
-    if number % 10 == 5:
-        # What a killed worker leaves behind: the next change is brought in by a reload.
-        (system.data / "gateway" / "changing").touch()
     began = time.perf_counter()
     if turn is None:
         made = owner.call("POST", f"/functions/{function}/releases/rollback", json={})
@@ -203,7 +204,8 @@ def in_turn(call: Call, history: dict[str, list[_Span]]) -> bool:
     )
 
 
-def _say(report: Report, calls: Sequence[Call], waits: Sequence[float], **more: int) -> None:
+def say(report: Report, calls: Sequence[Call], waits: Sequence[float], **more: int) -> None:
+    """Report each kind of caller, and how long releases took."""
     for shape in SHAPES:
         mine = [call for call in calls if call.shape == shape]
         latencies = [call.milliseconds for call in mine if call.good]

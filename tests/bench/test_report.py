@@ -1,4 +1,4 @@
-"""Figures and checks of the benchmarks, on known numbers. The benchmarks themselves are no tests."""
+"""Figures, checks and names of the benchmarks, on known numbers. The benchmarks themselves are no tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.bench import WORLDS, names
+from tests.bench.knative.waterfall import PARTS, Moments, parts_of
 from tests.bench.report import Check, Report, Result, percentile
 
 
@@ -60,3 +62,30 @@ def test_a_report_without_checks_or_with_a_broken_one_does_not_hold() -> None:
     report.checks.append(Check.is_true("two", False))
     assert not report.holds
     assert report.document()["checks"][1]["what"] == "two"
+
+
+def test_every_world_names_its_benchmarks_and_says_what_they_measure() -> None:
+    found = {world: names(world) for world in WORLDS}
+    assert {"cold-start", "warm", "publish", "release"} <= found["embedded"].keys() & found["knative"].keys()
+    assert all(line.endswith(".") for lines in found.values() for line in lines.values())
+
+
+_POD = Moments(created=10.1, scheduled=10.2, addressed=11.0)
+
+
+@pytest.mark.parametrize(
+    ("pod", "imported", "expected"),
+    [
+        (_POD, 10.7, [100, 100, 300, 200, 300, 50, 10]),
+        # Code that is ready only after the kubelet told the address: the wait counts once.
+        (Moments(created=10.1, scheduled=10.2, addressed=10.6), 11.0, [100, 100, 300, 500, 0, 50, 10]),
+    ],
+)
+def test_the_parts_of_a_cold_start_add_up_to_the_whole(
+    pod: Moments, imported: float, expected: list[float]
+) -> None:
+    said = {"started": 10.5, "imported": imported, "called": 11.05}
+    spans = parts_of(10.0, 11.06, pod, said)
+    assert len(spans) == len(PARTS)
+    assert spans == pytest.approx(expected)
+    assert sum(spans) == pytest.approx(1060)

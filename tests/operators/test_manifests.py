@@ -5,6 +5,7 @@ After a wanted change: `python -m tests.operators.test_manifests` writes the out
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 
 from operators.resources.common import Options, Peer
 from operators.resources.domain_mapping import make_domain_mapping
-from operators.resources.knative_service import make_knative_service
+from operators.resources.knative_service import make_knative_service, make_template
 from operators.resources.model import Malformed, read_function
 from operators.resources.names import short_digest
 from operators.resources.network_policy import make_network_policy
@@ -93,6 +94,15 @@ def test_a_resource_without_a_field_is_malformed(path: str) -> None:
     del body["spec"][path]
     with pytest.raises(Malformed, match=path):
         read_function(body)
+
+
+@pytest.mark.parametrize("size", [64, 100])
+def test_another_size_of_tmp_than_the_runtimes_own_needs_a_volume(size: int) -> None:
+    function = read_function(yaml.safe_load((DATA / "input" / "one-version.yaml").read_text()))
+    spec = make_template(function, function.versions[0], replace(OPTIONS, tmp_mb=size))["spec"]
+    mounts = [one["mountPath"] for one in spec["containers"][0].get("volumeMounts", ())]
+    sizes = [one["emptyDir"]["sizeLimit"] for one in spec.get("volumes", ())]
+    assert (mounts, sizes) == (([], []) if size == 64 else (["/dev/shm"], ["100Mi"]))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,9 @@ class KnativeSystem:
     @property
     def namespace(self) -> str:
         """Return the namespace of the one project; only known once something was released."""
-        (found,) = {body["metadata"]["namespace"] for body in self.operator.cluster.list(FUNCTION, labels=_OURS)}
+        (found,) = {
+            body["metadata"]["namespace"] for body in self.operator.cluster.list(FUNCTION, labels=_OURS)
+        }
         return str(found)
 
     def pods(self, namespace: str) -> list[dict[str, Any]]:
@@ -79,7 +81,8 @@ def knative_system(**environment: str) -> Iterator[KnativeSystem]:
         with tempfile.TemporaryDirectory(prefix="ingot-knative-") as name:
             folder = Path(name)
             folder.chmod(0o755)
-            with running_system(**_settings(plan, images, folder), **environment) as system:
+            settings = _settings(plan, images, folder) | environment
+            with running_system(user=None, set_up=True, **settings) as system:
                 operator.trust(*_trust(system.data))
                 operator.start()
                 try:

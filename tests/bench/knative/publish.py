@@ -23,7 +23,8 @@ def run(report: Report, *, quick: bool = False) -> None:
         ready, callable_, errors = [], [], 0
         for number in range(rounds):
             # Each version differs by a comment, and is another image.
-            version = world.system.freeze("report", {**HELLO, "main.py": HELLO["main.py"] + f"\n# {number}\n"})
+            files = {**HELLO, "main.py": HELLO["main.py"] + f"\n# {number}\n"}
+            version = world.system.freeze("report", files)
             began, release = _approve_and_release(world.system, version)
             world.system.wait_live("report", release, 60)
             ready.append((time.perf_counter() - began) * 1000)

@@ -36,7 +36,9 @@ _APP: Final = "opt/app"
 def push_stock(images: ClusterImages) -> str:
     """Return the image of functions-framework with the handler that all peers serve."""
     base = images.base()
-    assert f"python{sys.version_info.major}.{sys.version_info.minor}" == RUNTIME, "packages are for one Python"
+    assert f"python{sys.version_info.major}.{sys.version_info.minor}" == RUNTIME, (
+        "packages are for one Python"
+    )
     site = Path(peer_python(FUNCTIONS_FRAMEWORK)).parents[1] / "lib" / RUNTIME / "site-packages"
     tree = {f"{_SITE}/{path.relative_to(site)}": file(path.read_bytes()) for path in _plain_files(site)}
     tree[f"{_APP}/main.py"] = file(FUNCTIONS_FRAMEWORK.files["main.py"].encode())
@@ -120,9 +122,7 @@ def _bytecode(images: ClusterImages, tree: Tree) -> Tree:
 
 
 def _config(base: dict[str, Any], layers: tuple[ImageLayer, ...]) -> dict[str, Any]:
-    command = [
-        part.format(python=f"/usr/bin/{RUNTIME}", port="8080") for part in FUNCTIONS_FRAMEWORK.command
-    ]
+    command = [part.format(python=f"/usr/bin/{RUNTIME}", port="8080") for part in FUNCTIONS_FRAMEWORK.command]
     environment = [
         "PATH=/usr/bin",
         "LANG=C.UTF-8",

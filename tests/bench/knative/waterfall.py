@@ -21,7 +21,7 @@ from operators.kinds import POD
 __all__ = ["PARTS", "SOURCE", "Moments", "PodWatch", "parts_of"]
 
 # A handler that says when its container's first process began, its code ran, and it was called.
-SOURCE: Final = '''
+SOURCE: Final = """
 import time
 
 _IMPORTED = time.time()
@@ -33,7 +33,7 @@ def execute(input, context):
         ticks = int(stat.read().rpartition(")")[2].split()[19])
     started = called - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / 100
     return {"started": started, "imported": _IMPORTED, "called": called}
-'''
+"""
 PARTS: Final = (
     "gateway, activator, autoscaler, until there is a pod",
     "pod scheduled",
