@@ -75,6 +75,7 @@ def knative_system(**environment: str) -> Iterator[KnativeSystem]:
     images = ClusterImages(plan.state / "test-images", plan.credentials / "passwords.json")
     operator = ClusterOperator(plan.state)
     try:
+        _refuse_company(operator)
         operator.prepare()
         # Epochs only grow, and this installation begins with its first.
         _forget(operator)
@@ -128,6 +129,14 @@ def _trust(data: Path) -> tuple[str, dict[str, Any]]:
     """Return what `ingot trust` prints: the entry of this installation's key."""
     key = base64.b64decode((data / "keys" / "release.key").read_text())
     return trust_entry(Ed25519Signer(key))
+
+
+def _refuse_company(operator: ClusterOperator) -> None:
+    """Fail where another Ingot is: each would remove what the other one released."""
+    deployed = operator.cluster.list(POD, "ingot-system", "app.kubernetes.io/name=ingot")
+    others = [pod["metadata"]["name"] for pod in deployed]
+    others += [body["metadata"]["name"] for body in operator.cluster.list(FUNCTION, labels=_OURS)]
+    assert not others, f"another Ingot releases into this cluster: {others}"
 
 
 def _forget(operator: ClusterOperator) -> None:
