@@ -15,6 +15,7 @@ Signatures (all failures are `builders.errors.BuildError`):
     freeze(plan, lock) -> Frozen                           # .manifest: bytes, .digest: "sha256:<hex>"
     build(frozen, files, lock, folders, *, platform=None, progress=...) -> Built
     try_out(plan, lock, folders, *, platform=None) -> dict[str, str]   # layers of a draft, to run it
+    adopt(lock, folders, digest, layer)                # a dependency layer that came from elsewhere
     machine_platform() -> str                              # "linux-x86_64" or "linux-aarch64"
 
 `Lock.content` is canonical JSON, `Lock.digest` its "sha256:<hex>"; `Lock.python`
@@ -32,7 +33,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.dependencies import dependency_layer
+from builders.dependencies import adopt_layer, dependency_layer
 from builders.errors import BuildError
 from builders.freeze import Frozen, freeze
 from builders.image import ImageLayer, put_image
@@ -52,6 +53,7 @@ __all__ = [
     "Frozen",
     "Lock",
     "Plan",
+    "adopt",
     "build",
     "freeze",
     "lock",
@@ -138,6 +140,16 @@ def try_out(plan: Plan, lock: Lock, folders: Folders, *, platform: str | None = 
         unpack_layer(folders.blobs, folders.layers, deps, "deps")
         layers["deps"] = deps
     return layers
+
+
+def adopt(lock: Lock, folders: Folders, digest: str, layer: bytes) -> None:
+    """Take a dependency layer that another machine of this platform made from the same lock.
+
+    Whether it was made from these wheels cannot be seen from it, so whoever made it must be trusted.
+    """
+    for folder in (folders.blobs / "sha256", folders.cache):
+        folder.mkdir(parents=True, exist_ok=True)
+    adopt_layer(lock, machine_platform(), folders.blobs, folders.cache, (digest, layer))
 
 
 def _layers(plan: Plan, lock: Lock, folders: Folders, platform: str, phases: Phases) -> list[ImageLayer]:

@@ -18,10 +18,10 @@ from builders.layers import put_layer
 from builders.locked import Lock, LockedPackage, Wheel
 from builders.platforms import PLATFORMS
 from builders.progress import Phases
-from builders.storage import blob_path, replace_file, still_needed, temporary_folder
+from builders.storage import blob_path, put_blob, replace_file, still_needed, temporary_folder
 from builders.uv_command import failing_lines, is_unreachable, run_uv
 
-__all__ = ["dependency_layer"]
+__all__ = ["adopt_layer", "dependency_layer"]
 
 # Raise it when normalising changes: then layers are made anew.
 NORMAL_FORM = 1
@@ -53,6 +53,18 @@ def dependency_layer(
     note.parent.mkdir(parents=True, exist_ok=True)
     replace_file(note, json.dumps({"digest": digest, "size": size}).encode())
     return digest, size
+
+
+def adopt_layer(lock: Lock, platform: str, blobs: Path, cache_dir: Path, layer: tuple[str, bytes]) -> None:
+    """Store a layer (its digest and bytes) and remember it as the one of these wheels."""
+    digest, content = layer
+    if not lock.for_platform(platform):
+        return
+    if put_blob(blobs, content) != digest:
+        raise BuildError("layer_corrupt", f"The bytes are not those of the layer {digest}.")
+    note = cache_dir / "layers" / f"{_cache_key(lock.for_platform(platform), lock.python, platform)}.json"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(note, json.dumps({"digest": digest, "size": len(content)}).encode())
 
 
 def _cache_key(chosen: _Chosen, python: str, platform: str) -> str:

@@ -239,6 +239,13 @@ class Builder(Protocol):
         """Make what running the draft needs, fast; None when its lock does not fit its files."""
         ...
 
+    def adopt(self, lock: str, digest: str, layer: bytes) -> None:
+        """Take the dependencies' layer of a lock, made on a machine like this one, instead of making it.
+
+        Raises Invalid when these bytes have another digest. Whoever made it is trusted.
+        """
+        ...
+
     def base(self, runtime: str) -> str:
         """Return this machine's interpreter build for a runtime. Raises Invalid when there is none."""
         ...

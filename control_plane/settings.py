@@ -33,6 +33,7 @@ from control_plane.settings_groups import (
     Identity,
     Listen,
     Metering,
+    Moving,
     Registry,
     Retention,
     Storage,
@@ -50,6 +51,7 @@ __all__ = [
     "Identity",
     "Listen",
     "Metering",
+    "Moving",
     "Registry",
     "Retention",
     "Settings",
@@ -86,6 +88,7 @@ class Settings:
     cluster: Cluster = field(default_factory=Cluster)
     retention: Retention = field(default_factory=Retention)
     files: Files = field(default_factory=Files)
+    moving: Moving = field(default_factory=Moving)
 
     @property
     def scheme(self) -> str:

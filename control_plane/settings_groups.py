@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 
 from control_plane.settings_options import option
-from control_plane.settings_storage import Database, Storage
+from control_plane.settings_storage import Database, Moving, Storage
 
 __all__ = [
     "GROUPS",
@@ -25,6 +25,7 @@ __all__ = [
     "Identity",
     "Listen",
     "Metering",
+    "Moving",
     "Registry",
     "Retention",
     "Storage",
@@ -301,4 +302,5 @@ GROUPS = {
     "cluster": Cluster,
     "retention": Retention,
     "files": Files,
+    "moving": Moving,
 }

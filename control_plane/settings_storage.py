@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from control_plane.settings_options import option
 
-__all__ = ["Database", "Storage"]
+__all__ = ["Database", "Moving", "Storage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +65,15 @@ class Storage:
     timeout_s: float = option(
         20.0,
         "Longest silence of the store in seconds, after which a request is tried again, up to four times.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """Functions that arrive from other Ingots."""
+
+    trusted_keys_file: str = option(
+        "",
+        "File with what `ingot trust` printed there: the keys of Ingots whose approvals count here. Its "
+        "`namespaces` are the names of projects. Empty: what arrives is to be reviewed here.",
     )

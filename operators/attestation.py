@@ -11,9 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from control_plane.domain.attestations import (
     RELEASE_TYPE,
     TAKEDOWN_TYPE,
@@ -23,13 +20,13 @@ from control_plane.domain.attestations import (
     Refusal,
     ReleaseStatement,
     TakedownStatement,
-    frame,
     read_envelope,
     refusal_of,
     release_statement,
     takedown_statement,
     workload_digest,
 )
+from control_plane.signatures import signed_by
 from operators.resources import names
 from operators.trust import TrustedKey
 
@@ -173,16 +170,5 @@ def _camel(name: str) -> str:
 
 def _signer(envelope: Envelope, keys: Sequence[TrustedKey]) -> TrustedKey | None:
     """Return the key that signed; of several the one that asks for the most approvals."""
-    covered = frame(envelope.kind, envelope.payload)
-    signed = [
-        key for key in keys for _, signature in envelope.signatures if _verifies(key, covered, signature)
-    ]
+    signed = [key for key in keys if signed_by(envelope, key.public)]
     return max(signed, key=lambda key: key.approvals, default=None)
-
-
-def _verifies(key: TrustedKey, covered: bytes, signature: bytes) -> bool:
-    try:
-        Ed25519PublicKey.from_public_bytes(key.public).verify(signature, covered)
-    except (InvalidSignature, ValueError):
-        return False
-    return True

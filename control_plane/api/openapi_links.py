@@ -90,6 +90,11 @@ _NOUNS: Final = (
             f"get {_FUNCTION}/releases": "/items/0/number",
         },
     ),
+    _Noun(
+        f"{_FUNCTION}/exports/{{export}}",
+        "export",
+        {f"post {_FUNCTION}/exports": "/id", f"post {_FUNCTION}/releases/{{number}}/exports": "/id"},
+    ),
     _Noun(f"{_FUNCTION}/tags/{{tag}}", "tag", {f"get {_FUNCTION}/tags": "/items/0/tag"}),
     _Noun(
         "/reviews/{review}",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from builders.build import machine_platform
 from control_plane.adapters.embedded.breached import BreachedFile, NoBreachedList
 from control_plane.adapters.embedded.function_logs import DayFileLogs
 from control_plane.adapters.embedded.passwords import ArgonPasswords
@@ -21,6 +22,7 @@ from control_plane.bootstrap.parts import (
     read_settings,
 )
 from control_plane.bootstrap.storage import make_blobs, make_file_bytes
+from control_plane.bootstrap.trust import make_trust
 from control_plane.services.access import Access
 from control_plane.services.accounts import Accounts
 from control_plane.services.api_keys import ApiKeys
@@ -29,10 +31,12 @@ from control_plane.services.departments import Departments
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
 from control_plane.services.evidence import Evidence
+from control_plane.services.exports import Exports
 from control_plane.services.files import Files
 from control_plane.services.functions import Functions
 from control_plane.services.health import Health
 from control_plane.services.idempotency import Idempotency
+from control_plane.services.imports import Imports
 from control_plane.services.invocations import Invocations
 from control_plane.services.logs import Logs
 from control_plane.services.market import Market
@@ -85,6 +89,7 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
         drafts=drafts,
         events=Events(changes),
         evidence=Evidence(changes, blobs, builder),
+        exports=Exports(changes, blobs, builder),
         files=Files(
             changes,
             make_file_bytes(settings),
@@ -94,6 +99,7 @@ def build_services(document: Mapping[str, Any], keys: Mapping[str, str]) -> Serv
         functions=Functions(changes),
         health=Health(changes, {"usage database": usage.answers}),
         idempotency=Idempotency(changes, sealer),
+        imports=Imports(changes, blobs, builder, make_trust(settings), platform=machine_platform()),
         invocations=Invocations(changes, calls, logs),
         logs=Logs(changes, logs),
         market=Market(changes, blobs, builder),

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from control_plane.adapters.cluster.attesting import trust_entry
 from control_plane.adapters.embedded.anchor import Ed25519Signer
-from control_plane.errors import NotFound
+from control_plane.bootstrap.named_files import named_file
+from control_plane.errors import Invalid, NotFound
+from control_plane.services.imports import Trust, Vouched
 from control_plane.settings import Settings
+from operators.trust import TrustedKey, read_trust
 
-__all__ = ["trust_list"]
+__all__ = ["make_trust", "read_trusted_keys", "trust_list"]
+
+_SETTING: Final = "moving.trusted_keys_file"
 
 
 def trust_list(
@@ -29,3 +35,32 @@ def trust_list(
         "metadata": {"name": "ingot-trust", "namespace": namespace},
         "data": {name: json.dumps(entry, sort_keys=True)},
     }
+
+
+def read_trusted_keys(content: bytes, field: str) -> tuple[TrustedKey, ...]:
+    """Return the keys in what `ingot trust` printed. Raises Invalid: no entry is left out."""
+    try:
+        document = json.loads(content)
+        keys, faults = read_trust(document)
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise Invalid(
+            f"The list of trusted keys cannot be read: {str(error)[:200]}.",
+            field=field,
+            hint="Let it be what `ingot trust` printed.",
+        ) from error
+    if faults:
+        raise Invalid(f"The list of trusted keys has an entry that cannot be used: {faults[0]}.", field=field)
+    return keys
+
+
+def make_trust(settings: Settings) -> Trust:
+    """Return what is asked whether another Ingot's approvals count."""
+    content = named_file(_SETTING, settings.moving.trusted_keys_file)
+    keys = read_trusted_keys(content, _SETTING) if content else ()
+
+    def trust(public: bytes, project: str, now: datetime) -> Vouched | None:
+        found = [one for one in keys if one.public == public and one.speaks_for(project, now)]
+        strictest = max(found, key=lambda one: one.approvals, default=None)
+        return Vouched(strictest.name, strictest.approvals) if strictest else None
+
+    return trust

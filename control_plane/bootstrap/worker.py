@@ -11,6 +11,7 @@ from typing import Any
 from control_plane.adapters.embedded.clock import SystemClock
 from control_plane.adapters.gateway.gateway import HAProxyGateway
 from control_plane.bootstrap.cleanup import make_retention
+from control_plane.bootstrap.exporting import make_exporting
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.bootstrap.guards import make_guards
 from control_plane.bootstrap.images import make_image_retention
@@ -40,6 +41,8 @@ class Worker:
     """What the worker turns over."""
 
     reconciler: Reconciler
+    # Signs what is to leave this Ingot; returns how many.
+    sign_exports: Callable[[], int]
     # Gives committed events their places; returns how many.
     sequence_events: Callable[[], int]
     # Signs the audit chains that are due; returns how many.
@@ -79,6 +82,7 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
         )
         yield Worker(
             reconciler=reconciler,
+            sign_exports=make_exporting(settings, changes, keys, document["isolation"]).sign_due,
             sequence_events=Events(changes).sequence,
             checkpoint=make_audit(settings, changes, keys).checkpoint,
             sweep_previews=PreviewExpiry(changes).sweep,

@@ -47,6 +47,16 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "submit": _at("reviews", "submit", "Ask for a review of a version."),
     "review": _at("reviews", "review", "Look at reviews and decide them."),
     "release": _at("releases", "release", "Put versions into traffic, and take them out."),
+    "export": _at(
+        "moving",
+        "export",
+        "Write FUNCTION with its versions, and who approved them, to one file for another Ingot.",
+    ),
+    "import": _at(
+        "moving",
+        "import_file",
+        "Bring in the function in FILE, all of it or nothing; the same file again changes nothing.",
+    ),
     "key": _at("keys", "key", "Manage callers' API keys."),
     "invoke": _at("invoke", "invoke", "Call a released function."),
     "invocation": _at("invocations", "invocation", "Look at single calls."),

@@ -9,6 +9,7 @@ import click
 from control_plane.cli.failures import ExitCode, Failure
 from control_plane.cli.output import next_step, note, show_list, show_one
 from control_plane.cli.references import find_function
+from control_plane.cli.release_export import export
 from control_plane.cli.release_options import (
     guard_of,
     guard_options,
@@ -19,6 +20,7 @@ from control_plane.cli.release_options import (
     wait_live,
     wait_options,
 )
+from control_plane.cli.release_verify import verify
 from control_plane.cli.state import CliState, confirm, pass_state
 
 if TYPE_CHECKING:
@@ -272,6 +274,9 @@ def _show_plan(state: CliState, planned: dict[str, Any]) -> None:
         note(f"Refused ({code}): {sentence}")
     note(f"Apply it with --seen {planned['etag']}, so that nobody's release in between is overwritten.")
 
+
+release.add_command(export)
+release.add_command(verify)
 
 # What the command was called first; scripts that say so go on working.
 _before = click.Command("create", callback=apply.callback, params=apply.params, help=apply.help, hidden=True)

@@ -43,6 +43,9 @@ class Permission(StrEnum):
     FUNCTION_WRITE = "function:write"
     # At once and without a review: for what must stop now.
     FUNCTION_TAKEDOWN = "function:takedown"
+    # Out of this Ingot as a file, with who approved it; and in from another.
+    FUNCTION_EXPORT = "function:export"
+    FUNCTION_IMPORT = "function:import"
     VERSION_FREEZE = "version:freeze"
     VERSION_RETIRE = "version:retire"
     REVIEW_READ = "review:read"
@@ -101,9 +104,11 @@ _READ: Final = frozenset(
 )
 # Files are inputs and outputs of calls, so whoever only looks at functions does not see them.
 _FILES: Final = frozenset({_P.FILE_READ, _P.FILE_WRITE})
+_MOVE: Final = frozenset({_P.FUNCTION_EXPORT, _P.FUNCTION_IMPORT})
 _AUTHOR: Final = (
     _READ
     | _FILES
+    | _MOVE
     | {
         _P.FUNCTION_WRITE,
         _P.VERSION_FREEZE,
@@ -116,6 +121,7 @@ _AUTHOR: Final = (
 _OPERATOR: Final = (
     _READ
     | _FILES
+    | _MOVE
     | {
         _P.RELEASE_WRITE,
         _P.VERSION_RETIRE,

@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ __all__ = [
     "Refusal",
     "ReleaseStatement",
     "TakedownStatement",
+    "enveloped",
     "frame",
     "key_id",
     "payload_of",
@@ -151,6 +152,12 @@ def frame(kind: str, payload: bytes) -> bytes:
     """Return what a signature covers: DSSE's pre-authentication encoding."""
     name = kind.encode()
     return b"DSSEv1 %d %b %d %b" % (len(name), name, len(payload), payload)
+
+
+def enveloped(kind: str, payload: bytes, public: str, sign: Callable[[bytes], str]) -> dict[str, Any]:
+    """Return the document of a signed payload; `public` and what `sign` returns are base64 text."""
+    signature = base64.b64decode(sign(frame(kind, payload)))
+    return Envelope(kind, payload, ((key_id(base64.b64decode(public)), signature),)).document()
 
 
 def key_id(public_key: bytes) -> str:

@@ -70,6 +70,8 @@ EVENT_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     "share.changed": ("function", "number", "digest", "audience"),
     "share.removed": ("function",),
     "function.installed": ("share", "number", "digest"),
+    "function.exported": ("export", "kind"),
+    "function.imported": ("origin", "versions"),
 }
 
 

@@ -25,6 +25,7 @@ PREFIXES: Final = {
     "review": "rev",
     "comment": "cmt",
     "release": "rel",
+    "export": "exp",
     "api_key": "key",
     "setting": "set",
     "test_run": "run",

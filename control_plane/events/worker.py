@@ -49,6 +49,7 @@ class Turns:
         step = self._part("what should run", self.parts.reconciler.step)
         if step is not None:
             self._note(step)
+        self._part("the exports", self.parts.sign_exports)
         self._part("the order of events", self._sequence)
         now = self.clock()
         if now - self.guarded_at >= _GUARDS_S:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from control_plane.domain.access import Permission, Role, decide
 from control_plane.domain.identity import Project
@@ -24,6 +25,10 @@ from control_plane.services.changes import View
 __all__ = ["Verdict", "judge", "live_epoch", "measure", "roles_of"]
 
 
+_DAY_MS: Final = 86_400_000
+_NO: Final = (ReviewState.REJECTED, ReviewState.CHANGES_REQUESTED)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The answer for one version. `refusal` is (code, sentence), empty when it may go."""
@@ -31,7 +36,7 @@ class Verdict:
     refusal: tuple[str, str] | None = None
     # Goes only because the project asks for no approval.
     unreviewed: bool = False
-    # What made it go: "approved", "was_live" or "no_approval_asked"
+    # What made it go: "approved", "approved_elsewhere", "was_live" or "no_approval_asked"
     reason: str = ""
 
 
@@ -49,6 +54,8 @@ def judge(view: View, version: Version, project: Project, epoch: str | None = No
     if _was_live(view, version, epoch if project.policy.values is ValuesRule.APPROVED else None):
         return Verdict(reason="was_live")
     verdict = _by_approvals(view, version, project, (reviews, epoch))
+    if verdict.refusal is not None and _approved_elsewhere(view, version, project):
+        return Verdict(reason="approved_elsewhere")
     if asks_none and verdict.refusal is not None:
         return Verdict(unreviewed=True, reason="no_approval_asked")
     return verdict
@@ -120,6 +127,25 @@ def _was_live(view: View, version: Version, epoch: str | None) -> bool:
         for release in releases
         if not release.unreviewed
         for part in release.parts
+    )
+
+
+def _approved_elsewhere(view: View, version: Version, project: Project) -> bool:
+    """Say whether approvals that came with an imported version are enough here.
+
+    They can stand for a number of approvals and for nothing else: roles, rules and values are this
+    project's own. Where reviewers here said no, that stands.
+    """
+    policy = project.policy
+    if not policy.approvals or policy.roles or policy.rules or policy.values is not ValuesRule.FREE:
+        return False
+    reviews = view.unit.reviews.of_version(version.organization, version.id)
+    if any(review.state in _NO for review in reviews):
+        return False
+    origin = view.unit.origins.of_version(version.organization, version.id)
+    since = view.now_ms - policy.approval_days * _DAY_MS
+    return (
+        origin is not None and origin.digest == version.digest and origin.counting(since) >= policy.approvals
     )
 
 

@@ -12,10 +12,12 @@ from control_plane.services.departments import Departments
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
 from control_plane.services.evidence import Evidence
+from control_plane.services.exports import Exports
 from control_plane.services.files import Files
 from control_plane.services.functions import Functions
 from control_plane.services.health import Health
 from control_plane.services.idempotency import Idempotency
+from control_plane.services.imports import Imports
 from control_plane.services.invocations import Invocations
 from control_plane.services.logs import Logs
 from control_plane.services.market import Market
@@ -53,10 +55,12 @@ class Services:
     drafts: Drafts
     events: Events
     evidence: Evidence
+    exports: Exports
     files: Files
     functions: Functions
     health: Health
     idempotency: Idempotency
+    imports: Imports
     invocations: Invocations
     logs: Logs
     market: Market

@@ -16,7 +16,7 @@ from control_plane.errors import Conflict, Invalid
 from control_plane.services.changes import Change, Changes, Page, View
 from control_plane.services.editing import check_match, check_title
 
-__all__ = ["Details", "Functions", "make_function", "visible_projects"]
+__all__ = ["Details", "Functions", "check_details", "make_function", "visible_projects"]
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9._/-]{0,61}[a-z0-9])?")
 _MOST_LABELS: Final = 32
@@ -115,7 +115,7 @@ class Functions:
 
     def describe(self, actor: Actor, function: str, details: Details, *, if_match: str) -> Function:
         """Change title, description or labels; calls go on as before."""
-        _check_details(details)
+        check_details(details)
         with self._changes.change(actor, "function.describe", f"function/{function}") as change:
             known, _ = change.function(function, Permission.FUNCTION_WRITE)
             check_match(known.etag, if_match, "function")
@@ -164,7 +164,8 @@ def _end_releases(change: Change, function: Function) -> None:
         change.happened("release.superseded", release.id, data)
 
 
-def _check_details(details: Details) -> None:
+def check_details(details: Details) -> None:
+    """Refuse a title, description or labels that a function cannot have."""
     check_title(details.title or "")
     if len(details.description or "") > 4_000:
         raise Invalid("A description has at most 4,000 characters.", field="description")

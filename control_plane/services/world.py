@@ -13,7 +13,7 @@ from control_plane.services.changes import Changes, View
 from control_plane.services.previewing import Previewed
 from control_plane.services.reconciling import Released
 
-__all__ = ["World", "read_world"]
+__all__ = ["World", "read_world", "released_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class World:
 def read_world(changes: Changes) -> World:
     """Return the wanted state of the whole machine. Only the reconciler may see all tenants."""
     with changes.read(Actor.system("")) as view:
-        released = tuple(_released(view, view.unit.releases.active()))
+        released = tuple(released_of(view, view.unit.releases.active()))
         keys = view.unit.credentials.unrevoked_keys(view.now_ms)
         uncut = view.unit.credentials.uncut_keys()
         previews = tuple(_previewed(view))
@@ -48,7 +48,8 @@ def read_world(changes: Changes) -> World:
     )
 
 
-def _released(view: View, releases: Iterable[Release]) -> Iterable[Released]:
+def released_of(view: View, releases: Iterable[Release]) -> Iterable[Released]:
+    """Yield each release with everything that its targets are made of; none of functions taken down."""
     known = tuple(releases)
     functions = view.unit.functions.present({release.function for release in known})
     names = view.unit.identity.organization_names()

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from control_plane.errors import Conflict, Unavailable
 from control_plane.store.credential_rows import CredentialRows
 from control_plane.store.department_rows import DepartmentRows
+from control_plane.store.export_rows import ExportRows, OriginRows
 from control_plane.store.file_rows import FileRows
 from control_plane.store.function_rows import FunctionRows
 from control_plane.store.idempotency_rows import IdempotencyRows
@@ -53,6 +54,8 @@ class UnitOfWork:
         self.reviews = ReviewRows(connection)
         self.releases = ReleaseRows(connection)
         self.values = ValueRows(connection)
+        self.exports = ExportRows(connection)
+        self.origins = OriginRows(connection)
         self.files = FileRows(connection)
         self.shares = ShareRows(connection)
         self.audit = AuditRows(connection)

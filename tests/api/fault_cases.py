@@ -127,6 +127,14 @@ CASES: Final[dict[str, Callable[[Prepared], Sent]]] = {
     "POST /functions/<function>/releases/rollback": lambda _: Sent(
         "/functions/orders/releases/rollback", "operator", {}
     ),
+    "POST /functions/<function>/exports": lambda _: Sent("/functions/orders/exports", "author", {}),
+    "POST /functions/<function>/releases/<int:number>/exports": lambda _: Sent(
+        "/functions/orders/releases/1/exports", "operator", {}
+    ),
+    "POST /projects/<project>/imports": lambda it: Sent(
+        "/projects/main/imports?name=moved", "author", content=it.moved,
+        headers={"Content-Type": "application/x-tar"},
+    ),
     "POST /projects/<project>/api-keys": lambda _: Sent(
         "/projects/main/api-keys", "operator", {"name": "shop"}
     ),

@@ -54,6 +54,8 @@ class Prepared:
     file: str
     # Signed, and good for one file that is announced.
     upload: str
+    # A function's file, as another Ingot would send it.
+    moved: bytes
 
 
 def prepare(api: ApiWorld, people: ApiPeople) -> Prepared:
@@ -117,7 +119,16 @@ def prepare(api: ApiWorld, people: ApiPeople) -> Prepared:
         preview=world.previews.start(people.author, "parked").preview.id,
         file=file,
         upload=link,
+        moved=_exported(api, people),
     )
+
+
+def _exported(api: ApiWorld, people: ApiPeople) -> bytes:
+    """Return the file of a function."""
+    world = api.world
+    export = world.exports.function(people.author, "orders")
+    world.exporting.sign_due()
+    return b"".join(world.exports.archive(people.author, "orders", export.id)[1])
 
 
 def _guarded(api: ApiWorld, people: ApiPeople) -> int:

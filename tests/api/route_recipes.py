@@ -26,6 +26,8 @@ CREATIONS: Final[dict[str, dict[str, Any]]] = {
     "/functions/{function}/previews": {},
     "/functions/{function}/releases": {"version": 1},
     "/functions/{function}/releases/rollback": {},
+    "/functions/{function}/exports": {},
+    "/functions/{function}/releases/{number}/exports": {},
     # Before another review takes the place of the one that is talked about.
     "/reviews/{review}/comments": {"text": "Why?"},
     "/functions/{function}/reviews": {"version": 2},

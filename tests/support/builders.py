@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from control_plane.adapters.embedded.anchor import Ed25519Signer
 from control_plane.domain.access import Role
 from control_plane.domain.files import Quota
 from control_plane.domain.identity import Actor
@@ -24,9 +25,12 @@ from control_plane.services.departments import Departments
 from control_plane.services.drafts import Drafts
 from control_plane.services.events import Events
 from control_plane.services.evidence import Evidence
+from control_plane.services.exporting import Attest, Exporting, Seal
+from control_plane.services.exports import Exports
 from control_plane.services.file_removal import FileRemoval
 from control_plane.services.files import Files
 from control_plane.services.functions import Functions
+from control_plane.services.imports import Imports, Trust
 from control_plane.services.market import Market
 from control_plane.services.members import Members
 from control_plane.services.organizations import Organizations
@@ -79,6 +83,10 @@ class World:
     # Dicts, unless real ones are given.
     blobs: Any = field(default_factory=FakeBlobs)
     file_bytes: Any = field(default_factory=FakeFileBytes)
+    # The release key; what the trust list says of another's; what attests a release, if anything does.
+    signer: Ed25519Signer = field(default_factory=lambda: Ed25519Signer(bytes(range(32))))
+    trust: Trust = lambda public, project, now: None
+    attest: Attest | None = None
 
     def __post_init__(self) -> None:
         self.builder, self.sealer = FakeBuilder(), FakeSealer()
@@ -115,6 +123,16 @@ class World:
         self.market = Market(self.changes, self.blobs, self.builder)
         self.audit = Audit(self.changes, FakeSigner(), self.anchor)
         self.events = Events(self.changes)
+        self.exports = Exports(self.changes, self.blobs, self.builder)
+        self.imports = Imports(
+            self.changes,
+            self.blobs,
+            self.builder,
+            # A test may change its mind in between.
+            lambda *asked: self.trust(*asked),  # noqa: PLW0108
+            platform="linux-x86_64",
+        )
+        self.exporting = Exporting(self.changes, Seal(self.signer, "linux-x86_64", "namespaces"), self.attest)
         self.restart_reconciler()
 
     def restart_reconciler(self) -> None:

@@ -168,6 +168,8 @@ class FakeBuilder:
         # Called between reading and answering: where a test edits the draft meanwhile.
         self.meanwhile: Callable[[], None] = lambda: None
         self.locks = 0
+        # (lock, digest) of layers that came from elsewhere.
+        self.adopted: list[tuple[str, str]] = []
 
     def declaration(self, files: Mapping[str, bytes]) -> Declaration:
         given = json.loads(files.get("ingot.json", b"{}"))
@@ -213,6 +215,11 @@ class FakeBuilder:
             return None
         built = self.build(files, lock)
         return Tried(built.digest, built.declaration, built.layers)
+
+    def adopt(self, lock: str, digest: str, layer: bytes) -> None:
+        if "sha256:" + hashlib.sha256(layer).hexdigest() != digest:
+            raise Invalid(f"The bytes are not those of the layer {digest}.")
+        self.adopted.append((lock, digest))
 
     def base(self, runtime: str) -> str:
         if runtime != "python3.11":

@@ -52,7 +52,7 @@ PORT_CALLS: Final[dict[str, tuple[str, ...]]] = {
     "blobs": ("put", "get", "has"),
     "sealer": ("seal", "open"),
     "passwords": ("hash", "verify"),
-    "builder": ("declaration", "lock", "packages", "build", "try_out", "base"),
+    "builder": ("declaration", "lock", "packages", "build", "try_out", "adopt", "base"),
     "runtime": ("prepare", "test", "test_logs", "cancel_test", "status"),
     "logs": ("read",),
     "filebytes": ("receive", "open", "delete"),

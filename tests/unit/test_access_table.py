@@ -50,6 +50,8 @@ EXPECTED: dict[str, str] = {
     # A policy says whose approvals count; an operator's do only where it names the role.
     "review:decide": "ODRP",
     "share:write": "ODAP",
+    "function:export": "ODAP",
+    "function:import": "ODAP",
     "file:read": "ODAP",
     "file:write": "ODAP",
     # Operating.

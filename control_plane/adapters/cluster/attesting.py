@@ -6,10 +6,9 @@ import base64
 from typing import Any
 
 from control_plane.domain.attestations import (
-    Envelope,
     ReleaseStatement,
     TakedownStatement,
-    frame,
+    enveloped,
     key_id,
     payload_of,
 )
@@ -21,9 +20,7 @@ __all__ = ["signed", "trust_entry"]
 def signed(statement: ReleaseStatement | TakedownStatement, signer: Signer) -> dict[str, Any]:
     """Return the statement in an envelope that this key has signed."""
     kind, payload = payload_of(statement)
-    signature = base64.b64decode(signer.sign(frame(kind, payload)))
-    name = key_id(base64.b64decode(signer.public_key()))
-    return Envelope(kind, payload, ((name, signature),)).document()
+    return enveloped(kind, payload, signer.public_key(), signer.sign)
 
 
 def trust_entry(signer: Signer) -> tuple[str, dict[str, Any]]:

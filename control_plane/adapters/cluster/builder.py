@@ -43,6 +43,10 @@ class KeepingBuilder:
         """Make what running the draft needs; it changes again soon, so it is kept nowhere."""
         return self.builder.try_out(files, lock)
 
+    def adopt(self, lock: str, digest: str, layer: bytes) -> None:
+        """Take the dependencies' layer of a lock; the version's image with it is kept when it is built."""
+        self.builder.adopt(lock, digest, layer)
+
     def base(self, runtime: str) -> str:
         """Return the digest of the base image that releases for a runtime stand on."""
         return self.images.base(runtime)

@@ -89,6 +89,11 @@ class EmbeddedBuilder:
             layers = builders.try_out(plan, read, self._folders)
         return Tried(frozen.digest, _declaration(plan, f"python{read.python}"), layers)
 
+    def adopt(self, lock: str, digest: str, layer: bytes) -> None:
+        """Take the dependencies' layer of a lock instead of making it."""
+        with translated():
+            builders.adopt(builders.read_lock(lock.encode()), self._folders, digest, layer)
+
     def base(self, runtime: str) -> str:
         """Return this machine's interpreter build for a runtime."""
         path = find_interpreter(runtime)
