@@ -61,6 +61,9 @@ class Conditions:
         if admitted is not None and admitted.status == "False":
             # Tools that wait for resources (kstatus) give up on this one instead of waiting for ever.
             stated.append(replace(admitted, type="Stalled", status="True"))
+        elif stated[0].status == "Unknown":
+            # They wait while this is there, also those that do not know what `Ready` is.
+            stated.append(replace(stated[0], type="Reconciling", status="True"))
         return [condition_document(one, self._generation, known.get(one.type), now) for one in stated]
 
 

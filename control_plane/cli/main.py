@@ -52,6 +52,11 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
         "export",
         "Write FUNCTION with its versions, and who approved them, to one file for another Ingot.",
     ),
+    "eject": _at(
+        "eject",
+        "eject",
+        "Write a version of FUNCTION to FOLDER: service.yaml for `kubectl apply`, and its image.",
+    ),
     "import": _at(
         "moving",
         "import_file",

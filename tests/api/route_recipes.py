@@ -179,7 +179,9 @@ def fill(api: ApiWorld, people: ApiPeople) -> Filled:
         "name": "API_URL",
         "path": "function.py",
         "tag": "canary",
+        "export": world.exports.function(owner, version.function, [1]).id,
     }
+    world.exporting.sign_due()
     return Filled(person, values)
 
 

@@ -89,6 +89,7 @@ class Things:
             "path": "function.py",
             "run": "run_none",
             "preview": "pvw_none",
+            "export": "exp_none",
             "token": "tok_none",
             "invocation": "1-none",
             "request_id": "none",

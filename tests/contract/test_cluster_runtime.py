@@ -222,6 +222,12 @@ def test_what_git_manages_is_read_and_never_written(cluster: PlayedCluster) -> N
     cluster.api.put("functions", body)
     cluster.runtime.apply(state(2, target(2)))
     assert [one["number"] for one in function(cluster)["spec"]["versions"]] == [1]
+    prepared = cluster.runtime.prepare(target(2).id, 10_000)
+    assert (prepared.ok, prepared.code) == (False, "start_timeout")
+    assert "`ingot release export`" in prepared.message
+    # Nor is it deleted, although it still has the console's label.
+    cluster.runtime.apply(HostState(3, ()))
+    assert cluster.api.get("functions", "orders", NAMESPACE)
 
 
 def test_previews_are_left_out(cluster: PlayedCluster) -> None:

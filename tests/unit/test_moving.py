@@ -400,6 +400,7 @@ def test_a_damaged_file_is_refused_whole_or_is_the_same(world: World, people: Pe
     reviewed(world, people)
     _, content = exported(world, people)
     stranger = make_stranger(world)
+
     @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def damaged(data: st.DataObject) -> None:
@@ -422,5 +423,5 @@ def test_a_damaged_file_is_refused_whole_or_is_the_same(world: World, people: Pe
             world.imports.receive(stranger, io.BytesIO(changed), project="main")
         assert world.functions.list(stranger).items == ()
 
-    damaged()  # type: ignore[no-untyped-call]
+    damaged()
     assert world.imports.receive(stranger, io.BytesIO(content), project="main").versions[0].new

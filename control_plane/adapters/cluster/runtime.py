@@ -10,7 +10,7 @@ import base64
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from control_plane.adapters.cluster.attesting import signed
@@ -46,6 +46,10 @@ _MANAGER: Final = "ingot-console"
 _EPOCH: Final = "ingot-runtime"
 _OURS: Final = ",".join(f"{name}={value}" for name, value in MANAGED.items())
 _LOOK_S: Final = 0.15
+_BY_GIT: Final = (
+    "Git manages this Function and does not have the release yet: commit what `ingot release export` writes, "
+    "and release again when the cluster has it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,9 @@ class ClusterRuntime:
         while True:
             with _translated():
                 found = self._find(target)
+            if found is None and self._git_lacks(target):
+                # Waiting would help nobody: only a commit brings it.
+                return replace(last, message=_BY_GIT)
             if found is None and not digest:
                 raise NotFound(f"There is no target “{target}”.")
             if found is not None and digest in {"", found[1]["digest"]}:
@@ -158,6 +165,16 @@ class ClusterRuntime:
         else:
             bodies = self._cluster.list(FUNCTION, labels=_OURS)
         return next((found for body in bodies if (found := target_of(body, target))), None)
+
+    def _git_lacks(self, target: str) -> bool:
+        """Say whether a target is missing because git manages its Function."""
+        known = self._targets.get(target)
+        if known is None:
+            return False
+        with _translated():
+            body = self._cluster.get(FUNCTION, names.namespace(known.project), known.function_name)
+        by_git = body is not None and body["spec"].get("managedBy") == "git"
+        return by_git and body is not None and target_of(body, target) is None
 
     def _epoch(self) -> tuple[int, dict[str, Any] | None]:
         body = self._cluster.get(CONFIG_MAP, self._namespace, _EPOCH)
@@ -224,7 +241,8 @@ class ClusterRuntime:
             self._cluster.apply(manifest | {"spec": attested}, _MANAGER)
         for place, body in known.items():
             labels = body["metadata"].get("labels", {})
-            if place not in wanted and labels.items() >= MANAGED.items():
+            ours = labels.items() >= MANAGED.items() and body["spec"].get("managedBy") != "git"
+            if place not in wanted and ours:
                 self._cluster.delete(FUNCTION, *place, uid=body["metadata"]["uid"])
 
     def _attested(self, before: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
