@@ -41,8 +41,6 @@ class Worker:
     """What the worker turns over."""
 
     reconciler: Reconciler
-    # Signs what is to leave this Ingot; returns how many.
-    sign_exports: Callable[[], int]
     # Gives committed events their places; returns how many.
     sequence_events: Callable[[], int]
     # Signs the audit chains that are due; returns how many.
@@ -53,6 +51,8 @@ class Worker:
     delete_files: Callable[[], int]
     # Removes what is over, beside everything else.
     cleaning: Cleaning
+    # Signs what is to leave this Ingot; returns how many.
+    sign_exports: Callable[[], int]
     # Measures guarded releases and acts; returns what was done.
     look_after_guards: Callable[[], tuple[GuardAction, ...]]
     # Is told of each release that went live or failed.

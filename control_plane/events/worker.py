@@ -49,12 +49,14 @@ class Turns:
         step = self._part("what should run", self.parts.reconciler.step)
         if step is not None:
             self._note(step)
-        self._part("the exports", self.parts.sign_exports)
-        self._part("the order of events", self._sequence)
+        placed = self._part("the order of events", self._sequence)
         now = self.clock()
         if now - self.guarded_at >= _GUARDS_S:
             self.guarded_at = now
             self._note_guards(self._part("the guards", self.parts.look_after_guards) or ())
+        if placed or now - self.checked_at >= _CHECKPOINT_S:
+            # Whoever asks for one says so by an event; what could not be reached then is tried again later.
+            self._part("the exports", self.parts.sign_exports)
         if now - self.checked_at >= _CHECKPOINT_S:
             self.checked_at = now
             self._part("the checkpoints", self.parts.checkpoint)
@@ -70,9 +72,11 @@ class Turns:
             log_to_stderr("worker", "error", "a part of a turn failed", part=name, error=repr(error))
             return None
 
-    def _sequence(self) -> None:
-        while self.parts.sequence_events():
-            pass
+    def _sequence(self) -> int:
+        placed = 0
+        while some := self.parts.sequence_events():
+            placed += some
+        return placed
 
     def _delete_files(self) -> None:
         while self.parts.delete_files():

@@ -50,6 +50,10 @@ class Parts:
         self.done.append("sweep")
         return 0
 
+    def sign(self) -> int:
+        self.done.append("sign")
+        return 0
+
     def look_after_guards(self) -> tuple[GuardAction, ...]:
         self.done.append("guards")
         return self.acted
@@ -62,6 +66,7 @@ class Parts:
             self.sweep,
             self.delete_files,
             cast(Cleaning, None),
+            self.sign,
             self.look_after_guards,
             self.traced.append,
         )
@@ -84,6 +89,7 @@ def test_events_get_their_places_until_none_is_left_once_what_should_run_does() 
         "sequence",
         "sequence",
         "guards",
+        "sign",
         "checkpoint",
         "sweep",
         "files",
@@ -129,6 +135,15 @@ def test_checkpoints_are_signed_once_a_minute() -> None:
     assert parts.done.count("checkpoint") == 3
 
 
+def test_exports_are_signed_when_something_happened_and_once_a_minute() -> None:
+    parts, clock = Parts(), HandClock()
+    turns = Turns(parts.worker(), clock)
+    for now, events in ((1000.0, []), (1001.0, []), (1002.0, [1]), (1003.0, []), (1060.0, [])):
+        clock.now, parts.unsequenced = now, events
+        turns.turn()
+    assert parts.done.count("sign") == 3
+
+
 def test_trouble_is_said_when_it_begins_and_when_it_is_over(capsys: pytest.CaptureFixture[str]) -> None:
     trouble = "the gateway does not answer"
     parts = Parts(steps=[Step(trouble=trouble), Step(trouble=trouble), Step(), Step()])
@@ -151,7 +166,7 @@ def test_each_end_of_a_release_is_said(capsys: pytest.CaptureFixture[str]) -> No
     assert parts.traced == [timed]
 
 
-@pytest.mark.parametrize("broken", ["step", "sequence", "look_after_guards", "checkpoint", "sweep"])
+@pytest.mark.parametrize("broken", ["step", "sequence", "sign", "look_after_guards", "checkpoint", "sweep"])
 def test_a_part_that_fails_keeps_no_other_from_being_done(
     broken: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,7 +178,7 @@ def test_a_part_that_fails_keeps_no_other_from_being_done(
     parts = Parts()
     turns = Turns(parts.worker(), HandClock())
     assert turns.turn() == 1.0
-    assert len(parts.done) == 6
+    assert len(parts.done) == 7
     assert parts.done.count("failed") == 1
     [said] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert (said["level"], "the disk is full" in said["error"]) == ("error", True)
