@@ -8,7 +8,7 @@ version that was read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,14 +42,14 @@ from operators.kinds import (
 from operators.resources import names
 from operators.resources.common import Options
 from operators.resources.domain_mapping import make_domain_mapping
-from operators.resources.knative_service import make_knative_service, with_known_template
+from operators.resources.knative_service import hop_keys_of, make_knative_service, with_known_template
 from operators.resources.model import Function, Malformed, read_function
 from operators.resources.network_policy import make_network_policy
 from operators.resources.rollout import Revision, Rollout, plan_rollout
 from operators.resources.service_account import make_service_account
 from operators.resources.trigger import make_trigger
 from operators.status import Found, make_status, revision_of
-from operators.trust import TrustedKey, read_trust
+from operators.trust import TrustedKey, hop_keys, read_trust
 
 __all__ = ["FunctionReconciler", "trusted_keys"]
 
@@ -148,7 +148,8 @@ class FunctionReconciler:
         service = self._cluster.get(KNATIVE_SERVICE, namespace, function.name)
         down = frozenset(known.down)
         revisions = self._revisions(function)
-        rollout = plan_rollout(function, self._options, service, revisions, down)
+        options = replace(self._options, hop_keys=self._hop_keys(namespace, service))
+        rollout = plan_rollout(function, options, service, revisions, down)
         refused: dict[str, str] = {}
 
         def apply(manifest: dict[str, Any], complete: Complete | None = None) -> dict[str, Any] | None:
@@ -176,6 +177,12 @@ class FunctionReconciler:
             refused=refused,
         )
         return make_status(function, rollout, found, conditions, before)
+
+    def _hop_keys(self, namespace: str, service: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """Return whose tokens let calls in; an entry that nobody can read any more opens nothing."""
+        keys, faults = read_trust(self._cluster.get(CONFIG_MAP, self._namespace, TRUST))
+        listed = hop_keys(keys, namespace)
+        return listed or (hop_keys_of(service) if faults else ())
 
     def _revisions(self, function: Function) -> dict[str, Revision]:
         found = owned(self._cluster, REVISION, function.namespace, function.function)

@@ -2,20 +2,23 @@
 
 Each entry is one key, named as people like, with a JSON value:
 `{"key": "<base64 of 32 bytes>", "namespaces": ["*"], "approvals": 1, "until": "2027-01-01T00:00:00Z"}`.
-All but the key may be left out.
+All but the key may be left out. `"hop"` lists the public keys of the gateway that leads to these
+namespaces: where there is one, pods take no call without a token of it.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-__all__ = ["TrustedKey", "read_trust"]
+from control_plane.domain.attestations import key_id
+
+__all__ = ["TrustedKey", "hop_keys", "read_trust"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,26 @@ class TrustedKey:
     # How many approvals its releases need here.
     approvals: int = 0
     until: datetime | None = None
+    # Public keys of its gateway, base64 of 32 bytes each.
+    hop: tuple[str, ...] = ()
 
     def speaks_for(self, namespace: str, now: datetime) -> bool:
         """Say whether the key counts for this namespace at this time."""
         in_time = self.until is None or now < self.until
-        return in_time and any(fnmatchcase(namespace, pattern) for pattern in self.namespaces)
+        return in_time and self.covers(namespace)
+
+    def covers(self, namespace: str) -> bool:
+        """Say whether the namespace is one of its own, be it in time or not."""
+        return any(fnmatchcase(namespace, pattern) for pattern in self.namespaces)
+
+
+def hop_keys(keys: Iterable[TrustedKey], namespace: str) -> tuple[str, ...]:
+    """Return `ID:BASE64` of the gateways whose tokens let calls in; none: no token is asked for.
+
+    An entry that is out of time counts too: its end must not open what it had closed.
+    """
+    listed = {text for one in keys if one.covers(namespace) for text in one.hop}
+    return tuple(sorted(f"{key_id(base64.b64decode(text))}:{text}" for text in listed))
 
 
 def read_trust(config_map: Mapping[str, Any] | None) -> tuple[tuple[TrustedKey, ...], tuple[str, ...]]:
@@ -50,7 +68,7 @@ def read_trust(config_map: Mapping[str, Any] | None) -> tuple[tuple[TrustedKey, 
 
 def _key(name: str, text: str) -> TrustedKey:
     entry = json.loads(text)
-    unknown = entry.keys() - {"key", "namespaces", "approvals", "until"}
+    unknown = entry.keys() - {"key", "namespaces", "approvals", "until", "hop"}
     if unknown:
         # A misspelt limit must not become no limit.
         raise ValueError(f"“{sorted(unknown)[0]}” is unknown")
@@ -62,4 +80,7 @@ def _key(name: str, text: str) -> TrustedKey:
     until = datetime.fromisoformat(entry["until"]) if "until" in entry else None
     if until is not None and until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
-    return TrustedKey(name, public, tuple(str(one) for one in namespaces), approvals, until)
+    hop = entry.get("hop", [])
+    if not isinstance(hop, list) or any(len(base64.b64decode(one, validate=True)) != 32 for one in hop):
+        raise ValueError("its hop keys are a list of base64 texts of 32 bytes each")
+    return TrustedKey(name, public, tuple(str(one) for one in namespaces), approvals, until, tuple(hop))

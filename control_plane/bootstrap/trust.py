@@ -1,10 +1,11 @@
-"""What a cluster must hold to trust this installation's releases: the public half of its release key."""
+"""What a cluster must hold to trust this installation: the public halves of its release and hop keys."""
 
 from __future__ import annotations
 
 import base64
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from control_plane.adapters.cluster.attesting import trust_entry
@@ -20,6 +21,12 @@ __all__ = ["make_trust", "read_trusted_keys", "trust_list"]
 _SETTING: Final = "moving.trusted_keys_file"
 
 
+def _hop_keys(folder: Path) -> list[str]:
+    """Return the key that signs now, and the next one while it is being introduced."""
+    paths = [path for name in ("hop", "hopnext") if (path := folder / f"{name}.key").exists()]
+    return [Ed25519Signer(base64.b64decode(path.read_text())).public_key() for path in paths]
+
+
 def trust_list(
     settings: Settings, namespaces: tuple[str, ...], approvals: int, namespace: str
 ) -> dict[str, Any]:
@@ -29,6 +36,7 @@ def trust_list(
         raise NotFound(f"There is no {path}.", hint="The first `ingot up` on this folder makes the keys.")
     name, entry = trust_entry(Ed25519Signer(base64.b64decode(path.read_text())))
     entry |= {"namespaces": list(namespaces or ("*",)), "approvals": approvals}
+    entry["hop"] = _hop_keys(settings.data / "keys")
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

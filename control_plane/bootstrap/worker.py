@@ -14,6 +14,7 @@ from control_plane.bootstrap.cleanup import make_retention
 from control_plane.bootstrap.exporting import make_exporting
 from control_plane.bootstrap.gateway import make_gateway_settings
 from control_plane.bootstrap.guards import make_guards
+from control_plane.bootstrap.hops import make_hops
 from control_plane.bootstrap.images import make_image_retention
 from control_plane.bootstrap.parts import make_audit, make_changes, make_poke, read_settings
 from control_plane.bootstrap.runtime import make_release_runtime
@@ -53,6 +54,8 @@ class Worker:
     cleaning: Cleaning
     # Signs what is to leave this Ingot; returns how many.
     sign_exports: Callable[[], int]
+    # Gives pods newer tokens of the gateway; returns how many commands that took.
+    renew_hops: Callable[[], int]
     # Measures guarded releases and acts; returns what was done.
     look_after_guards: Callable[[], tuple[GuardAction, ...]]
     # Is told of each release that went live or failed.
@@ -66,7 +69,9 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
     changes = make_changes(settings, cache_mb=_CACHE_MB)
     retention = make_retention(settings, changes)
     clean_images = make_image_retention(settings, changes).clean
-    gateway = HAProxyGateway(make_gateway_settings(settings, document["identities"]), SystemClock())
+    gateway = HAProxyGateway(
+        make_gateway_settings(settings, document["identities"]), SystemClock(), make_hops(settings, keys)
+    )
     spans = make_spans(settings, "worker")
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor(_PREPARING, thread_name_prefix="prepare"))
@@ -94,6 +99,7 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
                 # Content lives for a grace at least, so a look four times in it is often enough.
                 content_every_s=settings.retention.content_hours * 900,
             ),
+            renew_hops=gateway.renew_hops,
             look_after_guards=make_guards(settings, changes).look,
             trace_release=release_tracer(spans),
         )

@@ -50,6 +50,8 @@ class Turns:
         if step is not None:
             self._note(step)
         placed = self._part("the order of events", self._sequence)
+        # Each turn: a look at what is due is nothing, and pods refuse calls without it.
+        self._part("the tokens for pods", self.parts.renew_hops)
         now = self.clock()
         if now - self.guarded_at >= _GUARDS_S:
             self.guarded_at = now

@@ -20,6 +20,7 @@ KEYS = {
     "cursor": "signs the cursors of lists and streams",
     "files": "signs the addresses of uploads and downloads",
     "release": "seed of the Ed25519 key that attests releases for clusters",
+    "hop": "seed of the Ed25519 key that makes the gateway's tokens for pods",
 }
 
 

@@ -82,7 +82,7 @@ def plan_roles(identities: Identities, drain_s: float) -> tuple[Role, ...]:
             patience_s=drain_s + 5,
             longest_wait_s=_CALLERS_WAIT_S,
         ),
-        Role("worker", control, group, secrets=("master", "audit", "release")),
+        Role("worker", control, group, secrets=("master", "audit", "release", "hop")),
         Role("api", control, group, secrets=("master", "audit", "cursor", "files")),
         Role("streams", control, group, secrets=("cursor",)),
         # HAProxy stops hard on SIGTERM; SIGUSR1 lets it finish what it answers.

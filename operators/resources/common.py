@@ -38,6 +38,8 @@ class Options:
     burst_capacity: str = "0"
     # What an instance may write under /tmp; it counts as its memory.
     tmp_mb: int = OWN_TMP_MB
+    # Of this namespace: `ID:BASE64` of the gateways whose tokens a call must carry; none asks for none.
+    hop_keys: tuple[str, ...] = ()
 
 
 def labels(function: Function) -> dict[str, str]:

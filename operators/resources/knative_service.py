@@ -9,9 +9,10 @@ from operators.resources import names
 from operators.resources.common import OWN_TMP_MB, Options, labels, marked, metadata
 from operators.resources.model import Function, Version
 
-__all__ = ["make_knative_service", "make_template", "with_known_template"]
+__all__ = ["hop_keys_of", "make_knative_service", "make_template", "with_known_template"]
 
 _PORT: Final = 8080
+_HOP_KEYS: Final = "INGOT_HOP_KEYS"
 
 
 def make_knative_service(
@@ -66,6 +67,13 @@ def make_template(function: Function, version: Version, options: Options) -> dic
     return template
 
 
+def hop_keys_of(service: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the gateways' keys that the Service's template names now."""
+    template = (service or {}).get("spec", {}).get("template", {}).get("spec", {})
+    named = (one for container in template.get("containers", ()) for one in container.get("env", ()))
+    return tuple(key for one in named if one.get("name") == _HOP_KEYS for key in one.get("value", "").split())
+
+
 def _annotations(version: Version, options: Options) -> dict[str, str]:
     annotations = {
         "autoscaling.knative.dev/max-scale": str(version.instances),
@@ -84,7 +92,7 @@ def _container(function: Function, version: Version, options: Options) -> dict[s
         "name": "user-container",
         "image": version.image,
         "ports": [{"containerPort": _PORT}],
-        "env": _environment(function, version),
+        "env": _environment(function, version, options.hop_keys),
         "resources": {
             "requests": {"cpu": options.cpu_request, "memory": _memory(min(reserved, version.memory_mb))},
             "limits": {"memory": _memory(version.memory_mb)},
@@ -113,7 +121,7 @@ def _memory(megabytes: int) -> str:
     return f"{megabytes // 1024}Gi" if megabytes % 1024 == 0 else f"{megabytes}Mi"
 
 
-def _environment(function: Function, version: Version) -> list[dict[str, Any]]:
+def _environment(function: Function, version: Version, hop_keys: tuple[str, ...]) -> list[dict[str, Any]]:
     """Return the variables in a fixed order: the platform's, the settings, the secrets."""
     platform = {
         "INGOT_FUNCTION": function.name,
@@ -121,6 +129,8 @@ def _environment(function: Function, version: Version) -> list[dict[str, Any]]:
         "INGOT_TIMEOUT_MS": str(version.timeout_ms),
         "INGOT_CONCURRENCY": str(version.concurrency),
     }
+    if hop_keys:
+        platform |= {"INGOT_HOP_FUNCTION": function.function, _HOP_KEYS: " ".join(hop_keys)}
     plain = [{"name": name, "value": value} for name, value in platform.items()]
     plain += [{"name": name, "value": version.settings[name]} for name in sorted(version.settings)]
     sealed = [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from typing import Any
 
 import pytest
 
+from control_plane.domain.attestations import key_id
 from operators.cluster import Outdated, Refused, Unreachable
 from operators.leadership import NotLeading
 from tests.operators.stage import Stage, digest, function_body, image, version
@@ -442,3 +444,67 @@ class TestFencing:
         with pytest.raises(Unreachable):
             stage.look()
         assert stage.service() is None
+
+
+HOP = base64.b64encode(b"g" * 32).decode()
+NEXT = base64.b64encode(b"n" * 32).decode()
+
+
+def hop_environment(stage: Stage) -> dict[str, str]:
+    service = stage.service()
+    assert service is not None
+    listed = service["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {one["name"]: one["value"] for one in listed if one["name"].startswith("INGOT_HOP")}
+
+
+def test_pods_ask_for_the_gateways_token_where_the_trust_list_names_its_key(stage: Stage) -> None:
+    stage.write(function_body())
+    stage.settle()
+    assert hop_environment(stage) == {}
+    stage.trust(hop=[HOP], namespaces=["sh*"])
+    stage.settle()
+    known = f"{key_id(b'g' * 32)}:{HOP}"
+    assert hop_environment(stage) == {"INGOT_HOP_FUNCTION": "fn_orders", "INGOT_HOP_KEYS": known}
+    assert stage.condition()[0] == "True"
+    # Both count while one replaces the other, in an order that is always the same.
+    stage.trust(hop=[NEXT, HOP])
+    stage.settle()
+    both = sorted([known, f"{key_id(b'n' * 32)}:{NEXT}"])
+    assert hop_environment(stage)["INGOT_HOP_KEYS"] == " ".join(both)
+
+
+def test_what_serves_goes_on_until_an_instance_with_the_new_key_answers(stage: Stage) -> None:
+    stage.write(function_body())
+    stage.settle()
+    before = stage.service()
+    assert before is not None
+    stage.knative.slow.add(image("1"))
+    stage.trust(hop=[HOP])
+    stage.settle()
+    during = stage.service()
+    assert during is not None
+    assert during["spec"]["template"]["metadata"]["name"] != before["spec"]["template"]["metadata"]["name"]
+    assert [one for one in during["spec"]["traffic"] if one["percent"]] == [
+        one for one in before["spec"]["traffic"] if one["percent"]
+    ]
+
+
+def test_an_entry_that_cannot_be_read_any_more_opens_no_pod(stage: Stage) -> None:
+    stage.trust(hop=[HOP])
+    stage.write(function_body())
+    stage.settle()
+    closed = hop_environment(stage)
+    assert closed
+    stage.trust_entry({"key": HOP, "hop": "not a list"})
+    stage.settle()
+    assert hop_environment(stage) == closed
+
+
+def test_the_end_of_a_keys_time_opens_no_pod(stage: Stage) -> None:
+    stage.trust(hop=[HOP], until="2999-01-01T00:00:00Z")
+    stage.write(function_body())
+    stage.settle()
+    closed = hop_environment(stage)
+    stage.trust(hop=[HOP], until="2020-01-01T00:00:00Z")
+    stage.settle()
+    assert hop_environment(stage) == closed != {}

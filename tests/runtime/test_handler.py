@@ -378,3 +378,53 @@ def test_a_failing_start_hook_fails_the_instance(tmp_path: Path, kind: str, erro
 
 def test_answers_are_utf8_json(results: Instance) -> None:
     assert json.loads(results.post("text").body) == "ü"
+
+
+NOTHING = """
+def execute(input, context):
+    if input == "tuple":
+        return 202, {"X-Taken": "yes"}, None
+    if input == "error":
+        return 503, {}, None
+    if input == "reply":
+        return {"a": 1}
+    return None
+"""
+
+
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    # With a contract, as "nothing to say" is no result that it could speak of.
+    with Instance(tmp_path_factory.mktemp("nothing"), NOTHING, output_schema={"type": "object"}) as instance:
+        yield instance
+
+
+BINARY = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/s", "ce_type": "t"}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        post_json({"a": 1}, **BINARY),
+        request("POST", "/", b"{}", content_type="application/cloudevents+json"),
+        request("POST", "/", b"[]", content_type="Application/CloudEvents-Batch+json; charset=utf-8"),
+    ],
+)
+def test_an_event_that_nothing_is_said_to_gets_an_empty_answer(nothing: Instance, sent: bytes) -> None:
+    answer = nothing.call(sent)
+    assert (answer.status, answer.body) == (204, b"")
+    assert "content-type" not in answer.headers
+
+
+def test_an_event_may_be_answered_with_a_status_and_nothing(nothing: Instance) -> None:
+    answer = nothing.call(post_json("tuple", **BINARY))
+    assert (answer.status, answer.body, answer.headers["x-taken"]) == (202, b"", "yes")
+    # A failure is still one, so that the event comes again.
+    assert nothing.call(post_json("error", **BINARY)).status == 503
+    assert nothing.call(post_json("reply", **BINARY)).json == {"a": 1}
+
+
+def test_without_an_event_nothing_is_null(tmp_path: Path) -> None:
+    with Instance(tmp_path, "def execute(input, context):\n    return None\n") as instance:
+        answer = instance.call(post_json({"a": 1}))
+        assert (answer.status, answer.body) == (200, b"null")

@@ -67,6 +67,7 @@ class Parts:
             self.delete_files,
             cast(Cleaning, None),
             self.sign,
+            lambda: 0,
             self.look_after_guards,
             self.traced.append,
         )

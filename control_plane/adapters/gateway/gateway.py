@@ -7,7 +7,7 @@ carries plans out and falls back to one reload whenever an answer is unexpected.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from control_plane.adapters.gateway.commands import Command
 from control_plane.adapters.gateway.config import render_slots
@@ -27,6 +27,7 @@ from control_plane.adapters.gateway.sessions import cut_sessions
 from control_plane.adapters.gateway.slots import assign_slots
 from control_plane.adapters.gateway.start import write_first_files
 from control_plane.domain.desired import GatewayState
+from control_plane.domain.hop_tokens import HopTokens
 from control_plane.errors import Unavailable
 from control_plane.ports import Clock, GatewayChange
 
@@ -38,9 +39,11 @@ _STATE_MAPS = tuple(name for name in MAP_NAMES if name != "lease")
 class HAProxyGateway:
     """Keeps one HAProxy at the wanted state. One process at a time may own it."""
 
-    def __init__(self, settings: GatewaySettings, clock: Clock) -> None:
+    def __init__(self, settings: GatewaySettings, clock: Clock, hops: HopTokens | None = None) -> None:
+        """`hops` makes the tokens that a cluster's pods ask for; None where functions run on this machine."""
         self._settings = settings
         self._clock = clock
+        self._hops = hops
         self._admin = RuntimeSocket(settings.admin_socket)
         self._master = Master(settings.master_socket)
         write_first_files(settings)
@@ -56,7 +59,8 @@ class HAProxyGateway:
         """Make the state live; an unchanged state sends nothing. Raises Invalid, Unavailable."""
         tidied = self._tidy()
         wanted, slots = assign_slots(state.targets, self._servers, self._slots, self._settings.ingress)
-        maps = make_maps(state, {server.target: slot for slot, server in wanted.items()})
+        numbers = {server.target: slot for slot, server in wanted.items()}
+        maps = make_maps(state, numbers, self._tokens(one.function for one in state.policies))
         plan = plan_change(self._settings, (self._maps, self._servers), (maps, wanted))
         self._note_stale(plan, maps, wanted)
         must_reload = plan.reload or slots != self._slots or self._settings.changing_file.exists()
@@ -70,6 +74,24 @@ class HAProxyGateway:
             self._settings.changing_file.unlink(missing_ok=True)
         commands = 0 if reloaded or before is None else tidied + len(plan.commands)
         return GatewayChange(commands=commands, reloaded=reloaded, lingering=self._lingering())
+
+    def renew_hops(self) -> int:
+        """Give the functions' pods newer tokens when it is time; returns the commands sent."""
+        maps = {**self._maps, "hop": self._tokens(self._maps["policies"])}
+        live = (self._maps, self._servers)
+        plan = plan_change(self._settings, live, (maps, self._servers))
+        if not plan.commands:
+            return 0
+        must_reload = self._settings.changing_file.exists()
+        before = self._process()
+        self._write(maps, self._slots, self._servers)
+        reloaded = self._make_live(plan.commands, before, must_reload)
+        if before is not None or reloaded:
+            self._settings.changing_file.unlink(missing_ok=True)
+        return 0 if reloaded or before is None else len(plan.commands)
+
+    def _tokens(self, functions: Iterable[str]) -> dict[str, str]:
+        return self._hops.of(functions) if self._hops else {}
 
     def cut(self, target_or_key: str) -> int:
         """End the open sessions of a target, or the open streams of a key, in every worker."""

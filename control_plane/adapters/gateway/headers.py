@@ -14,12 +14,6 @@ WEBSOCKET_KEY = "{ req.hdr(sec-websocket-protocol) -m beg ingot.key. }"
 _AROUND_KEY = "^(.*?)[,\\ ]*ingot[.]key[.][^,\\ ]*(.*)$"
 
 
-# The split's last field: the host that the cluster's ingress knows the version by.
-_INGRESS_HOST = (
-    "http-request set-header Host %[var(req.d),field(7,|)] if { var(req.d),field(7,|) -m len gt 0 }",
-)
-
-
 def waited_out(settings: GatewaySettings) -> str:
     """Return an expression: 0 until a call has waited the whole queue time in its slot.
 
@@ -54,7 +48,7 @@ def inward_rules(settings: GatewaySettings) -> list[str]:
         "http-request del-header X-Real-Ip",
         "http-request set-header X-Forwarded-For %[src]",
         "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
-        *(_INGRESS_HOST if settings.ingress else ()),
+        *(_ingress_rules(settings) if settings.ingress else ()),
         f"http-request set-header X-Forwarded-Proto {settings.functions_scheme}",
         "http-request set-header X-Forwarded-Prefix /%[path,field(2,/,2)]",
         "http-request set-header X-Ingot-Usage-Id %[unique-id]",
@@ -64,6 +58,17 @@ def inward_rules(settings: GatewaySettings) -> list[str]:
         # The function sees itself at the root, and never an absolute URI.
         "http-request set-path /%[path,field(4,/,0)]",
         "http-request set-uri %[pathq] if !{ url -m beg / }",
+    ]
+
+
+def _ingress_rules(settings: GatewaySettings) -> list[str]:
+    """Name the version by the host that the cluster's ingress knows it by, and vouch for the call."""
+    # The split's last field: only a target of a cluster has one.
+    elsewhere = "{ var(req.d),field(7,|) -m len gt 0 }"
+    return [
+        f"http-request set-header Host %[var(req.d),field(7,|)] if {elsewhere}",
+        f"http-request set-var(req.hop) var(txn.fn),map({settings.map_file('hop')}) if {elsewhere}",
+        "http-request set-header X-Ingot-Hop %[var(req.hop)] if { var(req.hop) -m found }",
     ]
 
 

@@ -30,6 +30,7 @@ _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}"
 _PATH = re.compile(rf"{_SEGMENT}/{_SEGMENT}(@{_SEGMENT})?")
 _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.:\[\]-]{1,255}")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_TOKEN = re.compile(r"[A-Za-z0-9._-]{1,512}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -112,9 +113,13 @@ def _route_entries(maps: Maps, route: Route, splits: Mapping[str, str]) -> None:
     maps["routes"][f"*/{path}/"] = f"{route.function}|{route_id}"
 
 
-def make_maps(state: GatewayState, slots: Mapping[str, int]) -> Maps:
-    """Return every map but the lease; `slots` says where each target's server stands."""
+def make_maps(state: GatewayState, slots: Mapping[str, int], hops: Mapping[str, str] | None = None) -> Maps:
+    """Return every map but the lease.
+
+    `slots` says where each target's server stands, `hops` holds the functions' tokens for pods.
+    """
     maps: Maps = {name: {} for name in MAP_NAMES if name != "lease"}
+    maps["hop"] = {function: _checked(_TOKEN, token, "token") for function, token in (hops or {}).items()}
     splits: dict[str, str] = {}
     for target in state.targets:
         splits[target.id], value = _split_entry(target, slots[target.id])

@@ -23,6 +23,7 @@ MAP_NAMES = (
     "weights",
     "splits",
     "modes",
+    "hop",
 )
 
 

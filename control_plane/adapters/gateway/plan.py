@@ -18,7 +18,7 @@ from control_plane.adapters.gateway.model import GatewaySettings, SlotServer
 __all__ = ["Plan", "delete_from", "plan_change"]
 
 # What a key or function loses must be lost in draining workers too.
-_EVERYWHERE = frozenset({"keys", "addresses", "scopes", "modes", "policies", "cors", "lease"})
+_EVERYWHERE = frozenset({"keys", "addresses", "scopes", "modes", "policies", "cors", "lease", "hop"})
 _LATE = frozenset({"splits", "weights"})
 _ADD_ORDER = (
     "splits",
@@ -27,6 +27,7 @@ _ADD_ORDER = (
     "scopes",
     "addresses",
     "modes",
+    "hop",
     "policies",
     "keys",
     "hosts",
@@ -34,7 +35,7 @@ _ADD_ORDER = (
 )
 _REVOKE_ORDER = ("keys", "scopes")
 # A key's old addresses and modes go when its new ones stand, so that no allowed call meets neither.
-_REMOVE_ORDER = ("routes", "hosts", "policies", "cors", "addresses", "modes")
+_REMOVE_ORDER = ("routes", "hosts", "policies", "cors", "addresses", "modes", "hop")
 
 
 @dataclass(frozen=True, slots=True)

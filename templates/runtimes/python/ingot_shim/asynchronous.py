@@ -157,9 +157,10 @@ class _AsyncServer:
 
     async def _arrived(self, connection: socket.socket) -> Request | None:
         """Return the request; None when it was refused or nobody waits for its answer."""
-        reader = RequestReader(self._loaded.body_limit)
+        reader = RequestReader(self._loaded.entrance.body_limit)
         try:
             request = await self._receive(connection, reader)
+            self._loaded.entrance.check(request)
         except Problem as problem:
             head, answer = refusal(problem, reader.request)
             loop = asyncio.get_running_loop()

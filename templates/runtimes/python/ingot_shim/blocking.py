@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from .answers import Answer, chunk_of, head_of
 from .context import request_id_of
-from .exchange import CONTINUE, LAST_CHUNK, READ, Patience, hung_up, is_shut, refusal, too_slow
+from .exchange import CONTINUE, LAST_CHUNK, READ, Entrance, Patience, hung_up, is_shut, refusal, too_slow
 from .handler import failure
 from .http1 import Request, RequestReader
 from .logpipe import current_request
@@ -52,7 +52,7 @@ class BlockingServer:
         slot: Slot,
         *,
         timeout_ms: int,
-        body_limit: int,
+        entrance: Entrance,
         patience: Patience,
     ) -> None:
         self._application = application
@@ -60,7 +60,7 @@ class BlockingServer:
         self._slot = slot
         self._timeout = timeout_ms / 1000
         self._timeout_ns = timeout_ms * 1_000_000
-        self._body_limit = body_limit
+        self._entrance = entrance
         self._patience = patience
 
     def accept(self) -> bool:
@@ -92,9 +92,10 @@ class BlockingServer:
 
     def _arrived(self, connection: socket.socket) -> Request | None:
         """Return the request; None when it was refused or nobody waits for its answer."""
-        reader = RequestReader(self._body_limit)
+        reader = RequestReader(self._entrance.body_limit)
         try:
             request = self._receive(connection, reader)
+            self._entrance.check(request)
         except Problem as problem:
             head, answer = refusal(problem, reader.request)
             self._send(connection, head + answer.body)

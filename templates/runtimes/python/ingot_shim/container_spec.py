@@ -36,6 +36,7 @@ def read_spec(environment: Mapping[str, str], root: Path = _ROOT) -> dict[str, A
         "output_schema": contract["output"],
         "paths": paths,
         "validator": str(root / "runtime"),
+        "hop": _hop(environment),
         "function": environment.get("INGOT_FUNCTION", ""),
         "version": environment.get("INGOT_VERSION", ""),
         "settings": _values(environment, manifest["settings"]),
@@ -46,6 +47,17 @@ def read_spec(environment: Mapping[str, str], root: Path = _ROOT) -> dict[str, A
 def port(environment: Mapping[str, str]) -> int:
     """Return the port to listen on."""
     return _whole(environment, "PORT", _PORT)
+
+
+def _hop(environment: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return whose tokens a call must carry, and for which function; None: calls need none."""
+    if "INGOT_HOP_KEYS" not in environment:
+        return None
+    # Set but empty lets nobody in, which is what an author's own value of that name would do as well.
+    return {
+        "function": environment.get("INGOT_HOP_FUNCTION", ""),
+        "keys": environment["INGOT_HOP_KEYS"].split(),
+    }
 
 
 def _values(environment: Mapping[str, str], names: list[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .answers import Answer, BadHead, head_of
 from .context import request_id_of
@@ -11,7 +12,20 @@ from .handler import failure, report
 from .http1 import Request
 from .problems import Problem, author_fault, caller_fault
 
-__all__ = ["CONTINUE", "LAST_CHUNK", "READ", "Patience", "hung_up", "is_shut", "refusal", "too_slow"]
+if TYPE_CHECKING:
+    from .hop import Guard
+
+__all__ = [
+    "CONTINUE",
+    "LAST_CHUNK",
+    "READ",
+    "Entrance",
+    "Patience",
+    "hung_up",
+    "is_shut",
+    "refusal",
+    "too_slow",
+]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
@@ -36,6 +50,20 @@ class Patience:
     def sending_ns(self) -> int:
         """Longest time to send a computed answer, with the same margin."""
         return int((self.send + 5) * 1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What a request must be to come in."""
+
+    body_limit: int
+    # None where a socket that nobody else has keeps others out.
+    guard: Guard | None = None
+
+    def check(self, request: Request | None) -> None:
+        """Refuse a complete request that does not come from the gateway. Raises Problem."""
+        if self.guard is not None and request is not None:
+            self.guard.check(request)
 
 
 def hung_up(descriptor: int) -> bool:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import logger
 from .contract import Contract
+from .exchange import Entrance
 from .validation import BadSchema, Schema
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Loaded:
     streaming: bool
     concurrency: int
     timeout_ms: int
-    body_limit: int
+    entrance: Entrance
     settings: Mapping[str, str]
     secrets: Mapping[str, str]
     import_us: int = 0
@@ -91,7 +92,7 @@ def load(spec: Mapping[str, Any]) -> Loaded:
         streaming=bool(spec.get("streaming")),
         concurrency=max(1, int(limits.get("concurrency", 1))),
         timeout_ms=max(1, int(limits.get("timeout_ms", 30_000))),
-        body_limit=int(spec.get("body_limit", _BODY_LIMIT)),
+        entrance=_entrance(spec),
         settings={},
         secrets={},
         import_us=spent // 1000,
@@ -102,6 +103,19 @@ def load(spec: Mapping[str, Any]) -> Loaded:
     )
     loaded.bind(spec)
     return loaded
+
+
+def _entrance(spec: Mapping[str, Any]) -> Entrance:
+    limit, hop = int(spec.get("body_limit", _BODY_LIMIT)), spec.get("hop")
+    if not hop:
+        return Entrance(limit)
+    # Where no token is asked for, a container does not load what checks it.
+    from .hop import Guard
+
+    try:
+        return Entrance(limit, Guard(str(hop["function"]), [str(key) for key in hop["keys"]]))
+    except ValueError as error:
+        raise LoadFailed("start_failed", f"The gateway's public keys cannot be used: {error}.") from None
 
 
 def _profile() -> ImportProfile:

@@ -15,6 +15,7 @@ __all__ = ["answer_of"]
 
 _JSON = (("Content-Type", "application/json"),)
 _EVENT_KEYS = frozenset(["data", "event", "id", "retry"])
+_NO_CONTENT = 204
 
 
 def answer_of(value: Any, contract: Contract, request: Request, streaming: bool) -> Answer:
@@ -23,6 +24,8 @@ def answer_of(value: Any, contract: Contract, request: Request, streaming: bool)
     headers: tuple[tuple[str, str], ...] = ()
     if type(value) is tuple:
         status, headers, value = _unpacked(value)
+    elif value is None and _is_event(request):
+        status = _NO_CONTENT
     if isinstance(value, (GeneratorType, AsyncGeneratorType)):
         if not streaming:
             raise author_fault(
@@ -30,6 +33,9 @@ def answer_of(value: Any, contract: Contract, request: Request, streaming: bool)
                 "The handler returned a generator, but this version is not declared streaming.",
             )
         return _streamed(value, status, headers, request)
+    if value is None and 200 <= status <= 299 and _is_event(request):
+        # A broker takes an empty answer or an event, and repeats what it gave for anything else.
+        return Answer(status, headers)
     content_type = next((text for name, text in headers if name.lower() == "content-type"), "")
     if isinstance(value, (bytes, bytearray, memoryview)):
         kind = () if content_type else (("Content-Type", "application/octet-stream"),)
@@ -41,6 +47,13 @@ def answer_of(value: Any, contract: Contract, request: Request, streaming: bool)
     if status in (204, 304):
         return Answer(status, headers)
     return Answer(status, headers if content_type else (*headers, *_JSON), body)
+
+
+def _is_event(request: Request) -> bool:
+    """Say whether a CloudEvent was given, in headers of its own or as the whole body."""
+    fields = request.fields
+    kind = fields.get("content-type", "")
+    return "ce-specversion" in fields or kind.strip().lower().startswith("application/cloudevents")
 
 
 def _unpacked(value: tuple[Any, ...]) -> tuple[int, tuple[tuple[str, str], ...], Any]:

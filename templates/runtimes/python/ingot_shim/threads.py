@@ -39,7 +39,7 @@ def run(serving: Serving) -> bool:
             serving.listener,
             serving.table.slot(number + 1),
             timeout_ms=loaded.timeout_ms,
-            body_limit=loaded.body_limit,
+            entrance=loaded.entrance,
             patience=serving.patience,
         )
         for number in range(loaded.concurrency)
