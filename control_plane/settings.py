@@ -121,6 +121,7 @@ class Settings:
         return json.dumps(asdict(self), default=str, indent=1, sort_keys=True)
 
 
+_REPLICA = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # The settings file's name in the data folder.
 FILE_NAME = "ingot.toml"
 # What it was called before; read by nobody, so it must not lie there as if it were.
@@ -171,6 +172,7 @@ def load_settings(data: Path, environment: Mapping[str, str], file: Path | None 
         group: _group(group, kind, written.get(group, {}), environment) for group, kind in GROUPS.items()
     }
     _check_traces(groups["traces"])
+    _check_replicas(groups["gateway"], groups["database"])
     data = data.absolute()
     return Settings(data=data, run=run_folder(data, environment), **groups)
 
@@ -244,6 +246,34 @@ def _check_traces(traces: Traces) -> None:
             field="traces.percent",
             hint="It is a share from 0 to 100.",
         )
+
+
+def _check_replicas(gateway: Gateway, database: Database) -> None:
+    """Refuse gateways that could not share what they must."""
+    if not 1 <= gateway.replicas <= 100:
+        found = f"gateway.replicas is {gateway.replicas}."
+        raise Invalid(found, field="gateway.replicas", hint="It is a number from 1 to 100.")
+    if not gateway.replica:
+        return
+    if not _REPLICA.fullmatch(gateway.replica):
+        raise Invalid(
+            f"gateway.replica is {gateway.replica!r}.",
+            field="gateway.replica",
+            hint="Use up to 63 small letters, digits and inner hyphens, as a pod's name.",
+        )
+    if not gateway.ingress:
+        raise Invalid(
+            "One more gateway reaches functions through a cluster's ingress alone.",
+            field="gateway.ingress",
+            hint="Set it to where the ingress answers, as for the Ingot that this gateway belongs to.",
+        )
+    for url, name in ((database.control_url, "control_url"), (database.usage_url, "usage_url")):
+        if not url.startswith("postgresql"):
+            raise Invalid(
+                f"One more gateway shares the databases of an Ingot, and database.{name} names none.",
+                field=f"database.{name}",
+                hint="Both must be the PostgreSQL that the other one uses.",
+            )
 
 
 def _group(group: str, kind: type, written: Any, environment: Mapping[str, str]) -> Any:

@@ -148,6 +148,16 @@ class Gateway:
         "Where the ingress of a Knative cluster answers for hosts inside of it, this gateway's own or "
         "another one: a Unix socket's path or IP:port. Empty: functions run on this machine.",
     )
+    replicas: int = option(
+        1,
+        "How many gateways share the callers. Each grants its part of every limit, rounded up, as none "
+        "knows what the others let through.",
+    )
+    replica: str = option(
+        "",
+        "Name of this gateway among several, of small letters, digits and hyphens. Set: `ingot up` runs "
+        "a gateway and its meter alone, beside an Ingot with the same databases. Empty: the whole.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> OperatorSetti
 
 def _options(given: dict[str, str]) -> Options:
     plain = Options()
-    peers = tuple(_peer(one) for one in _listed(given.pop("CALLERS", "knative-serving")))
+    peers = tuple(_peer(one) for one in _listed(given.pop("CALLERS", "knative-serving,ingot-system")))
     return Options(
         peers=peers,
         pull_secrets=tuple(_listed(given.pop("PULL_SECRETS", ""))),

@@ -26,6 +26,7 @@ def make_gateway_settings(settings: Settings, identities: Mapping[str, int | Non
         api_processes=settings.api.count,
         control_gid=identities.get("group"),
         ingress=settings.gateway.ingress,
+        replicas=settings.gateway.replicas,
         tls=bool(settings.tls.certificate),
         console_scheme=urlsplit(settings.console_url).scheme,
         functions_scheme=urlsplit(settings.functions_url).scheme,

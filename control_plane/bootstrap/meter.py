@@ -28,7 +28,7 @@ from control_plane.meter.sampler import Sampler
 from control_plane.meter.traces import CallTraces
 from control_plane.ports import Clock
 from control_plane.settings import Settings, settings_from_document
-from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS, Intake
+from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS, Intake, source_of
 from control_plane.store.usage_ledger import UsageLedger
 from control_plane.store.usage_migrations import migrate_usage
 from control_plane.store.usage_retention import UsageRetention
@@ -55,6 +55,8 @@ class Meter:
     folders: tuple[Path, ...]
     # Removes a batch of the calls that are over at that time; returns how many.
     remove_old: Callable[[int], int]
+    # Of several gateways one meter alone looks after what is over, and takes the machine's samples.
+    keeps_house: bool
 
 
 @contextlib.contextmanager
@@ -65,11 +67,13 @@ def build_meter(document: Mapping[str, Any], report: Callable[[str, list[str]], 
     clock = SystemClock()
     with contextlib.ExitStack() as stack:
         stack.callback(engine.dispose)
-        migrate_usage(engine)
+        replica = settings.gateway.replica
+        if not replica:
+            migrate_usage(engine)
         ledger = UsageLedger(engine)
-        access = LogFollower(ACCESS_LOG, settings.data / "gateway" / "access.log", None)
+        access = LogFollower(source_of(ACCESS_LOG, replica), settings.data / "gateway" / "access.log", None)
         stack.callback(access.close)
-        host = LogFollower(HOST_RECORDS, settings.data / "host" / "records.log", None)
+        host = LogFollower(source_of(HOST_RECORDS, replica), settings.data / "host" / "records.log", None)
         stack.callback(host.close)
         spans = make_spans(settings, "meter")
         stored: Callable[[Intake], None] = _no_traces
@@ -87,6 +91,7 @@ def build_meter(document: Mapping[str, Any], report: Callable[[str, list[str]], 
             clock,
             _folders(settings),
             _remover(settings, engine),
+            keeps_house=not replica,
         )
 
 

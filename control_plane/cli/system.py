@@ -35,6 +35,7 @@ _ROLES = {
     "host": ("control_plane.roles", "host"),
     "meter": ("control_plane.meter.main", "run"),
     "worker": ("control_plane.events.worker", "run"),
+    "follower": ("control_plane.events.follower", "run"),
     "api": ("control_plane.api.serving", "run"),
     "streams": ("control_plane.api.streams", "run"),
 }

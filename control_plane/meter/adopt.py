@@ -13,7 +13,7 @@ from pathlib import Path
 
 from control_plane.settings import settings_from_document
 from control_plane.store.engine import create_engine
-from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS
+from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS, source_of
 from control_plane.store.usage_ledger import UsageLedger
 from control_plane.store.usage_tables import USAGE_SCHEMA
 
@@ -25,7 +25,9 @@ def adopt(config: Path, source: str) -> int:
     settings = settings_from_document(config.read_text())
     engine = create_engine(settings.usage_url, schema=USAGE_SCHEMA)
     try:
-        return UsageLedger(engine).adopt(source, time.time_ns() // 1_000_000)
+        return UsageLedger(engine).adopt(
+            source_of(source, settings.gateway.replica), time.time_ns() // 1_000_000
+        )
     finally:
         engine.dispose()
 

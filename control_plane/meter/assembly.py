@@ -23,9 +23,9 @@ _SAMPLE: Final = 256
 _MOST_REJECTS: Final = 1_000
 
 
-def add_access_chunk(intake: Intake, chunk: Chunk) -> int:
+def add_access_chunk(intake: Intake, chunk: Chunk, source: str = ACCESS_LOG) -> int:
     """Add an access log's lines and return how many there were."""
-    lines = _Lines(intake, ACCESS_LOG, _ACCESS_BEGIN)
+    lines = _Lines(intake, source, _ACCESS_BEGIN)
     for record in lines.records(chunk, access_record):
         if isinstance(record, Call):
             intake.calls.append(record)
@@ -34,9 +34,9 @@ def add_access_chunk(intake: Intake, chunk: Chunk) -> int:
     return lines.count
 
 
-def add_host_chunk(intake: Intake, chunk: Chunk) -> int:
+def add_host_chunk(intake: Intake, chunk: Chunk, source: str = HOST_RECORDS) -> int:
     """Add the host's records and return how many lines there were."""
-    lines = _Lines(intake, HOST_RECORDS, _HOST_BEGIN)
+    lines = _Lines(intake, source, _HOST_BEGIN)
     for record in lines.records(chunk, host_record):
         if isinstance(record, InstanceStart):
             intake.starts.append(record)

@@ -69,9 +69,11 @@ class Cycle:
         host = self._host.read(_SMALLEST)
         lines = 0
         if access:
-            lines += self._take(intake, self._access, access, add_access_chunk(intake, access))
+            found = add_access_chunk(intake, access, self._access.source)
+            lines += self._take(intake, self._access, access, found)
         if host:
-            lines += self._take(intake, self._host, host, add_host_chunk(intake, host))
+            found = add_host_chunk(intake, host, self._host.source)
+            lines += self._take(intake, self._host, host, found)
         if not intake.steps:
             return Turn()
         calls = self._ledger.write(intake)

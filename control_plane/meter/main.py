@@ -33,7 +33,7 @@ def run(document: Mapping[str, Any]) -> None:
     """Count until SIGTERM; then count what is there and return."""
     stop = stop_event()
     with build_meter(document, _report) as parts:
-        if parts.series.missing():
+        if parts.keeps_house and parts.series.missing():
             # Calls that were counted before there was a monitor.
             parts.series.rebuild(parts.clock.now_ms() - parts.series_ms)
         loop = Loop(parts)
@@ -41,7 +41,8 @@ def run(document: Mapping[str, Any]) -> None:
             # The gateway starts when this role is ready, and must find a lease then.
             loop.begin()
             parts.lease.start()
-            parts.sampler.start()
+            if parts.keeps_house:
+                parts.sampler.start()
             say_ready()
             loop.until(stop)
         finally:
@@ -60,6 +61,7 @@ class Loop:
         self._clock = parts.clock
         self._folders = parts.folders
         self._remove_old = parts.remove_old
+        self._keeps_house = parts.keeps_house
         self._failure = "nothing was read yet"
         self._tidied_at = -_HOUSEKEEPING_S
         self._behind = 0
@@ -136,7 +138,7 @@ class Loop:
     def tidy(self) -> None:
         """Once a minute remove what is over; what fails comes again, and is no reason to stop counting."""
         now = time.monotonic()
-        if self._failure or now - self._tidied_at < _HOUSEKEEPING_S:
+        if not self._keeps_house or self._failure or now - self._tidied_at < _HOUSEKEEPING_S:
             return
         self._tidied_at = now
         for part in (self._close_lost_streams, self._remove_calls, self._prune_series):

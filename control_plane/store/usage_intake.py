@@ -7,10 +7,15 @@ from typing import Final
 
 from control_plane.domain.metering import Call, InstanceExit, InstanceStart, StreamEnd
 
-__all__ = ["ACCESS_LOG", "HOST_RECORDS", "Intake", "LogMark", "Reject", "Step"]
+__all__ = ["ACCESS_LOG", "HOST_RECORDS", "Intake", "LogMark", "Reject", "Step", "source_of"]
 
 ACCESS_LOG: Final = "access"
 HOST_RECORDS: Final = "host"
+
+
+def source_of(log: str, replica: str) -> str:
+    """Return the name under which a log is counted: each gateway that shares the database has its own."""
+    return f"{log}:{replica}" if replica else log
 
 
 @dataclass(frozen=True, slots=True)

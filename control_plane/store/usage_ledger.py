@@ -1,10 +1,14 @@
 """Writes usage: one transaction for the rows of a batch and the position that it was read up to.
 
-The only writer of the usage database. What belongs together is found in
+The only code that writes to the usage database. What belongs together is found in
 usage_batch.py, what a call counts as is decided by the domain.
 """
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, case, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -27,6 +31,10 @@ from control_plane.store.usage_tables import (
 __all__ = ["AnotherWriter", "UsageLedger"]
 
 
+# Any number that nothing else in the database locks.
+_WRITERS: Final = 0x696E676F74
+
+
 class AnotherWriter(Conflict):
     """The stored position is not where this process left it."""
 
@@ -44,17 +52,28 @@ class UsageLedger:
         with self._engine.begin() as connection:
             return {row.source: LogMark(*row) for row in connection.execute(select(log_offsets))}
 
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[Connection]:
+        """Yield a transaction that no other meter writes beside.
+
+        Each gateway has a meter; what one batch completes, another's may just be about to store.
+        """
+        with self._engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
+            yield connection
+
     def write(self, intake: Intake) -> int:
         """Store a batch with its marks, durably, and return how many of its calls were new.
 
         Raises AnotherWriter when the marks moved since they were read.
         """
         try:
-            with self._engine.begin() as connection:
+            with self._turn() as connection:
                 _move_marks(connection, intake.steps)
                 return UsageBatch(connection, intake).store(intake.calls)
         except Repeated:
-            with self._engine.begin() as connection:
+            with self._turn() as connection:
                 _move_marks(connection, intake.steps)
                 return UsageBatch(connection, intake).store(unknown_calls(connection, intake.calls))
 
@@ -66,7 +85,7 @@ class UsageLedger:
             .where(usage_events.c.accepted_ms < accepted_before_ms)
             .limit(limit)
         )
-        with self._engine.begin() as connection:
+        with self._turn() as connection:
             rows = connection.execute(query).all()
             if rows:
                 UsageBatch(connection, Intake(seen_ms=0)).close(rows)
@@ -79,7 +98,7 @@ class UsageLedger:
         the file still holds of the old log is known by its ids and not counted twice.
         """
         stored = log_offsets.c
-        with self._engine.begin() as connection:
+        with self._turn() as connection:
             position = connection.scalar(select(stored.position).where(stored.source == source)) or 0
             blank = {"position": 0, "lines": 0, "tail_digest": b""}
             connection.execute(update(log_offsets).where(stored.source == source).values(**blank))
@@ -105,7 +124,7 @@ class UsageLedger:
         )
         # By position: with parameters in it, the hour written twice would be two different expressions.
         positions = [text(str(place)) for place in range(1, len(key) + 1)]
-        with self._engine.begin() as connection:
+        with self._turn() as connection:
             kept_from = events_kept_from(connection)
             query = select(*key, *sums).where(event.accepted_ms >= kept_from).group_by(*positions)
             connection.execute(delete(usage_hourly).where(usage_hourly.c.hour_ms >= kept_from))

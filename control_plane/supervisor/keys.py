@@ -11,7 +11,9 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["KEYS", "load_keys", "write_private"]
+from control_plane.errors import Unavailable
+
+__all__ = ["KEYS", "load_keys", "shared_keys", "write_private"]
 
 # name -> what it is for
 KEYS = {
@@ -32,6 +34,21 @@ def load_keys(folder: Path) -> dict[str, str]:
         if not path.exists():
             write_private(path, base64.b64encode(secrets.token_bytes(32)).decode())
         keys[name] = path.read_text().strip()
+    return keys
+
+
+def shared_keys(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """Return keys that another Ingot made and this one was given. Raises Unavailable, naming the file."""
+    keys = {}
+    for name in names:
+        path = folder / f"{name}.key"
+        try:
+            keys[name] = path.read_text().strip()
+        except FileNotFoundError:
+            raise Unavailable(
+                f"There is no {path}.",
+                hint="Copy it there from the Ingot that this gateway belongs to.",
+            ) from None
     return keys
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from control_plane.supervisor.folders import Identities
 
-__all__ = ["Plan", "Role", "plan_roles"]
+__all__ = ["Plan", "Role", "plan_replica", "plan_roles"]
 
 # What a call needs comes back sooner than the rest, even if it keeps dying.
 _CALLERS_WAIT_S = 0.5
@@ -85,16 +85,31 @@ def plan_roles(identities: Identities, drain_s: float) -> tuple[Role, ...]:
         Role("worker", control, group, secrets=("master", "audit", "release", "hop")),
         Role("api", control, group, secrets=("master", "audit", "cursor", "files")),
         Role("streams", control, group, secrets=("cursor",)),
+        # Callers wait in the listeners until there is a lease and somebody who answers.
+        _gateway(identities, after=("meter", "host")),
+    )
+
+
+def plan_replica(identities: Identities) -> tuple[Role, ...]:
+    """Return the roles of one more gateway: it, who tells it what is live, and who counts its calls."""
+    control, group = identities.control, identities.group
+    return (
+        Role("meter", control, group, longest_wait_s=_CALLERS_WAIT_S),
+        Role("follower", control, group, secrets=("hop",), longest_wait_s=_CALLERS_WAIT_S),
+        # Before the follower is ready it would know no function and refuse all calls.
+        _gateway(identities, after=("meter", "follower")),
+    )
+
+
+def _gateway(identities: Identities, after: tuple[str, ...]) -> Role:
+    return Role(
+        "gateway",
+        identities.gateway,
+        identities.group,
+        listeners=True,
+        ready_socket="gateway-master.sock",
         # HAProxy stops hard on SIGTERM; SIGUSR1 lets it finish what it answers.
-        Role(
-            "gateway",
-            identities.gateway,
-            group,
-            listeners=True,
-            ready_socket="gateway-master.sock",
-            stop_signal=signal.SIGUSR1,
-            # Callers wait in the listeners until there is a lease and somebody who answers.
-            after=("meter", "host"),
-            longest_wait_s=_CALLERS_WAIT_S,
-        ),
+        stop_signal=signal.SIGUSR1,
+        after=after,
+        longest_wait_s=_CALLERS_WAIT_S,
     )

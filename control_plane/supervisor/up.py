@@ -28,11 +28,11 @@ from control_plane.supervisor.folders import (
     remove_sockets,
 )
 from control_plane.supervisor.isolation import choose_isolation
-from control_plane.supervisor.keys import load_keys, write_private
+from control_plane.supervisor.keys import load_keys, shared_keys, write_private
 from control_plane.supervisor.listeners import open_listeners
 from control_plane.supervisor.lock import RunLock, start_time
 from control_plane.supervisor.loop import Supervisor
-from control_plane.supervisor.roles import Plan, plan_roles
+from control_plane.supervisor.roles import Plan, Role, plan_replica, plan_roles
 
 __all__ = ["checkout", "run_up"]
 
@@ -71,16 +71,17 @@ def run_up(
     identities = choose_identities(settings, (checkout(), Path(sys.executable)))
     if identities.shared_because:
         say(identities.shared_because)
-    isolation = choose_isolation(settings.host.isolation)
+    isolation = _isolation(settings)
     refuse_unreachable(identities, isolation)
     make_folders(settings, identities, isolation)
     lock = RunLock(settings.data)
     try:
         lock.end_leftovers()
         remove_sockets(settings.run)
-        keys = load_keys(settings.data / "keys")
+        keys = _keys(settings)
         _write_documents(settings, identities, isolation)
-        _prepare(settings, identities, keys)
+        if not settings.gateway.replica:
+            _prepare(settings, identities, keys)
         facts = {
             "pid": os.getpid(),
             "console": settings.console_url,
@@ -88,7 +89,7 @@ def run_up(
             "settings": str(file.absolute()) if file else "",
         }
         plan = Plan(
-            roles=plan_roles(identities, settings.host.drain_s),
+            roles=_roles(settings, identities),
             commands=_commands(settings, identities),
             run=settings.run,
             logs=settings.data / "logs",
@@ -107,6 +108,24 @@ def run_up(
         lock.release()
 
 
+def _roles(settings: Settings, identities: Identities) -> tuple[Role, ...]:
+    if settings.gateway.replica:
+        return plan_replica(identities)
+    return plan_roles(identities, settings.host.drain_s)
+
+
+def _isolation(settings: Settings) -> str:
+    """Return the level at which functions run; no function runs beside one more gateway."""
+    wanted = settings.host.isolation
+    # It is part of the targets' names, so it is the level of the Ingot that made them.
+    return wanted if settings.gateway.replica and wanted != "auto" else choose_isolation(wanted)
+
+
+def _keys(settings: Settings) -> dict[str, str]:
+    folder = settings.data / "keys"
+    return shared_keys(folder, ("hop",)) if settings.gateway.replica else load_keys(folder)
+
+
 def _environment(role: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     if role == "api":
@@ -116,7 +135,7 @@ def _environment(role: str) -> dict[str, str]:
 
 def _commands(settings: Settings, identities: Identities) -> dict[str, tuple[list[str], Mapping[str, str]]]:
     commands: dict[str, tuple[list[str], Mapping[str, str]]] = {}
-    for role in plan_roles(identities, settings.host.drain_s):
+    for role in _roles(settings, identities):
         if role.name == "gateway":
             gateway = make_gateway_settings(settings, asdict(identities))
             keep_configured_certificate(settings, gateway)
@@ -142,7 +161,7 @@ def _write_documents(settings: Settings, identities: Identities, isolation: str)
         "group": identities.group,
     }
     document["isolation"] = isolation
-    for role in ("prepare", "host", "meter", "worker", "api", "streams"):
+    for role in ("prepare", "host", "meter", "worker", "follower", "api", "streams"):
         path = settings.data / "config" / f"{role}.json"
         temporary = path.with_suffix(".new")
         temporary.write_text(json.dumps(document | {"role": role}, indent=1, sort_keys=True))

@@ -27,8 +27,8 @@ class Peer:
 class Options:
     """What the cluster's operator decides for all functions alike."""
 
-    # Knative's own pods call functions, and so does the gateway.
-    peers: tuple[Peer, ...] = (Peer(namespace="knative-serving"),)
+    # Knative's own pods call functions, and so does the gateway, from the namespace of Ingot itself.
+    peers: tuple[Peer, ...] = (Peer(namespace="knative-serving"), Peer(namespace="ingot-system"))
     # Secrets of each namespace that the registry asks for.
     pull_secrets: tuple[str, ...] = ()
     # How much of its memory limit an instance reserves, in percent.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import socket
 import struct
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +18,13 @@ import pytest
 
 from knative.bootstrap.kubectl import Kubectl
 from knative.bootstrap.plan import FIRST_SERVICE, NODE_ADDRESS, Plan
+from tests.cluster.function_fixtures import images, operator
+from tests.operators.stage import function_body, version
+from tests.support.cluster_images import ClusterImages
+from tests.support.cluster_operator import ClusterOperator
+from tests.support.function_host import until
+
+__all__ = ["images", "operator"]
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -95,6 +104,57 @@ def test_a_broker_gives_a_trigger_every_event_of_its_type_and_no_other(
         )
         # What is not wanted was posted before the last wanted one, and has not come.
         assert received.empty()
+
+
+SILENT = """
+import json
+def execute(input, context):
+    print(json.dumps({"heard": context.headers["ce-id"]}), flush=True)
+    if "reply" in context.headers["ce-id"]:
+        return {"not": "an event"}
+"""
+
+
+def test_a_function_with_nothing_to_say_gets_each_event_once(
+    operator: ClusterOperator, images: ClusterImages, kubectl: Kubectl, namespace: str
+) -> None:
+    made = images.push(SILENT)
+    body = function_body(
+        version(1, image=made.image, digest=made.digest, minInstances=1),
+        triggers=[{"name": "all", "broker": "default", "attributes": {}, "retries": 3}],
+    )
+    body["metadata"] = {"name": "orders", "namespace": namespace}
+    body["spec"]["function"] = f"fn_{namespace.replace('-', '')}"[:40]
+    broker = {
+        "apiVersion": "eventing.knative.dev/v1",
+        "kind": "Broker",
+        "metadata": {"name": "default", "namespace": namespace},
+    }
+    kubectl.apply([broker])
+    operator.write(body)
+    until(
+        lambda: operator.condition(namespace, "orders")[0] == "True",
+        90,
+        f"it is {operator.condition(namespace, 'orders')}",
+    )
+    service = kubectl.get("service", "broker-ingress", "--namespace", "knative-eventing")
+    address = f"http://{service['spec']['clusterIP']}/{namespace}/default"
+    said = [*(f"silent-{number}" for number in range(10)), "reply", "last"]
+    with httpx.Client(timeout=60) as client:
+        for name in said:
+            headers = {"ce-id": name, "ce-source": "/t", "ce-specversion": "1.0", "ce-type": "t"}
+            answer = client.post(address, json={}, headers=headers)
+            # The channel answers when its subscribers have: what they refused is an error here.
+            assert (answer.status_code == 202) == (name != "reply"), (name, answer.text)
+
+    def heard() -> Counter[str]:
+        return Counter(re.findall(r'"heard": \\?"([a-z0-9-]+)', operator.logs(namespace)))
+
+    until(lambda: heard()["last"] > 0, 30, "the last event did not come")
+    found = heard()
+    # What is no event was not taken for an answer, so it came again; an empty answer was.
+    assert found.pop("reply") > 1
+    assert found == dict.fromkeys((name for name in said if name != "reply"), 1)
 
 
 @pytest.mark.parametrize(

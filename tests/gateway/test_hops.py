@@ -64,7 +64,7 @@ def test_a_call_into_a_cluster_carries_its_functions_token(world: World) -> None
 
 def test_a_new_function_has_its_token_with_its_route(world: World, seconds: Seconds) -> None:
     world.start()
-    world.gateway.apply(world.state())
+    world.gateway.apply(world.state(policies=()))
     seconds.now += 7
     change = world.gateway.apply(world.state(world.target("t1", socket=HOST)))
     assert not change.reloaded

@@ -24,6 +24,7 @@ from control_plane.adapters.gateway.model import MAP_NAMES, GatewaySettings, Slo
 from control_plane.adapters.gateway.plan import Plan, delete_from, plan_change
 from control_plane.adapters.gateway.runtime_socket import Master, RuntimeSocket, UnexpectedAnswer
 from control_plane.adapters.gateway.sessions import cut_sessions
+from control_plane.adapters.gateway.sharing import part_of
 from control_plane.adapters.gateway.slots import assign_slots
 from control_plane.adapters.gateway.start import write_first_files
 from control_plane.domain.desired import GatewayState
@@ -57,6 +58,7 @@ class HAProxyGateway:
 
     def apply(self, state: GatewayState) -> GatewayChange:
         """Make the state live; an unchanged state sends nothing. Raises Invalid, Unavailable."""
+        state = part_of(state, self._settings.replicas)
         tidied = self._tidy()
         wanted, slots = assign_slots(state.targets, self._servers, self._slots, self._settings.ingress)
         numbers = {server.target: slot for slot, server in wanted.items()}

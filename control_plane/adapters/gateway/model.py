@@ -62,6 +62,9 @@ class GatewaySettings:
     # Where a cluster's ingress answers for its hosts: a socket's path or `IP:port`; empty on one machine.
     ingress: str = ""
 
+    # How many gateways share the callers, and so the limits.
+    replicas: int = 1
+
     # Whether both origins speak HTTPS, with the certificate in `certificate_file`.
     tls: bool = False
     # What callers speak, to us or to a proxy in front of us.

@@ -115,7 +115,7 @@ def _entrance(spec: Mapping[str, Any]) -> Entrance:
     try:
         return Entrance(limit, Guard(str(hop["function"]), [str(key) for key in hop["keys"]]))
     except ValueError as error:
-        raise LoadFailed("start_failed", f"The gateway's public keys cannot be used: {error}.") from None
+        raise LoadFailed("import_failed", f"The gateway's public keys cannot be used: {error}.") from None
 
 
 def _profile() -> ImportProfile:
