@@ -148,7 +148,7 @@ class FunctionReconciler:
         service = self._cluster.get(KNATIVE_SERVICE, namespace, function.name)
         down = frozenset(known.down)
         revisions = self._revisions(function)
-        options = replace(self._options, hop_keys=self._hop_keys(namespace, service))
+        options = replace(self._options, hop_keys=self._hop_keys(function, service))
         rollout = plan_rollout(function, options, service, revisions, down)
         refused: dict[str, str] = {}
 
@@ -178,10 +178,13 @@ class FunctionReconciler:
         )
         return make_status(function, rollout, found, conditions, before)
 
-    def _hop_keys(self, namespace: str, service: Mapping[str, Any] | None) -> tuple[str, ...]:
+    def _hop_keys(self, function: Function, service: Mapping[str, Any] | None) -> tuple[str, ...]:
         """Return whose tokens let calls in; an entry that nobody can read any more opens nothing."""
+        if function.triggers or function.domains:
+            # A broker and a domain's callers come by the ingress alone, which gives them no token.
+            return ()
         keys, faults = read_trust(self._cluster.get(CONFIG_MAP, self._namespace, TRUST))
-        listed = hop_keys(keys, namespace)
+        listed = hop_keys(keys, function.namespace)
         return listed or (hop_keys_of(service) if faults else ())
 
     def _revisions(self, function: Function) -> dict[str, Revision]:

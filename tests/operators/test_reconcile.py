@@ -508,3 +508,22 @@ def test_the_end_of_a_keys_time_opens_no_pod(stage: Stage) -> None:
     stage.trust(hop=[HOP], until="2020-01-01T00:00:00Z")
     stage.settle()
     assert hop_environment(stage) == closed != {}
+
+
+@pytest.mark.parametrize(
+    "called_by",
+    [
+        {"domains": ["orders.example.com"]},
+        {"triggers": [{"name": "all", "broker": "default", "attributes": {}, "retries": 1}]},
+    ],
+)
+def test_a_function_that_others_than_the_gateway_call_asks_for_no_token(
+    stage: Stage, called_by: dict[str, Any]
+) -> None:
+    stage.trust(hop=[HOP])
+    stage.write(function_body())
+    stage.settle()
+    assert hop_environment(stage)
+    stage.write(function_body(**called_by), epoch=2)
+    stage.settle()
+    assert hop_environment(stage) == {}

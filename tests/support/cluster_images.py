@@ -73,9 +73,10 @@ class ClusterImages:
         *,
         settings: tuple[str, ...] = (),
         secrets: tuple[str, ...] = (),
+        streaming: bool = False,
     ) -> Pushed:
         """Return the pushed image of a function whose main.py has this text."""
-        declared = f'name = "{name}"\nruntime = "{RUNTIME}"\n'
+        declared = f'name = "{name}"\nruntime = "{RUNTIME}"\nstreaming = {json.dumps(streaming)}\n'
         declared += f"settings = {json.dumps(settings)}\nsecrets = {json.dumps(secrets)}\n"
         known = self._made.get((source, declared))
         if known is None:
