@@ -235,6 +235,11 @@ class Changes:
         with self._store.read() as unit:
             return unit.counters.value("wanted")
 
+    def live(self) -> tuple[int, int]:
+        """Return numbers that differ whenever what is live, or who may call it, may differ."""
+        with self._store.read() as unit:
+            return unit.counters.value("wanted"), unit.counters.value("live")
+
     def count(self, name: str) -> int:
         """Return the next number of a counter, committed at once."""
         with self._store.begin() as unit:

@@ -29,32 +29,32 @@ class GatewayFollower:
         self._isolation = isolation
         self._host_of = host_of
         self._applied: GatewayState | None = None
-        self._wanted = -1
+        self._seen = (-1, -1)
         self._lingering = False
 
     def step(self) -> bool:
         """Make what is live so, if it changed; say whether anything was done. Raises IngotError, OSError."""
-        wanted = self._changes.wanted()
-        if wanted == self._wanted and not self._lingering:
+        seen = self._changes.live()
+        if seen == self._seen and not self._lingering:
             return False
-        state = self._state(wanted)
+        state = self._state(sum(seen))
         known = self._applied
         change = self._gateway.apply(state)
         self._lingering = bool(change.lingering)
         for key in _lost(known.keys if known else (), state.keys):
             # After the maps know it, so that nothing new is let in meanwhile.
             self._gateway.cut(key)
-        self._applied, self._wanted = state, wanted
+        self._applied, self._seen = state, seen
         return True
 
-    def _state(self, wanted: int) -> GatewayState:
+    def _state(self, epoch: int) -> GatewayState:
         world = read_world(self._changes)
-        host = make_host_state(world.live, epoch=wanted, isolation=self._isolation)
+        host = make_host_state(world.live, epoch=epoch, isolation=self._isolation)
         sockets = {one.id: self._host_of(one.id, one.function_name, one.project) for one in host.targets}
         return make_gateway_state(
             world.live,
             world.keys,
-            epoch=wanted,
+            epoch=epoch,
             isolation=self._isolation,
             socket_path=sockets.__getitem__,
         )

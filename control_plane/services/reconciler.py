@@ -220,6 +220,8 @@ class Reconciler:
                     data = {"function": release.function, "number": older.number}
                     change.happened("release.superseded", older.id, data)
             change.unit.releases.update(release.went_live(change.now_ms))
+            # Followers of further gateways look for it; the reconciler itself has nothing more to do.
+            change.unit.counters.next("live")
             _publish_versions(change, one)
             data = {"function": release.function, "number": release.number, "digest": release.digest}
             change.happened("release.live", release.id, data)

@@ -193,6 +193,11 @@ def test_one_more_gateway_runs_what_it_needs_and_knows_what_is_live(
     assert host.endswith(".svc.cluster.local")
     assert "-hello.prj-" in host
     assert {token.split(".")[0] for token in ingress.tokens} == {"v1"}
+    # What becomes live later, they hear of by themselves.
+    main.publish("later", _FILES)
+    for one in pair:
+        one.wait_callable("later", key, 5)
+        assert httpx.post(one.url("later"), json={}, headers={"X-Api-Key": key}).status_code == 200
 
 
 def test_a_revoked_key_is_dead_at_every_gateway(main: System, pair: tuple[System, System]) -> None:
