@@ -107,9 +107,8 @@ def test_a_broker_gives_a_trigger_every_event_of_its_type_and_no_other(
 
 
 SILENT = """
-import json
 def execute(input, context):
-    print(json.dumps({"heard": context.headers["ce-id"]}), flush=True)
+    print("heard=" + context.headers["ce-id"] + ";", flush=True)
     if "reply" in context.headers["ce-id"]:
         return {"not": "an event"}
 """
@@ -148,7 +147,7 @@ def test_a_function_with_nothing_to_say_gets_each_event_once(
             assert (answer.status_code == 202) == (name != "reply"), (name, answer.text)
 
     def heard() -> Counter[str]:
-        return Counter(re.findall(r'"heard": \\?"([a-z0-9-]+)', operator.logs(namespace)))
+        return Counter(re.findall(r"heard=([a-z0-9-]+);", operator.logs(namespace)))
 
     until(lambda: heard()["last"] > 0, 30, "the last event did not come")
     found = heard()

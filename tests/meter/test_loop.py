@@ -45,7 +45,7 @@ class Beside:
         if "keep" in self.failing:
             raise self.failing["keep"]
 
-    def loop(self, sampler: Sampler) -> Loop:
+    def loop(self, sampler: Sampler, *, keeps_house: bool = True) -> Loop:
         parts = SimpleNamespace(
             cycle=None,
             ledger=SimpleNamespace(close_lost_streams=self.call("close_lost_streams")),
@@ -56,6 +56,7 @@ class Beside:
             clock=FakeClock(),
             folders=(),
             remove_old=self.call("remove_old"),
+            keeps_house=keeps_house,
         )
         loop = Loop(cast(Meter, parts))
         # As after a turn that was stored.
@@ -107,3 +108,10 @@ def test_of_too_many_samples_the_oldest_are_lost() -> None:
 def test_a_host_that_answers_nonsense_ends_no_sampling(answer: Any) -> None:
     sample = a_sampler(lambda: answer).sample()
     assert (dict(sample.values), dict(sample.instances)) == ({}, {})
+
+
+def test_of_several_meters_one_keeps_house() -> None:
+    beside = Beside()
+    loop = beside.loop(a_sampler(), keeps_house=False)
+    loop.tidy()
+    assert beside.done == []
