@@ -31,6 +31,12 @@ TAG = "conformance"
 CASES = 25
 
 
+@pytest.fixture(scope="module", autouse=True)
+def current(cluster: Plan) -> None:
+    """Have the parts run this checkout's code: another's would be restarted in a test's midst."""
+    bring_up(cluster)
+
+
 @pytest.fixture
 def suite(cluster: Plan) -> Suite:
     """The built suite, its images in the cluster's registry."""
