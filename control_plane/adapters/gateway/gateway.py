@@ -79,7 +79,10 @@ class HAProxyGateway:
 
     def renew_hops(self) -> int:
         """Give the functions' pods newer tokens when it is time; returns the commands sent."""
-        maps = {**self._maps, "hop": self._tokens(self._maps["policies"])}
+        tokens = self._tokens(self._maps["policies"])
+        if tokens == self._maps["hop"]:
+            return 0
+        maps = {**self._maps, "hop": tokens}
         live = (self._maps, self._servers)
         plan = plan_change(self._settings, live, (maps, self._servers))
         if not plan.commands:
