@@ -11,8 +11,8 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
-from functools import cache
-from typing import Any, TypeVar, get_args, get_origin
+from functools import cache, lru_cache
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 from sqlalchemy import Dialect, String, Text
 from sqlalchemy.types import TypeDecorator
@@ -20,6 +20,8 @@ from sqlalchemy.types import TypeDecorator
 __all__ = ["Enumerated", "Json", "from_plain", "reader_of", "row_values", "to_plain"]
 
 T = TypeVar("T")
+# Longer texts are hardly ever the same, and would take memory for nothing.
+_SHARED_LENGTH: Final = 1_000
 
 
 def to_plain(value: Any) -> Any:
@@ -99,6 +101,12 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
+# Lists hold the same few policies, places and settings in every row.
+@lru_cache(maxsize=1_024)
+def _read(hint: Any, text: str) -> Any:
+    return from_plain(hint, json.loads(text))
+
+
 class Json(TypeDecorator[Any]):
     """A text column that holds a value of the given type hint as JSON, the same on both dialects."""
 
@@ -108,6 +116,9 @@ class Json(TypeDecorator[Any]):
     def __init__(self, hint: Any = Any) -> None:
         super().__init__()
         self.hint = hint
+        # What cannot change may be the same object wherever the same text is read.
+        unchanging = {tuple, typing.Union, types.UnionType}
+        self._shared = is_dataclass(hint) or get_origin(hint) in unchanging
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str:
         """Return the text to store."""
@@ -115,6 +126,8 @@ class Json(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Return the value that was stored."""
+        if self._shared and len(value) <= _SHARED_LENGTH:
+            return _read(self.hint, value)
         return from_plain(self.hint, json.loads(value))
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DisconnectionError
 
 from control_plane.errors import Invalid
+from control_plane.store.prepared import send_text
 
 __all__ = ["CACHE_MB", "Connections", "create_engine"]
 
@@ -126,6 +127,6 @@ def _sqlite(url: str, cache_mb: int, connections: Connections) -> Engine:
     def _begin(connection: Connection) -> None:
         # Readers never block in WAL, so only those who say they write take the lock at once.
         writes = not connection.get_execution_options().get("ingot_read_only", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        send_text(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine

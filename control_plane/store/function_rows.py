@@ -11,6 +11,7 @@ from control_plane.domain.function_search import FunctionSearch, FunctionSort, F
 from control_plane.domain.functions import Draft, Edit, Function
 from control_plane.domain.releases import ReleaseState
 from control_plane.domain.test_runs import TestRun
+from control_plane.store.prepared import change_rows
 from control_plane.store.rows import Rows, chunks
 from control_plane.store.tables import draft_edits, drafts, functions, releases, test_runs
 
@@ -59,7 +60,8 @@ class FunctionRows:
 
     def touch(self, organization: str, function: str, now_ms: int) -> None:
         """Note that something of a function changed."""
-        self._connection.execute(_TOUCH, {"organization_of": organization, "of": function, "at": now_ms})
+        touched = {"organization_of": organization, "of": function, "at": now_ms}
+        change_rows(self._connection, _TOUCH, touched)
 
     def list(
         self,

@@ -12,6 +12,7 @@ from control_plane.domain.access import Binding, Role, Scope
 from control_plane.domain.identity import Member, Organization, Project, User
 from control_plane.domain.list_filters import MemberFilter
 from control_plane.store.department_tables import disabled_members
+from control_plane.store.prepared import find_rows
 from control_plane.store.rows import Rows, chunks, insert_missing
 from control_plane.store.tables import bindings, login_failures, organizations, projects, users
 
@@ -146,10 +147,10 @@ class IdentityRows:
 
     def rights(self, organization: str, user: str) -> tuple[Binding, ...]:
         """Return what counts of a user in a tenant now: with roles in the system, nothing when disabled."""
-        rows = self._connection.execute(_RIGHTS, {"organization": organization, "user": user}).all()
+        rows = find_rows(self._connection, _RIGHTS, {"organization": organization, "user": user})
         # The tenant's own first, then the system's, whose organization is empty.
-        rows.sort(key=lambda row: (not row.organization, row.scope, row.role))  # type: ignore[attr-defined]
-        return tuple(Binding(row.role, Scope.parse(row.scope)) for row in rows)
+        held = sorted((not of, scope, role) for of, role, scope in rows)
+        return tuple(Binding(role, Scope.parse(scope)) for _, scope, role in held)
 
     def members(
         self,

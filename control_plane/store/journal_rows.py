@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from control_plane.domain.audit import AuditEntry
 from control_plane.domain.events import Event
 from control_plane.domain.list_filters import EventFilter
+from control_plane.store.prepared import change_rows, find_rows
 from control_plane.store.rows import Rows, insert_missing
 from control_plane.store.tables import audit_entries, audit_heads, counters, outbox
 
@@ -56,15 +57,15 @@ class AuditRows:
     def lock(self, organization: str) -> None:
         """Let nobody else change anything of this organization until the transaction ends."""
         of = {"of": organization}
-        if self._connection.execute(_LOCK, of).one_or_none() is None:
+        if not find_rows(self._connection, _LOCK, of):
             row = {"organization": organization, "sequence": 0, "hash": ""}
             insert_missing(self._connection, audit_heads, [row])
-            self._connection.execute(_LOCK, of).one()
+            find_rows(self._connection, _LOCK, of)
 
     def head(self, organization: str) -> tuple[int, str]:
         """Return the last entry's sequence and hash; 0 and "" before the first."""
-        row = self._connection.execute(_HEAD, {"of": organization}).one()
-        return row.sequence, row.hash
+        ((sequence, digest),) = find_rows(self._connection, _HEAD, {"of": organization})
+        return sequence, digest
 
     def heads(self) -> tuple[tuple[str, int, str], ...]:
         """Return (organization, sequence, hash) of every chain."""
@@ -76,7 +77,7 @@ class AuditRows:
         """Insert the entry with its hash and move the head."""
         self._entries.add(replace(entry, hash=digest), actor_user=entry.actor.get("user", ""))
         moved = {"of": entry.organization, "to": entry.sequence, "with": digest}
-        self._connection.execute(_MOVE, moved)
+        change_rows(self._connection, _MOVE, moved)
 
     def entries(self, organization: str, after: int, limit: int | None) -> tuple[AuditEntry, ...]:
         """Return a chain's entries behind a sequence number, oldest first."""
@@ -150,7 +151,7 @@ class OutboxRows:
 
     def place(self, event: Event, sequence: int) -> None:
         """Give an event its place in the public order."""
-        self._connection.execute(_PLACE, {"of": event.id, "to": sequence})
+        change_rows(self._connection, _PLACE, {"of": event.id, "to": sequence})
 
     def after(
         self, organization: str, cursor: int, limit: int, wanted: EventFilter = _EVERY

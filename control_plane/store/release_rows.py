@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, func, or_, select
 
 from control_plane.domain.releases import Release, ReleaseState
 from control_plane.domain.values import Value, ValueKey
-from control_plane.store.rows import Rows, chunks
+from control_plane.store.rows import BEHIND_ALL, Rows, chunks, selecting
 from control_plane.store.tables import named_values, releases
 
 __all__ = ["ReleaseRows", "ValueRows"]
 
 _ACTIVE = (ReleaseState.PENDING, ReleaseState.LIVE)
+# Built once, as the lists of functions and of releases send them.
+_LIVE_OF: Final = selecting(releases, Release).where(
+    releases.c.organization == bindparam("organization"),
+    releases.c.function.in_(bindparam("functions", expanding=True)),
+    releases.c.state == ReleaseState.LIVE,
+)
+_NEWEST: Final = (
+    selecting(releases, Release)
+    .where(
+        releases.c.organization == bindparam("organization"),
+        releases.c.function == bindparam("function"),
+        releases.c.number < bindparam("before"),
+    )
+    .order_by(releases.c.number.desc())
+    .limit(bindparam("limit", type_=BigInteger))
+)
 
 
 class ReleaseRows:
@@ -45,12 +62,8 @@ class ReleaseRows:
 
     def list(self, organization: str, function: str, limit: int, before: int = 0) -> tuple[Release, ...]:
         """Return a function's releases, newest first; `before` is the number behind which to begin."""
-        statement = self._releases.select(
-            releases.c.organization == organization, releases.c.function == function
-        )
-        if before:
-            statement = statement.where(releases.c.number < before)
-        return self._releases.all(statement.order_by(releases.c.number.desc()).limit(limit))
+        where = {"organization": organization, "function": function, "before": before or BEHIND_ALL}
+        return self._releases.prepared(_NEWEST, **where, limit=limit)
 
     def last_number(self, organization: str, function: str) -> int:
         """Return the newest release's number, or 0."""
@@ -71,14 +84,10 @@ class ReleaseRows:
     def live_of(self, organization: str, functions: Collection[str]) -> tuple[Release, ...]:
         """Return the live releases of these functions."""
         parts = (
-            self._releases.select(
-                releases.c.organization == organization,
-                releases.c.function.in_(some),
-                releases.c.state == ReleaseState.LIVE,
-            )
+            self._releases.all(_LIVE_OF, organization=organization, functions=some)
             for some in chunks(functions)
         )
-        return tuple(release for part in parts for release in self._releases.all(part))
+        return tuple(release for part in parts for release in part)
 
     def live_since(self, organization: str, function: str, since_ms: int) -> tuple[Release, ...]:
         """Return the releases that received calls at some time after `since_ms`."""

@@ -26,13 +26,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from control_plane.store.codec import row_values
+from control_plane.store.prepared import change_rows, find_rows
 
-__all__ = ["ONE_MOMENT", "Rows", "chunks", "insert_missing"]
+__all__ = ["BEHIND_ALL", "ONE_MOMENT", "Rows", "chunks", "insert_missing", "selecting"]
 
 # The execution option that holds what a transaction has read already, where all of it sees one moment.
 ONE_MOMENT: Final = "ingot_one_moment"
 # Databases limit how many parameters a statement has. A power of two, as `chunks` makes only those.
 _MOST: Final = 512
+# No number in the database is as large: where a list begins and how long it is when nobody said.
+BEHIND_ALL: Final = 1 << 62
 
 T = TypeVar("T")
 
@@ -47,13 +50,17 @@ class Rows(Generic[T]):
 
     def select(self, *where: ColumnElement[bool]) -> Select[Any]:
         """Return a statement for whole instances."""
-        whole = _selecting(self._table, self._kind)
+        whole = selecting(self._table, self._kind)
         return whole.where(and_(True, *where)) if where else whole
 
     def all(self, statement: Select[Any], **parameters: Any) -> tuple[T, ...]:
         """Return every row of a statement made by `select`."""
         # The statement's columns are the dataclass's fields in their order.
-        return tuple(self._kind(*row) for row in self._connection.execute(statement, parameters))
+        return tuple(self._kind(*row) for row in self._connection.execute(statement, parameters).all())
+
+    def prepared(self, statement: Select[Any], **parameters: Any) -> tuple[T, ...]:
+        """Return every row of a statement made by `select` that stays as long as the process."""
+        return tuple(self._kind(*row) for row in find_rows(self._connection, statement, parameters))
 
     def one(self, **equal: Any) -> T | None:
         """Return the only row whose columns have these values, or None."""
@@ -68,17 +75,16 @@ class Rows(Generic[T]):
 
     def add(self, value: T, **more: Any) -> None:
         """Insert one row; `more` gives columns that the dataclass does not have."""
-        self._connection.execute(_inserting(self._table), {**row_values(value), **more})
+        statement = _inserting(self._table, self._kind, tuple(more))
+        change_rows(self._connection, statement, {**row_values(value), **more})
 
     def update(self, value: T, *key: str) -> None:
         """Write every field of the row that has these fields; it must exist."""
         values = row_values(value)
         statement = _updating(self._table, self._kind, key)
         wanted = {f"key_{name}": values[name] for name in key}
-        changed = self._connection.execute(
-            statement, {**{f"new_{name}": item for name, item in values.items()}, **wanted}
-        )
-        if changed.rowcount != 1:
+        changed = {**{f"new_{name}": item for name, item in values.items()}, **wanted}
+        if change_rows(self._connection, statement, changed) != 1:
             raise LookupError(f"{self._table.name} has no row with this {' and '.join(key)}")
 
     def _seen(self, equal: dict[str, Any], order: str) -> tuple[T, ...]:
@@ -92,7 +98,7 @@ class Rows(Generic[T]):
         return found
 
     def _find(self, equal: dict[str, Any], order: str) -> tuple[T, ...]:
-        return self.all(_finding(self._table, self._kind, tuple(equal), order), **equal)
+        return self.prepared(_finding(self._table, self._kind, tuple(equal), order), **equal)
 
 
 def chunks(ids: Collection[str]) -> Iterator[list[str]]:
@@ -116,19 +122,20 @@ def insert_missing(connection: Connection, table: Table, rows: Iterable[dict[str
 
 
 @cache
-def _selecting(table: Table, kind: Any) -> Select[Any]:
+def selecting(table: Table, kind: Any) -> Select[Any]:
+    """Return a statement for the whole instances of a table, for those that are built once."""
     return select(*(table.c[name] for name in kind.__dataclass_fields__))
 
 
 @cache
 def _finding(table: Table, kind: Any, names: tuple[str, ...], order: str) -> Select[Any]:
-    found = _selecting(table, kind).where(*(table.c[name] == bindparam(name) for name in names))
+    found = selecting(table, kind).where(*(table.c[name] == bindparam(name) for name in names))
     return found.order_by(table.c[order]) if order else found
 
 
 @cache
-def _inserting(table: Table) -> Insert:
-    return insert(table)
+def _inserting(table: Table, kind: Any, more: tuple[str, ...]) -> Insert:
+    return insert(table).values({name: bindparam(name) for name in (*kind.__dataclass_fields__, *more)})
 
 
 @cache

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, exists, func, select
 
 from control_plane.domain.reviews import ReviewKind, ReviewState
 from control_plane.domain.versions import RunnableVersion, Version, VersionState, VersionSummary
-from control_plane.store.rows import Rows, chunks
+from control_plane.store.rows import BEHIND_ALL, Rows, chunks, selecting
 from control_plane.store.tables import reviews, versions
 
 __all__ = ["VersionRows"]
+
+# Every list of versions sends one of these, so they are built once.
+_NEWEST: Final = (
+    selecting(versions, VersionSummary)
+    .where(
+        versions.c.organization == bindparam("organization"),
+        versions.c.function == bindparam("function"),
+        versions.c.number < bindparam("before"),
+    )
+    .order_by(versions.c.number.desc())
+    .limit(bindparam("limit", type_=BigInteger))
+)
+_NEWEST_IN_STATE: Final = _NEWEST.where(versions.c.state == bindparam("state"))
 
 
 class VersionRows:
@@ -99,12 +113,11 @@ class VersionRows:
     ) -> tuple[VersionSummary, ...]:
         """Return a function's versions with numbers below `before`, newest first."""
         rows = Rows(self._connection, versions, VersionSummary)
-        statement = rows.select(versions.c.organization == organization, versions.c.function == function)
-        if state is not None:
-            statement = statement.where(versions.c.state == state)
-        if before:
-            statement = statement.where(versions.c.number < before)
-        return rows.all(statement.order_by(versions.c.number.desc()).limit(limit))
+        where: dict[str, Any] = {"organization": organization, "function": function}
+        where |= {"before": before or BEHIND_ALL, "limit": limit or BEHIND_ALL}
+        if state is None:
+            return rows.prepared(_NEWEST, **where)
+        return rows.prepared(_NEWEST_IN_STATE, **where, state=state)
 
     def last_published_before(self, organization: str, function: str, number: int) -> Version | None:
         """Return the newest version below a number that ever received calls."""
