@@ -92,6 +92,12 @@ class Functions:
             known = view.unit.functions.by_ids(actor.organization, functions)
         return {one.id: one.name for one in known if one.project in visible}
 
+    def names_in(self, actor: Actor, project: str) -> dict[str, str]:
+        """Return id -> name of the functions of a project that the actor can see."""
+        with self._changes.read(actor) as view:
+            place = view.project(project, Permission.FUNCTION_READ)
+            return view.unit.functions.names(actor.organization, place.id)
+
     def list(
         self,
         actor: Actor,

@@ -11,17 +11,20 @@ from control_plane.domain.function_search import FunctionSearch, FunctionSort, F
 from control_plane.domain.functions import Draft, Edit, Function
 from control_plane.domain.releases import ReleaseState
 from control_plane.domain.test_runs import TestRun
-from control_plane.store.prepared import change_rows
+from control_plane.store.prepared import change_rows, find_rows
 from control_plane.store.rows import Rows, chunks
 from control_plane.store.tables import draft_edits, drafts, functions, releases, test_runs
 
 __all__ = ["FunctionRows"]
 
-# Every edit sends this, so it is built once.
+# Edits and sums of usage send these, so they are built once.
 _TOUCH: Final = (
     update(functions)
     .where(functions.c.organization == bindparam("organization_of"), functions.c.id == bindparam("of"))
     .values(updated_ms=bindparam("at"))
+)
+_NAMES: Final = select(functions.c.id, functions.c.name).where(
+    functions.c.organization == bindparam("organization"), functions.c.project == bindparam("project")
 )
 
 
@@ -57,6 +60,11 @@ class FunctionRows:
         own = functions.c.organization == organization
         selects = (self._functions.select(own, functions.c.id.in_(some)) for some in chunks(ids))
         return tuple(function for one in selects for function in self._functions.all(one))
+
+    def names(self, organization: str, project: str) -> dict[str, str]:
+        """Return id -> name of all functions of a project."""
+        rows = find_rows(self._connection, _NAMES, {"organization": organization, "project": project})
+        return {row[0]: row[1] for row in rows}
 
     def touch(self, organization: str, function: str, now_ms: int) -> None:
         """Note that something of a function changed."""

@@ -6,13 +6,26 @@ Never writes, so any process may use it beside the meter.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Engine, Select, case, func, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Select,
+    Table,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.exc import DBAPIError
 
 from control_plane.domain.metering import DAY_MS, StreamState
 from control_plane.errors import Unavailable
+from control_plane.store.prepared import find_rows
 from control_plane.store.usage_retention import events_kept_from
 from control_plane.store.usage_tables import (
     HOURLY_KEY,
@@ -54,17 +67,13 @@ class UsageReader:
 
         `only` holds values of such columns that alone are summed.
         """
-        parts = [
-            _part(at, group, bounds)
-            .where(at.table.c.project == project)
-            .where(*(at.table.c[name] == value for name, value in only.items()))
-            for at, bounds in _tables(span, group)
-        ]
-        # Grouped outside: an expression with parameters, sent twice, would be two different ones.
-        grouped = union_all(*parts).subquery()
-        sums = [func.sum(grouped.c[name]).label(name) for name in HOURLY_SUMS]
-        key = (grouped.c.grouped, grouped.c.outcome)
-        return self._all(select(*key, *sums).group_by(*key).order_by(*key))
+        parts = tuple(_tables(span, group))
+        statement = _totals(tuple(table for table, _ in parts), group, tuple(only))
+        values: dict[str, Any] = {"project": project, **{f"only_{name}": one for name, one in only.items()}}
+        for number, (_, bounds) in enumerate(parts):
+            values |= {f"start_{number}": bounds[0], f"end_{number}": bounds[1]}
+        with self._engine.begin() as connection:
+            return find_rows(connection, statement, values)
 
     def finest(self, projects: Collection[str], span: tuple[int, int], unit_ms: int) -> Sequence[Any]:
         """Return (unit, project, function, version, key, outcome, sums…) of some projects, in this order."""
@@ -161,24 +170,40 @@ class UsageReader:
             return connection.execute(query).all()
 
 
-def _tables(span: tuple[int, int], group: str) -> Iterator[tuple[Column[int], tuple[int, int]]]:
+def _tables(span: tuple[int, int], group: str) -> Iterator[tuple[Table, tuple[int, int]]]:
     """Yield the sums that a span of whole hours is made of: by day, and by hour before and after those."""
     start, end = span
     first, last = -(-start // DAY_MS) * DAY_MS, end // DAY_MS * DAY_MS
     if group == "hour_ms" or first >= last:
-        yield usage_hourly.c.hour_ms, span
+        yield usage_hourly, span
         return
-    yield usage_daily.c.day_ms, (first, last)
+    yield usage_daily, (first, last)
     for edge in ((start, first), (last, end)):
         if edge[0] < edge[1]:
-            yield usage_hourly.c.hour_ms, edge
+            yield usage_hourly, edge
 
 
-def _part(at: Column[int], group: str, bounds: tuple[int, int]) -> Select[Any]:
-    kept = at.table.c
+# There are a few ways in which days and hours make a span, and to build this takes longer than to ask it.
+@cache
+def _totals(tables: tuple[Table, ...], group: str, only: tuple[str, ...]) -> Select[Any]:
+    parts = (
+        _part(table, group, number).where(*(table.c[name] == bindparam(f"only_{name}") for name in only))
+        for number, table in enumerate(tables)
+    )
+    # Grouped outside: an expression with parameters, sent twice, would be two different ones.
+    grouped = union_all(*parts).subquery()
+    sums = [func.sum(grouped.c[name]).label(name) for name in HOURLY_SUMS]
+    key = (grouped.c.grouped, grouped.c.outcome)
+    return select(*key, *sums).group_by(*key).order_by(*key)
+
+
+def _part(table: Table, group: str, number: int) -> Select[Any]:
+    kept = table.c
+    at = kept.day_ms if table is usage_daily else kept.hour_ms
     label = at - at % DAY_MS if group == "day" else kept[group]
     named = select(label.label("grouped"), kept.outcome, *(kept[name] for name in HOURLY_SUMS))
-    return named.where(at >= bounds[0]).where(at < bounds[1])
+    bounds = at >= bindparam(f"start_{number}"), at < bindparam(f"end_{number}")
+    return named.where(*bounds, kept.project == bindparam("project"))
 
 
 def _within(span: tuple[int, int]) -> tuple[ColumnElement[bool], ...]:

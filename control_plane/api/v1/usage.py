@@ -172,15 +172,9 @@ def _labels(actor: Actor, project: Project, group_by: str, groups: Sequence[str]
         return known.versions.names(actor, groups)
     if group_by == "key" and known.access.may(actor, Permission.KEY_READ, project.scope):
         return {key.id: key.name for key in known.api_keys.list(actor, project=project.id)}
-    labels: dict[str, str] = {}
     if group_by == "function" and known.access.may(actor, Permission.FUNCTION_READ, project.scope):
-        after = ""
-        while True:
-            page = known.functions.list(actor, project=project.id, after=after, limit=100)
-            labels |= {function.id: function.name for function in page.items}
-            if not (after := page.next):
-                break
-    return labels
+        return known.functions.names_in(actor, project.id)
+    return {}
 
 
 def _row(project: Project, total: Total, group_by: str, labels: dict[str, str]) -> dict[str, Any]:
