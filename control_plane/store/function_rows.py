@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    update,
+)
 
 from control_plane.domain.function_search import FunctionSearch, FunctionSort, FunctionState
 from control_plane.domain.functions import Draft, Edit, Function
 from control_plane.domain.releases import ReleaseState
 from control_plane.domain.test_runs import TestRun
 from control_plane.store.prepared import change_rows, find_rows
-from control_plane.store.rows import Rows, chunks
+from control_plane.store.rows import Rows, chunks, filled, listed, selecting
 from control_plane.store.tables import draft_edits, drafts, functions, releases, test_runs
 
 __all__ = ["FunctionRows"]
@@ -57,9 +70,7 @@ class FunctionRows:
 
     def by_ids(self, organization: str, ids: Collection[str]) -> tuple[Function, ...]:
         """Return those of these functions that the organization has."""
-        own = functions.c.organization == organization
-        selects = (self._functions.select(own, functions.c.id.in_(some)) for some in chunks(ids))
-        return tuple(function for one in selects for function in self._functions.all(one))
+        return self._functions.among(_by_ids, ids, organization=organization)
 
     def names(self, organization: str, project: str) -> dict[str, str]:
         """Return id -> name of all functions of a project."""
@@ -84,16 +95,21 @@ class FunctionRows:
 
         The position is (name or id, updated_ms) of the function before; only what it is sorted by counts.
         """
-        statement = self._functions.select(
-            functions.c.organization == organization, functions.c.project.in_(projects), *_narrowed(search)
-        )
+        if not projects:
+            return ()
+        count, ids = filled(projects)
+        shape = replace(search, text="", runtime="any" if search.runtime else "")
+        statement = _listing(count, shape, behind=after is not None)
+        where: dict[str, Any] = {"organization": organization, "limit": limit, **ids}
+        if search.runtime:
+            where["runtime"] = search.runtime
         if after is not None:
-            statement = statement.where(_behind(search, *after))
-        columns = (functions.c.updated_ms, functions.c.id)
-        if search.sort is not FunctionSort.UPDATED:
-            columns = (functions.c[_SORTED_BY[search.sort]],)  # type: ignore[assignment]
-        order = [column.desc() if search.descending else column.asc() for column in columns]
-        return self._functions.all(statement.order_by(*order).limit(limit))
+            where["behind"] = after[0]
+            if search.sort is FunctionSort.UPDATED:
+                where["behind_ms"] = after[1]
+        if search.text:
+            return self._functions.all(statement.where(_named_like(search.text)), **where)
+        return self._functions.prepared(statement, **where)
 
     def present(self, ids: Collection[str]) -> dict[str, Function]:
         """Return those of these functions that were not taken down, over all tenants; reconciler alone."""
@@ -150,20 +166,38 @@ class FunctionRows:
         return self._runs.all(statement.order_by(test_runs.c.id.desc()).limit(limit))
 
 
+# Statements that are often asked, each built once.
+@cache
+def _by_ids(count: int) -> Select[Any]:
+    own = functions.c.organization == bindparam("organization")
+    return selecting(functions, Function).where(own, functions.c.id.in_(listed(count)))
+
+
+@cache
+def _listing(count: int, shape: FunctionSearch, *, behind: bool) -> Select[Any]:
+    """Return the statement of a search without a text; a runtime in it stands for any."""
+    found = selecting(functions, Function).where(
+        functions.c.organization == bindparam("organization"), functions.c.project.in_(listed(count))
+    )
+    if shape.state is not None:
+        found = found.where(_in_state(shape.state))
+    if shape.runtime:
+        found = found.where(functions.c.runtime == bindparam("runtime"))
+    if behind:
+        found = found.where(_behind(shape))
+    columns = (functions.c.updated_ms, functions.c.id)
+    if shape.sort is not FunctionSort.UPDATED:
+        columns = (functions.c[_SORTED_BY[shape.sort]],)  # type: ignore[assignment]
+    order = [column.desc() if shape.descending else column.asc() for column in columns]
+    return found.order_by(*order).limit(bindparam("limit", type_=BigInteger))
+
+
 _SORTED_BY = {FunctionSort.NAME: "name", FunctionSort.CREATED: "id"}
 
 
-def _narrowed(search: FunctionSearch) -> list[ColumnElement[bool]]:
-    """Return what the search asks of a row."""
-    asked: list[ColumnElement[bool]] = []
-    if search.state is not None:
-        asked.append(_in_state(search.state))
-    if search.runtime:
-        asked.append(functions.c.runtime == search.runtime)
-    if search.text:
-        columns = (functions.c.name, functions.c.title)
-        asked.append(or_(*(column.icontains(search.text, autoescape=True) for column in columns)))
-    return asked
+def _named_like(text: str) -> ColumnElement[bool]:
+    columns = (functions.c.name, functions.c.title)
+    return or_(*(column.icontains(text, autoescape=True) for column in columns))
 
 
 def _in_state(state: FunctionState) -> ColumnElement[bool]:
@@ -174,12 +208,13 @@ def _in_state(state: FunctionState) -> ColumnElement[bool]:
     return and_(present, live if state is FunctionState.LIVE else ~live)
 
 
-def _behind(search: FunctionSearch, text: str, updated_ms: int) -> ColumnElement[bool]:
-    def beyond(column: Any, value: Any) -> ColumnElement[bool]:
-        found: ColumnElement[bool] = column < value if search.descending else column > value
+def _behind(shape: FunctionSearch) -> ColumnElement[bool]:
+    def beyond(column: Any, name: str) -> ColumnElement[bool]:
+        last = bindparam(name, type_=column.type)
+        found: ColumnElement[bool] = column < last if shape.descending else column > last
         return found
 
-    if search.sort is not FunctionSort.UPDATED:
-        return beyond(functions.c[_SORTED_BY[search.sort]], text)
-    same = and_(functions.c.updated_ms == updated_ms, beyond(functions.c.id, text))
-    return or_(beyond(functions.c.updated_ms, updated_ms), same)
+    if shape.sort is not FunctionSort.UPDATED:
+        return beyond(functions.c[_SORTED_BY[shape.sort]], "behind")
+    same = and_(functions.c.updated_ms == bindparam("behind_ms"), beyond(functions.c.id, "behind"))
+    return or_(beyond(functions.c.updated_ms, "behind_ms"), same)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, or_, select, update
 
 from control_plane.domain.access import Binding, Role, Scope
 from control_plane.domain.identity import Member, Organization, Project, User
 from control_plane.domain.list_filters import MemberFilter
 from control_plane.store.department_tables import disabled_members
 from control_plane.store.prepared import find_rows
-from control_plane.store.rows import Rows, chunks, insert_missing
+from control_plane.store.rows import Rows, find_among, insert_missing, listed
 from control_plane.store.tables import bindings, login_failures, organizations, projects, users
 
 __all__ = ["IdentityRows"]
@@ -31,6 +32,20 @@ _RIGHTS: Final = select(bindings.c.organization, bindings.c.role, bindings.c.sco
     )
     .exists(),
 )
+
+
+@cache
+def _roles_of(count: int) -> Select[Any]:
+    own = bindings.c.organization == bindparam("organization"), bindings.c.user.in_(listed(count))
+    roles = select(bindings.c.user, bindings.c.role, bindings.c.scope).where(*own)
+    return roles.order_by(bindings.c.scope, bindings.c.role)
+
+
+@cache
+def _disabled(count: int) -> Select[Any]:
+    off = disabled_members.c
+    own = off.organization == bindparam("organization"), off.user.in_(listed(count))
+    return select(off.user, off.disabled_ms).where(*own)
 
 
 class IdentityRows:
@@ -221,22 +236,13 @@ class IdentityRows:
 
     def _bindings_of(self, organization: str, of: Collection[str]) -> dict[str, list[Binding]]:
         held: dict[str, list[Binding]] = defaultdict(list)
-        for some in chunks(of):
-            statement = select(bindings.c.user, bindings.c.role, bindings.c.scope).where(
-                bindings.c.organization == organization, bindings.c.user.in_(some)
-            )
-            for row in self._connection.execute(statement.order_by(bindings.c.scope, bindings.c.role)):
-                held[row.user].append(Binding(row.role, Scope.parse(row.scope)))
+        for user, role, scope in find_among(self._connection, _roles_of, of, organization=organization):
+            held[user].append(Binding(role, Scope.parse(scope)))
         return held
 
     def _disabled_of(self, organization: str, of: Collection[str]) -> dict[str, int]:
-        off: dict[str, int] = {}
-        for some in chunks(of):
-            statement = select(disabled_members.c.user, disabled_members.c.disabled_ms).where(
-                disabled_members.c.organization == organization, disabled_members.c.user.in_(some)
-            )
-            off |= {row.user: int(row.disabled_ms) for row in self._connection.execute(statement)}
-        return off
+        rows = find_among(self._connection, _disabled, of, organization=organization)
+        return {user: int(disabled_ms) for user, disabled_ms in rows}
 
     def _member(self, organization: str, user: User) -> Member:
         return Member(user, self.bindings(organization, user.id), self.disabled_ms(organization, user.id))

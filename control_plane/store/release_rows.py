@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, bindparam, func, or_, select
 
 from control_plane.domain.releases import Release, ReleaseState
 from control_plane.domain.values import Value, ValueKey
-from control_plane.store.rows import BEHIND_ALL, Rows, chunks, selecting
+from control_plane.store.rows import BEHIND_ALL, Rows, chunks, listed, selecting
 from control_plane.store.tables import named_values, releases
 
 __all__ = ["ReleaseRows", "ValueRows"]
 
 _ACTIVE = (ReleaseState.PENDING, ReleaseState.LIVE)
-# Built once, as the lists of functions and of releases send them.
-_LIVE_OF: Final = selecting(releases, Release).where(
-    releases.c.organization == bindparam("organization"),
-    releases.c.function.in_(bindparam("functions", expanding=True)),
-    releases.c.state == ReleaseState.LIVE,
-)
+# Every list of releases sends it, so it is built once.
 _NEWEST: Final = (
     selecting(releases, Release)
     .where(
@@ -31,6 +27,15 @@ _NEWEST: Final = (
     .order_by(releases.c.number.desc())
     .limit(bindparam("limit", type_=BigInteger))
 )
+
+
+@cache
+def _live_of(count: int) -> Select[Any]:
+    return selecting(releases, Release).where(
+        releases.c.organization == bindparam("organization"),
+        releases.c.function.in_(listed(count)),
+        releases.c.state == ReleaseState.LIVE,
+    )
 
 
 class ReleaseRows:
@@ -83,11 +88,7 @@ class ReleaseRows:
 
     def live_of(self, organization: str, functions: Collection[str]) -> tuple[Release, ...]:
         """Return the live releases of these functions."""
-        parts = (
-            self._releases.all(_LIVE_OF, organization=organization, functions=some)
-            for some in chunks(functions)
-        )
-        return tuple(release for part in parts for release in part)
+        return self._releases.among(_live_of, functions, organization=organization)
 
     def live_since(self, organization: str, function: str, since_ms: int) -> tuple[Release, ...]:
         """Return the releases that received calls at some time after `since_ms`."""

@@ -6,11 +6,12 @@ send is built once: making it anew costs more than the database's answer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Insert,
@@ -28,7 +29,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from control_plane.store.codec import row_values
 from control_plane.store.prepared import change_rows, find_rows
 
-__all__ = ["BEHIND_ALL", "ONE_MOMENT", "Rows", "chunks", "insert_missing", "selecting"]
+__all__ = [
+    "BEHIND_ALL",
+    "ONE_MOMENT",
+    "Rows",
+    "chunks",
+    "filled",
+    "find_among",
+    "insert_missing",
+    "listed",
+    "selecting",
+]
 
 # The execution option that holds what a transaction has read already, where all of it sees one moment.
 ONE_MOMENT: Final = "ingot_one_moment"
@@ -61,6 +72,13 @@ class Rows(Generic[T]):
     def prepared(self, statement: Select[Any], **parameters: Any) -> tuple[T, ...]:
         """Return every row of a statement made by `select` that stays as long as the process."""
         return tuple(self._kind(*row) for row in find_rows(self._connection, statement, parameters))
+
+    def among(
+        self, build: Callable[[int], Select[Any]], ids: Collection[str], **parameters: Any
+    ) -> tuple[T, ...]:
+        """Return every row of the statements of `find_among`, made by `select`."""
+        rows = find_among(self._connection, build, ids, **parameters)
+        return tuple(self._kind(*row) for row in rows)
 
     def one(self, **equal: Any) -> T | None:
         """Return the only row whose columns have these values, or None."""
@@ -112,6 +130,31 @@ def chunks(ids: Collection[str]) -> Iterator[list[str]]:
         some = ordered[begin : begin + _MOST]
         length = 1 << (len(some) - 1).bit_length()
         yield some + some[-1:] * (length - len(some))
+
+
+def listed(count: int) -> list[BindParameter[str]]:
+    """Return the parameters of a list of so many ids, as `filled` names them."""
+    return [bindparam(f"id_{number}") for number in range(count)]
+
+
+def filled(ids: Collection[str]) -> tuple[int, dict[str, Any]]:
+    """Return how many parameters a list of at least one id takes, and their values.
+
+    Lists of any length are asked by a few statements: where the list ends, its last id is repeated.
+    """
+    known = list(ids)
+    count = 1 << (len(known) - 1).bit_length()
+    known += known[-1:] * (count - len(known))
+    return count, {f"id_{number}": one for number, one in enumerate(known)}
+
+
+def find_among(
+    connection: Connection, build: Callable[[int], Select[Any]], ids: Collection[str], **parameters: Any
+) -> Iterator[Sequence[Any]]:
+    """Yield the rows of what `build` makes for a number of ids; it must make each statement once."""
+    for some in chunks(ids):
+        count, named = filled(some)
+        yield from find_rows(connection, build(count), {**named, **parameters})
 
 
 def insert_missing(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:

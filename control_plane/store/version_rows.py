@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, exists, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, bindparam, exists, func, select
 
 from control_plane.domain.reviews import ReviewKind, ReviewState
 from control_plane.domain.versions import RunnableVersion, Version, VersionState, VersionSummary
-from control_plane.store.rows import BEHIND_ALL, Rows, chunks, selecting
+from control_plane.store.rows import BEHIND_ALL, Rows, chunks, find_among, listed, selecting
 from control_plane.store.tables import reviews, versions
 
 __all__ = ["VersionRows"]
@@ -26,6 +27,12 @@ _NEWEST: Final = (
     .limit(bindparam("limit", type_=BigInteger))
 )
 _NEWEST_IN_STATE: Final = _NEWEST.where(versions.c.state == bindparam("state"))
+
+
+@cache
+def _numbers(count: int) -> Select[Any]:
+    own = versions.c.organization == bindparam("organization"), versions.c.id.in_(listed(count))
+    return select(versions.c.id, versions.c.function, versions.c.number).where(*own)
 
 
 class VersionRows:
@@ -93,14 +100,8 @@ class VersionRows:
 
     def numbers(self, organization: str, ids: Collection[str]) -> dict[str, tuple[str, int]]:
         """Return (function id, number) of those of these versions that the organization has."""
-        found: dict[str, tuple[str, int]] = {}
-        for some in chunks(ids):
-            own = (versions.c.organization == organization, versions.c.id.in_(some))
-            rows = self._connection.execute(
-                select(versions.c.id, versions.c.function, versions.c.number).where(*own)
-            )
-            found |= {row.id: (row.function, row.number) for row in rows}
-        return found
+        rows = find_among(self._connection, _numbers, ids, organization=organization)
+        return {version: (function, number) for version, function, number in rows}
 
     def list(
         self,
