@@ -46,15 +46,15 @@ def database() -> Iterator[str]:
         pytest.skip(f"PostgreSQL cannot be started here: {reason}")
 
 
-@pytest.fixture
-def system(store: S3Store, database: str, tmp_path: Path) -> Iterator[System]:
+def shared_environment(store: S3Store, database: str, tmp_path: Path) -> dict[str, Any]:
+    """Return the settings of an Ingot on both, as variables."""
     owner, service = make_roles(database)
     secret = tmp_path / "secret"
     secret.write_text(store.password)
     # The services read it under user ids of their own.
     for folder in (secret, *secret.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o755)
-    environment: dict[str, Any] = {
+    return {
         "INGOT_DATABASE_CONTROL_URL": service,
         "INGOT_DATABASE_CONTROL_OWNER_URL": owner,
         "INGOT_DATABASE_USAGE_URL": service,
@@ -63,7 +63,11 @@ def system(store: S3Store, database: str, tmp_path: Path) -> Iterator[System]:
         "INGOT_STORAGE_ACCESS_KEY": store.user,
         "INGOT_STORAGE_SECRET_KEY_FILE": str(secret),
     }
-    with running_system(**environment) as running:
+
+
+@pytest.fixture
+def system(store: S3Store, database: str, tmp_path: Path) -> Iterator[System]:
+    with running_system(**shared_environment(store, database, tmp_path)) as running:
         yield running
 
 

@@ -256,7 +256,7 @@ def test_every_column_that_holds_a_blob_is_looked_at() -> None:
     known = {
         # Digests of manifests, of releases and of what is stored elsewhere.
         *(f"{table}.digest" for table in ("versions", "test_runs", "reviews", "releases", "files", "shares")),
-        *(f"{table}.digest" for table in ("previews", "unneeded_content", "installations")),
+        *(f"{table}.digest" for table in ("previews", "unneeded_content", "installations", "origins")),
     }
     found = {
         f"{table.name}.{column.name}"
