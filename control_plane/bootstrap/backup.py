@@ -11,6 +11,7 @@ from pathlib import Path
 from control_plane.adapters.embedded.anchor import Ed25519Signer, FileAnchor
 from control_plane.adapters.embedded.clock import SystemClock, SystemEntropy
 from control_plane.backup.archive import open_archive, read_manifest
+from control_plane.backup.by_hand import by_hand
 from control_plane.backup.check import Checked, check_backup
 from control_plane.backup.create import Created, Wish, create_backup
 from control_plane.backup.keys import open_keys
@@ -30,13 +31,18 @@ __all__ = ["check", "create", "keys_of", "restore"]
 
 
 def create(settings: Settings, into: Path, passphrase: str, program: str) -> Created:
-    """Back the data folder of these settings up. Raises Conflict when its databases lie elsewhere."""
-    for name in ("control_url", "usage_url"):
-        if getattr(settings.database, name):
-            raise Conflict(
-                f"database.{name} is a server of its own, which a backup of the data folder cannot hold.",
-                hint="Back it up with its own tools (pg_dump), and copy blobs, audit and keys.",
-            )
+    """Back the data folder of these settings up. Raises Conflict when a part of it lies elsewhere."""
+    elsewhere = {
+        "database.control_url": settings.database.control_url,
+        "database.usage_url": settings.database.usage_url,
+        "storage.bucket": settings.storage.bucket,
+    }
+    if named := [name for name, value in elsewhere.items() if value]:
+        raise Conflict(
+            f"{' and '.join(named)} {'names a server' if len(named) == 1 else 'name servers'}, "
+            "whose content no archive of the data folder holds.",
+            hint=f"Run these instead, in this order: {'; '.join(by_hand(settings, into))}",
+        )
     return create_backup(Wish(settings.data, into, SystemClock().now_ms(), program, passphrase))
 
 

@@ -17,10 +17,18 @@ from control_plane.settings_storage import Storage
 
 # The client of S3 takes a third of a second to load, which one machine has no use for.
 if TYPE_CHECKING:
-    from control_plane.adapters.cluster.bucket import Bucket
+    from control_plane.adapters.cluster.bucket import Bucket, BucketAccess
     from control_plane.adapters.cluster.s3_layers import S3Layers
 
-__all__ = ["build_folders", "ensure_bucket", "make_blobs", "make_contents", "make_file_bytes", "make_layers"]
+__all__ = [
+    "bucket_access",
+    "build_folders",
+    "ensure_bucket",
+    "make_blobs",
+    "make_contents",
+    "make_file_bytes",
+    "make_layers",
+]
 
 
 def build_folders(settings: Settings) -> Folders:
@@ -74,8 +82,15 @@ def make_layers(settings: Settings) -> S3Layers | None:
 
 @lru_cache(maxsize=4)
 def _bucket(storage: Storage) -> Bucket:
-    """Return the bucket; one client for each process. Raises Invalid, naming the setting."""
-    from control_plane.adapters.cluster.bucket import Bucket, BucketAccess
+    """Return the bucket; one client for each process."""
+    from control_plane.adapters.cluster.bucket import Bucket
+
+    return Bucket(bucket_access(storage))
+
+
+def bucket_access(storage: Storage) -> BucketAccess:
+    """Return where the bucket is and Ingot's key to it. Raises Invalid, naming the setting."""
+    from control_plane.adapters.cluster.bucket import BucketAccess
 
     if storage.endpoint and not storage.endpoint.startswith(("http://", "https://")):
         raise Invalid(
@@ -90,15 +105,13 @@ def _bucket(storage: Storage) -> Bucket:
             field="storage.secret_key_file",
             hint="Set storage.access_key and storage.secret_key_file, or neither.",
         )
-    return Bucket(
-        BucketAccess(
-            bucket=storage.bucket,
-            endpoint=storage.endpoint.rstrip("/"),
-            region=storage.region,
-            prefix=storage.prefix,
-            access_key=storage.access_key,
-            secret_key=secret,
-            ca_file=storage.ca_file,
-            timeout_s=storage.timeout_s,
-        )
+    return BucketAccess(
+        bucket=storage.bucket,
+        endpoint=storage.endpoint.rstrip("/"),
+        region=storage.region,
+        prefix=storage.prefix,
+        access_key=storage.access_key,
+        secret_key=secret,
+        ca_file=storage.ca_file,
+        timeout_s=storage.timeout_s,
     )

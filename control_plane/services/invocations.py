@@ -66,14 +66,14 @@ class Invocations:
             project, chosen = _resolved(view, wanted)
         if (wanted.outcome or wanted.fault) and not chosen.outcomes:
             return InvocationPage((), None)
-        rows = self._reader.calls(project.id, chosen, before, limit + 1)
+        rows = self._reader.of(actor.organization).calls(project.id, chosen, before, limit + 1)
         shown = tuple(invocation_of(row) for row in rows[:limit])
         following = (rows[limit - 1].dispatched_ms, rows[limit - 1].seq) if len(rows) > limit else None
         return InvocationPage(shown, following)
 
     def get(self, actor: Actor, usage: str) -> Story:
         """Return one call with all that is known of it."""
-        row = self._reader.one(actor.organization, usage)
+        row = self._reader.of(actor.organization).one(actor.organization, usage)
         with self._changes.read(actor) as view:
             if row is None or not _visible(view, row):
                 raise absent("invocation", usage)
@@ -88,10 +88,10 @@ class Invocations:
         """
         if not request or len(request) > 128:
             raise Invalid("A request id has 1 to 128 characters.", field="/request_id")
-        rows = self._reader.by_request(actor.organization, request, _MOST_STORIES)
+        rows = self._reader.of(actor.organization).by_request(actor.organization, request, _MOST_STORIES)
         with self._changes.read(actor) as view:
             if view.allows(Permission.MONITOR_READ, SYSTEM):
-                rows += self._reader.by_request("", request, _MOST_STORIES)
+                rows += self._reader.of("").by_request("", request, _MOST_STORIES)
             told = [self._teller.begin(view, row) for row in rows if _visible(view, row)]
         if not told:
             raise NotFound(

@@ -103,16 +103,16 @@ class Monitor:
     def functions(self, actor: Actor, asked: MonitorAsked) -> tuple[Series, ...]:
         """Return the series of the busiest functions that the actor may see, at most 50."""
         projects, function = self._visible(actor, asked)
-        found = self._reader.busiest(projects, function, asked.span, _MOST_FUNCTIONS)
+        found = self._reader.of(actor.organization).busiest(projects, function, asked.span, _MOST_FUNCTIONS)
         if not found:
             return ()
         by = ("function", "version") if asked.by_version else ("function",)
         names = [one for _, one in found]
         instances: dict[tuple[str, ...], int] = {}
-        for row in self._reader.instances(projects, names, asked.span, by):
+        for row in self._reader.of(actor.organization).instances(projects, names, asked.span, by):
             instances[tuple(row[:-1])] = int(row[-1])
         points: dict[tuple[str, ...], list[Point]] = defaultdict(list)
-        for row in self._reader.steps(projects, names, asked.span, by):
+        for row in self._reader.of(actor.organization).steps(projects, names, asked.span, by):
             key = tuple(row[1 : 1 + len(by)])
             points[key].append(_point(row[0], row[1 + len(by) :], instances.get((row[0], *key), 0)))
         order = {name: place for place, name in enumerate(names)}
@@ -124,7 +124,7 @@ class Monitor:
     def queue(self, actor: Actor, asked: MonitorAsked) -> tuple[Point, ...]:
         """Return how long calls waited in the projects that the actor may see, all functions together."""
         projects, function = self._visible(actor, asked)
-        rows = self._reader.waits(projects, function, asked.span)
+        rows = self._reader.of(actor.organization).waits(projects, function, asked.span)
         return tuple(
             Point(at_ms=int(at_ms), calls=int(calls), queue_ms=round(int(queue_ms) / int(calls), 1))
             for at_ms, calls, queue_ms in rows
@@ -157,8 +157,10 @@ class Monitor:
         with self._changes.read(actor) as view:
             view.require_organization(Permission.MONITOR_READ)
             whole, now_ms = _sees_system(view), view.now_ms
-        rows = self._reader.totals(actor.organization, now_ms - _RECENT_MS, _MOST_SCRAPED)
-        running = self._reader.running(actor.organization, now_ms - 120_000)
+        rows = self._reader.of(actor.organization).totals(
+            actor.organization, now_ms - _RECENT_MS, _MOST_SCRAPED
+        )
+        running = self._reader.of(actor.organization).running(actor.organization, now_ms - 120_000)
         shown = {(row[1], row[2]) for row in rows}
         return (
             [_scraped(row) for row in rows],

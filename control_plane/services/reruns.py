@@ -49,7 +49,7 @@ class Reruns:
         """
         if not 1 <= call.timeout_ms <= _LONGEST_MS:
             raise Invalid(f"A rerun's timeout is 1 to {_LONGEST_MS} ms.", field="/timeout_ms")
-        row = self._reader.one(actor.organization, usage)
+        row = self._reader.of(actor.organization).one(actor.organization, usage)
         with self._changes.read(actor) as view:
             project = view.unit.identity.project(actor.organization, row.project) if row else None
             if row is None or project is None or not view.allows(Permission.USAGE_READ, project.scope):

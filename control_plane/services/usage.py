@@ -77,6 +77,10 @@ class Usage:
     def __init__(self, reader: UsageReader) -> None:
         self._reader = reader
 
+    def of(self, organization: str) -> Usage:
+        """Return the same questions, to whose answers other organizations' rows cannot add."""
+        return Usage(self._reader.of(organization))
+
     def totals(
         self,
         project: str,

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DisconnectionError
 
 from control_plane.errors import Invalid
 from control_plane.store.prepared import send_text
+from control_plane.store.tenant_wall import with_reach
 
 __all__ = ["CACHE_MB", "Connections", "create_engine"]
 
@@ -66,9 +67,12 @@ def create_engine(
             url,
             connect_args={"options": options, "connect_timeout": 5},
             **connections.pool(),
+            # The driver must not begin transactions by itself: that is a round trip that can say more.
+            isolation_level="AUTOCOMMIT",
             # An error says which statement failed, never with whose values.
             hide_parameters=True,
         )
+        event.listen(engine, "begin", _begin_on_postgresql)
         _ask_rested_connections(engine)
         return engine
     raise Invalid(
@@ -76,6 +80,13 @@ def create_engine(
         field="database",
         hint="Use a URL that begins with sqlite:/// or postgresql+psycopg://.",
     )
+
+
+def _begin_on_postgresql(connection: Connection) -> None:
+    # One statement alone is consistent; several of one reader need the snapshot named.
+    reads = connection.get_execution_options().get("ingot_read_only", False)
+    begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if reads else "BEGIN"
+    connection.exec_driver_sql(with_reach(begin, connection))
 
 
 def _ask_rested_connections(engine: Engine) -> None:

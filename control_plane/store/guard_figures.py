@@ -12,6 +12,7 @@ from sqlalchemy import Engine, Select, func, select
 
 from control_plane.domain.metering import FAULT_OF, Fault, Outcome
 from control_plane.domain.release_guards import Figures, p95_rank
+from control_plane.store.tenant_wall import EVERYONE, reaching
 from control_plane.store.usage_tables import usage_events
 
 __all__ = ["GuardFigures"]
@@ -29,7 +30,7 @@ class GuardFigures:
     """The figures that guards decide by."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine.execution_options(ingot_read_only=True)
+        self._engine = reaching(engine.execution_options(ingot_read_only=True), EVERYONE)
 
     def measure(self, function: str, version: str, since_ms: int, until_ms: int) -> Figures:
         """Return what the version's calls that were accepted in the span came to."""

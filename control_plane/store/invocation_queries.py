@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Engine, Select, and_, literal_column, or_, select
 
 from control_plane.domain.metering import HOUR_MS, Outcome
+from control_plane.store.tenant_wall import EVERYONE, reaching
 from control_plane.store.usage_tables import host_starts, usage_events, usage_hourly
 
 __all__ = ["CallFilter", "InvocationReader"]
@@ -42,9 +43,13 @@ class CallFilter:
 class InvocationReader:
     """Queries about calls."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine.execution_options(ingot_read_only=True)
+    def __init__(self, engine: Engine, reach: str = EVERYONE) -> None:
+        self._engine = reaching(engine.execution_options(ingot_read_only=True), reach)
         self._sqlite = engine.dialect.name == "sqlite"
+
+    def of(self, organization: str) -> InvocationReader:
+        """Return the same queries, to which other organizations' rows are not shown."""
+        return InvocationReader(self._engine, organization)
 
     def calls(
         self, project: str, wanted: CallFilter, before: tuple[int, int] | None, limit: int

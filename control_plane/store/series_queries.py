@@ -21,6 +21,7 @@ from control_plane.store.series_tables import (
     usage_minutes,
     usage_totals,
 )
+from control_plane.store.tenant_wall import EVERYONE, reaching
 
 __all__ = ["SeriesReader"]
 
@@ -28,8 +29,12 @@ __all__ = ["SeriesReader"]
 class SeriesReader:
     """Queries of the series."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine.execution_options(ingot_read_only=True)
+    def __init__(self, engine: Engine, reach: str = EVERYONE) -> None:
+        self._engine = reaching(engine.execution_options(ingot_read_only=True), reach)
+
+    def of(self, organization: str) -> SeriesReader:
+        """Return the same queries, to which other organizations' rows are not shown."""
+        return SeriesReader(self._engine, organization)
 
     def busiest(
         self, projects: Collection[str], function: str, span: Span, limit: int

@@ -34,7 +34,15 @@ usage_minutes = Table(
     Column("minute_ms", BigInteger, primary_key=True, autoincrement=False),
     *(Column(name, BigInteger, nullable=False) for name in SUMS),
     # Finds the busiest functions and sums their waiting without looking up a row.
-    Index("usage_minutes_project", "project", "minute_ms", "function", "calls", "queue_ms"),
+    Index(
+        "usage_minutes_project",
+        "project",
+        "minute_ms",
+        "function",
+        "calls",
+        "queue_ms",
+        postgresql_include=["organization"],
+    ),
     Index("usage_minutes_minute", "minute_ms"),
 )
 
@@ -45,7 +53,15 @@ usage_hours = Table(
     *(Column(name, String, primary_key=True) for name in SERIES_KEY),
     Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
     *(Column(name, BigInteger, nullable=False) for name in SUMS),
-    Index("usage_hours_project", "project", "hour_ms", "function", "calls", "queue_ms"),
+    Index(
+        "usage_hours_project",
+        "project",
+        "hour_ms",
+        "function",
+        "calls",
+        "queue_ms",
+        postgresql_include=["organization"],
+    ),
     Index("usage_hours_hour", "hour_ms"),
 )
 

@@ -30,7 +30,7 @@ from control_plane.store.retention_rows import RetentionRows
 from control_plane.store.review_rows import ReviewRows
 from control_plane.store.rows import ONE_MOMENT
 from control_plane.store.share_rows import ShareRows
-from control_plane.store.tenant_wall import EVERYONE, TenantWall
+from control_plane.store.tenant_wall import EVERYONE, REACH, TenantWall
 from control_plane.store.turns import Turns
 from control_plane.store.version_rows import VersionRows
 
@@ -40,10 +40,9 @@ __all__ = ["Store", "UnitOfWork"]
 class UnitOfWork:
     """The rows of one transaction."""
 
-    def __init__(self, connection: Connection, reach: str = EVERYONE) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._wall = TenantWall(connection)
-        self._wall.open(reach)
         self.identity = IdentityRows(connection)
         self.departments = DepartmentRows(connection)
         self.credentials = CredentialRows(connection)
@@ -82,27 +81,25 @@ class Store:
         self._engine = engine
         # SQLite has one writer. PostgreSQL has many, and makes those of one organization wait.
         self._turns = Turns(_file(engine)) if engine.dialect.name == "sqlite" else None
-        snapshot = {"ingot_read_only": True}
-        if engine.dialect.name == "postgresql":
-            # One statement alone is consistent there; several need the snapshot named.
-            snapshot |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}  # type: ignore[dict-item]
-        self._reading = engine.execution_options(**snapshot)
+        self._reading = engine.execution_options(ingot_read_only=True)
 
     @contextmanager
     def begin(self, reach: str = EVERYONE) -> Iterator[UnitOfWork]:
         """Open a writing transaction on one organization's rows, or on all; it commits at the end."""
         turn = self._turns.one() if self._turns else nullcontext()
-        with _translated(), turn, self._engine.begin() as connection:
-            yield UnitOfWork(connection, reach)
+        with _translated(), turn, self._engine.connect() as connection:
+            connection.execution_options(**{REACH: reach})
+            with connection.begin():
+                yield UnitOfWork(connection)
 
     @contextmanager
     def read(self, reach: str = EVERYONE) -> Iterator[UnitOfWork]:
         """Open a transaction that sees one moment and writes nothing."""
         with _translated(), self._reading.connect() as connection:
             # What was read once is the same until the end: no row changes within one moment.
-            connection.execution_options(**{ONE_MOMENT: {}})
+            connection.execution_options(**{ONE_MOMENT: {}, REACH: reach})
             with connection.begin():
-                yield UnitOfWork(connection, reach)
+                yield UnitOfWork(connection)
 
 
 def _file(engine: Engine) -> Path | None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from control_plane.domain.metering import DAY_MS, HOUR_MS, StreamState
 from control_plane.errors import Conflict
+from control_plane.store.tenant_wall import EVERYONE, reaching
 from control_plane.store.usage_batch import Repeated, UsageBatch, unknown_calls
 from control_plane.store.usage_intake import Intake, LogMark, Reject, Step
 from control_plane.store.usage_retention import events_kept_from
@@ -45,7 +46,7 @@ class UsageLedger:
     """The meter's view of the usage database."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = reaching(engine, EVERYONE)
 
     def marks(self) -> dict[str, LogMark]:
         """Return how far each log is counted, by source."""

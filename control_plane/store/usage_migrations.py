@@ -9,6 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine
 from sqlalchemy.schema import CreateSchema
 
+from control_plane.store.tenant_wall import EVERYONE, TenantWall
 from control_plane.store.usage_tables import USAGE_SCHEMA
 
 __all__ = ["migrate_usage", "migration_config"]
@@ -19,6 +20,8 @@ def migrate_usage(engine: Engine, revision: str = "head") -> None:
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(CreateSchema(USAGE_SCHEMA, if_not_exists=True))
+            # A migration changes every tenant's rows; without this the row rules hide them.
+            TenantWall(connection).open(EVERYONE)
         command.upgrade(migration_config(connection), revision)
 
 

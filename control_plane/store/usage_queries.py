@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from control_plane.domain.metering import DAY_MS, StreamState
 from control_plane.errors import Unavailable
 from control_plane.store.prepared import find_rows
+from control_plane.store.tenant_wall import EVERYONE, reaching
 from control_plane.store.usage_retention import events_kept_from
 from control_plane.store.usage_tables import (
     HOURLY_KEY,
@@ -50,8 +51,12 @@ _MINTED_WITHIN_MS: Final = 60_000
 class UsageReader:
     """Queries of the usage database; times are Unix milliseconds, ends are exclusive."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine.execution_options(ingot_read_only=True)
+    def __init__(self, engine: Engine, reach: str = EVERYONE) -> None:
+        self._engine = reaching(engine.execution_options(ingot_read_only=True), reach)
+
+    def of(self, organization: str) -> UsageReader:
+        """Return the same queries, to which other organizations' rows are not shown."""
+        return UsageReader(self._engine, organization)
 
     def answers(self) -> None:
         """Return when the database answers. Raises Unavailable."""

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select
 
 from control_plane.domain.metering import HOUR_MS, StreamState
+from control_plane.store.tenant_wall import EVERYONE, reaching
 from control_plane.store.usage_tables import host_exits, host_starts, usage_ends, usage_events, usage_kept
 
 __all__ = ["UsageRetention", "events_kept_from"]
@@ -26,7 +27,7 @@ class UsageRetention:
     """Old rows of the usage database."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = reaching(engine, EVERYONE)
 
     def kept_from(self) -> int:
         """Return the hour from which on every event is there."""

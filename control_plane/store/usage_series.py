@@ -35,6 +35,7 @@ from control_plane.store.series_tables import (
     usage_minutes,
     usage_totals,
 )
+from control_plane.store.tenant_wall import EVERYONE, reaching
 from control_plane.store.usage_statements import (
     add_hours,
     add_minutes,
@@ -108,7 +109,7 @@ class SeriesLedger:
     """The meter's view of the monitor's tables."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = reaching(engine, EVERYONE)
 
     def keep(self, readings: list[Reading]) -> None:
         """Store samples of the machine and of what runs on it."""

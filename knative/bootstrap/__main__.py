@@ -11,6 +11,7 @@ from knative.bootstrap.build import ensure_builds
 from knative.bootstrap.cluster import down, up
 from knative.bootstrap.errors import ClusterError
 from knative.bootstrap.leftovers import remains
+from knative.bootstrap.modules import MODULES
 from knative.bootstrap.plan import Plan, Profile, plan_from
 from knative.bootstrap.status import status, whole
 
@@ -45,7 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     ending.set_defaults(run=_down)
     commands.add_parser("status", help="say how the cluster is").set_defaults(run=_status)
-    commands.add_parser("build", help="only build the programs").set_defaults(run=_build)
+    building = commands.add_parser("build", help="only build the programs")
+    names = [module.name for module in MODULES]
+    building.add_argument("module", nargs="*", help=f"of {', '.join(names)}; all unless one is named")
+    building.set_defaults(run=_build)
     return parser
 
 
@@ -85,8 +89,13 @@ def _status(plan: Plan, _: argparse.Namespace) -> int:
     return 0 if all(line.fine for line in lines) else 1
 
 
-def _build(plan: Plan, _: argparse.Namespace) -> int:
-    builds = ensure_builds(plan.cache)
+def _build(plan: Plan, asked: argparse.Namespace) -> int:
+    known = {module.name for module in MODULES}
+    if unknown := sorted(set(asked.module) - known):
+        raise ClusterError(
+            f"there is no program {unknown[0]!r}", hint=f"Name some of {', '.join(sorted(known))}."
+        )
+    builds = ensure_builds(plan.cache, asked.module)
     print(builds.key)
     return 0
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from knative.bootstrap.commands import run
@@ -64,11 +65,13 @@ def built_folders(cache: Path) -> dict[str, Path]:
     }
 
 
-def ensure_builds(cache: Path) -> Builds:
-    """Return the builds, making those that the cache does not have."""
+def ensure_builds(cache: Path, only: Collection[str] = ()) -> Builds:
+    """Return the builds, making those that the cache does not have; `only` names modules, none means all."""
     folders = built_folders(cache)
     cache.mkdir(parents=True, exist_ok=True)
     for module in MODULES:
+        if only and module.name not in only:
+            continue
         folder = folders[module.name]
         if not folder.is_dir():
             began = time.monotonic()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from control_plane.store.tenant_wall import EVERYONE, reaching
 from control_plane.store.usage_tables import HOURLY_SUMS, usage_hourly
 from tests.support.api import ApiWorld, Person
 from tests.support.api_fixtures import ApiPeople
@@ -128,7 +129,7 @@ def test_a_key_is_rotated_changed_and_shown_with_its_last_use(api: ApiWorld, ope
     assert operator.send("PATCH", path, json={"name": "x"}, **seen("k2")).status_code == 412
     assert operator.send("PATCH", path, json={"networks": ["x"]}, **seen("k3")).status_code == 422
     assert operator.delete(f"{path}/previous").json["previous"] is None
-    with api.usage.begin() as connection:
+    with reaching(api.usage, EVERYONE).begin() as connection:
         sums = dict.fromkeys(HOURLY_SUMS, 1)
         for hour in (HOUR, HOUR + 3_600_000):
             row = dict.fromkeys(("organization", "project", "function", "version", "outcome"), "x")

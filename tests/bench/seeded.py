@@ -143,8 +143,10 @@ def _settle(engine: Engine) -> None:
     if engine.dialect.name != "postgresql":
         # SQLite keeps no statistics unless somebody asks it to, which nobody does in service.
         return
-    with engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE")
+    # Which no transaction may hold.
+    raw = engine.raw_connection()
+    raw.cursor().execute("VACUUM ANALYZE")
+    raw.close()
 
 
 def _sequenced(system: System) -> bool:

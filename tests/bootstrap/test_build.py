@@ -104,3 +104,10 @@ def test_without_go_the_way_out_is_said(cache: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ClusterError, match="go is not installed") as caught:
         ensure_builds(cache)
     assert "Install Go" in caught.value.hint
+
+
+def test_one_module_alone_can_be_built(cache: Path) -> None:
+    ensure_builds(cache, ["absent"])
+    assert times(cache) == 0
+    assert ensure_builds(cache, ["tool"]).binary("one").exists()
+    assert times(cache) == 2

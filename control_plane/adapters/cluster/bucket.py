@@ -76,11 +76,11 @@ class Bucket:
 
     def ensure(self) -> None:
         """Make the bucket unless it is there. Raises Unavailable when it is neither there nor can be made."""
-        try:
-            with store_errors():
-                self.client.head_bucket(Bucket=self.name)
-        except FileNotFoundError:
-            with store_errors():
+        with store_errors():
+            try:
+                # A key that reaches the prefix alone may ask for no more than this.
+                self.client.list_objects_v2(Bucket=self.name, Prefix=self.prefix, MaxKeys=1)
+            except self.client.exceptions.NoSuchBucket:
                 self.client.create_bucket(Bucket=self.name, **self._region())
 
     def _region(self) -> dict[str, Any]:

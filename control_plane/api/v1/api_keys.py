@@ -197,7 +197,7 @@ def revoke_key(api_key: str) -> Response:
 
 
 def _with_last_use(keys: Sequence[ApiKey]) -> list[ApiKeyOut]:
-    used = services().usage.last_used([key.id for key in keys])
+    used = services().usage.of(current_actor().organization).last_used([key.id for key in keys])
     return [
         ApiKeyOut.model_validate(key).model_copy(update={"last_used_at": timestamp(used.get(key.id, 0))})
         for key in keys

@@ -109,7 +109,7 @@ def sum_usage(query_data: UsageQuery) -> Response:
     for project in sorted(projects, key=lambda one: one.id):
         if after and project.id < after[0]:
             continue
-        totals = services().usage.totals(project.id, span, query_data.group_by, **only)
+        totals = services().usage.of(actor.organization).totals(project.id, span, query_data.group_by, **only)
         labels = _labels(actor, project, query_data.group_by, [total.group for total in totals])
         rows += [
             _row(project, total, query_data.group_by, labels)
@@ -137,7 +137,7 @@ def export_usage(query_data: ExportQuery) -> Response:
     start, end = query_data.bounds(query_data.days * 24)
     unit_ms = _HOUR_MS if query_data.unit == "hour" else 24 * _HOUR_MS
     ids = [project.id for project in projects]
-    rows = services().usage.export(ids, start, end, unit_ms)
+    rows = services().usage.of(actor.organization).export(ids, start, end, unit_ms)
     lines = usage_lines(query_data.format, rows, labels)
     kind = "text/csv; charset=utf-8" if query_data.format == "csv" else "application/jsonl"
     response = Response(lines, content_type=kind)
