@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
 from control_plane.domain.desired import GatewayState, HostState, HostTarget
+from control_plane.domain.events import Event
 from control_plane.domain.functions import Declaration
+from control_plane.domain.monitoring import Running
 from control_plane.domain.retention import Content
 
 __all__ = [
     "Anchor",
     "Blobs",
     "BreachedPasswords",
+    "Broker",
     "Builder",
     "Built",
     "Clock",
@@ -37,6 +40,7 @@ __all__ = [
     "Sealer",
     "Signer",
     "StoredImage",
+    "Telemetry",
     "TestCall",
     "TestOutcome",
     "VersionImage",
@@ -398,6 +402,24 @@ class GatewayChange:
     lingering: tuple[str, ...] = field(default_factory=tuple)
 
 
+class Broker(Protocol):
+    """Brings events to the platform's consumers: within the worker here, a Knative Broker in a cluster.
+
+    At least once and in no order. What a broker loses is published again.
+    """
+
+    def subscribe(self, consumers: Mapping[str, Collection[str]]) -> None:
+        """Let each consumer (name -> types) get the events of its types, and nobody else; repeatable.
+
+        Raises Unavailable when it cannot be said now.
+        """
+        ...
+
+    def publish(self, event: Event) -> None:
+        """Hand one event over, to all consumers that want it. Raises Unavailable when it was not taken."""
+        ...
+
+
 class Gateway(Protocol):
     """Lets calls in: HAProxy in both worlds."""
 
@@ -416,6 +438,14 @@ class LogPage:
 
     records: tuple[Mapping[str, Any], ...]
     position: str = ""
+
+
+class Telemetry(Protocol):
+    """What runs of functions at this moment: the host's own numbers here, Prometheus in a cluster."""
+
+    def read(self) -> Running:
+        """Return the instances that run. Raises Unavailable when nobody knows."""
+        ...
 
 
 class FunctionLogs(Protocol):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from control_plane.settings_cluster import Cluster
 from control_plane.settings_options import option
 from control_plane.settings_storage import Database, Moving, Storage
 
@@ -228,20 +229,6 @@ class Registry:
     )
     trusted_keys_file: str = option(
         "", "PEM file with further public keys that are trusted, such as the signer's of base images."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """The cluster that runs what is released."""
-
-    kubeconfig: str = option(
-        "",
-        "File that says where the cluster is, or `pod` for the account of the pod that Ingot runs in. Needs "
-        "registry.address and gateway.ingress. Empty: released functions run on this machine.",
-    )
-    namespace: str = option(
-        "ingot-system", "Namespace where Ingot notes how far it has written; the operator's own by default."
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from control_plane.adapters.embedded.api_durations import ApiDurations
 from control_plane.adapters.embedded.clock import SystemClock
+from control_plane.adapters.embedded.host_telemetry import HostTelemetry
 from control_plane.adapters.embedded.machine_readings import MachineReadings
 from control_plane.adapters.embedded.runtime import EmbeddedRuntime
 from control_plane.adapters.gateway.lease import renew_lease
@@ -26,7 +27,7 @@ from control_plane.meter.follower import LogFollower
 from control_plane.meter.lease import LeaseKeeper, LeaseLimits
 from control_plane.meter.sampler import Sampler
 from control_plane.meter.traces import CallTraces
-from control_plane.ports import Clock
+from control_plane.ports import Clock, Telemetry
 from control_plane.settings import Settings, settings_from_document
 from control_plane.store.usage_intake import ACCESS_LOG, HOST_RECORDS, Intake, source_of
 from control_plane.store.usage_ledger import UsageLedger
@@ -109,12 +110,25 @@ def _lease(settings: Settings, clock: Clock, report: Callable[[str, list[str]], 
 
 def _sampler(settings: Settings, clock: Clock, report: Callable[[str, list[str]], None]) -> Sampler:
     runtime = EmbeddedRuntime(settings.data / "host", settings.run)
+    telemetry: dict[str, Telemetry] = {"host": HostTelemetry(runtime.status)}
+    if settings.cluster.kubeconfig and settings.cluster.prometheus:
+        telemetry["cluster"] = _cluster_telemetry(settings, clock)
     numbers: dict[str, Callable[[], Mapping[str, float]]] = {
         "machine": MachineReadings(settings.data),
         "gateway": GatewayStatistics(make_gateway_settings(settings, {})),
         "API's durations": ApiDurations(settings.run / "api-metrics"),
     }
-    return Sampler(clock, numbers, runtime.status, lambda what, why: report(what, [why] if why else []))
+    return Sampler(clock, numbers, telemetry, lambda what, why: report(what, [why] if why else []))
+
+
+def _cluster_telemetry(settings: Settings, clock: Clock) -> Telemetry:
+    # Its client takes half a second to load, which one machine has no use for.
+    from control_plane.adapters.cluster.prometheus import PrometheusTelemetry
+    from control_plane.bootstrap.runtime import make_cluster
+    from operators.kinds import FUNCTION
+
+    cluster = make_cluster(settings)
+    return PrometheusTelemetry(settings.cluster.prometheus, lambda: cluster.list(FUNCTION), clock)
 
 
 def _remover(settings: Settings, engine: Engine) -> Callable[[int], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from control_plane.adapters.cluster.runtime import ClusterRuntime, Keys
 from control_plane.adapters.cluster.split_runtime import SplitRuntime
@@ -17,7 +18,10 @@ from control_plane.services.changes import Changes
 from control_plane.services.release_images import ReleaseImages
 from control_plane.settings import Settings
 
-__all__ = ["make_release_runtime"]
+if TYPE_CHECKING:
+    from operators.cluster import Cluster
+
+__all__ = ["make_cluster", "make_release_runtime"]
 
 _POD = "pod"
 
@@ -34,15 +38,7 @@ def make_release_runtime(settings: Settings, changes: Changes, keys: Mapping[str
             "A cluster needs a registry to pull from, and registry.address is not set.",
             field="registry.address",
         )
-    # Its client takes half a second to load, which one machine has no use for.
-    from kubernetes.config import ConfigException
-
-    from operators.cluster import connect
-
-    try:
-        cluster = connect("" if wanted.kubeconfig == _POD else wanted.kubeconfig)
-    except (ConfigException, OSError) as error:
-        raise Invalid(f"The cluster cannot be used: {error}.", field="cluster.kubeconfig") from error
+    cluster = make_cluster(settings)
     blobs = make_blobs(settings)
     runtime = ClusterRuntime(
         cluster,
@@ -51,3 +47,17 @@ def make_release_runtime(settings: Settings, changes: Changes, keys: Mapping[str
         namespace=wanted.namespace,
     )
     return SplitRuntime(host, runtime)
+
+
+def make_cluster(settings: Settings) -> Cluster:
+    """Return a client of the cluster that the settings name. Raises Invalid."""
+    # It takes half a second to load, which one machine has no use for.
+    from kubernetes.config import ConfigException
+
+    from operators.cluster import connect
+
+    wanted = settings.cluster.kubeconfig
+    try:
+        return connect("" if wanted == _POD else wanted)
+    except (ConfigException, OSError) as error:
+        raise Invalid(f"The cluster cannot be used: {error}.", field="cluster.kubeconfig") from error

@@ -10,6 +10,7 @@ from typing import Any
 
 from control_plane.adapters.embedded.clock import SystemClock
 from control_plane.adapters.gateway.gateway import HAProxyGateway
+from control_plane.bootstrap.broker import make_deliveries, make_relay
 from control_plane.bootstrap.cleanup import make_retention
 from control_plane.bootstrap.exporting import make_exporting
 from control_plane.bootstrap.gateway import make_gateway_settings
@@ -22,6 +23,7 @@ from control_plane.bootstrap.storage import make_file_bytes
 from control_plane.bootstrap.traces import make_spans, release_tracer
 from control_plane.domain.traces import TimedRelease
 from control_plane.events.cleaning import Cleaning
+from control_plane.events.relay import Relay
 from control_plane.services.events import Events
 from control_plane.services.file_removal import FileRemoval
 from control_plane.services.guarding import GuardAction
@@ -60,6 +62,8 @@ class Worker:
     look_after_guards: Callable[[], tuple[GuardAction, ...]]
     # Is told of each release that went live or failed.
     trace_release: Callable[[TimedRelease], None]
+    # Publishes events for the platform's consumers; None where nobody follows any.
+    relay: Relay | None = None
 
 
 @contextlib.contextmanager
@@ -73,6 +77,7 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
         make_gateway_settings(settings, document["identities"]), SystemClock(), make_hops(settings, keys)
     )
     spans = make_spans(settings, "worker")
+    deliveries = make_deliveries(settings, changes)
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor(_PREPARING, thread_name_prefix="prepare"))
         if spans:
@@ -88,7 +93,7 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
         yield Worker(
             reconciler=reconciler,
             sign_exports=make_exporting(settings, changes, keys, document["isolation"]).sign_due,
-            sequence_events=Events(changes).sequence,
+            sequence_events=Events(changes, deliveries.wanted).sequence,
             checkpoint=make_audit(settings, changes, keys).checkpoint,
             sweep_previews=PreviewExpiry(changes).sweep,
             delete_files=FileRemoval(changes, make_file_bytes(settings)).delete_due,
@@ -102,4 +107,5 @@ def build_worker(document: Mapping[str, Any], keys: Mapping[str, str]) -> Iterat
             renew_hops=gateway.renew_hops,
             look_after_guards=make_guards(settings, changes).look,
             trace_release=release_tracer(spans),
+            relay=make_relay(settings, keys, deliveries, stack) if deliveries.wanted else None,
         )

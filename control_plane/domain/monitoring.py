@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "Running"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +20,13 @@ class Reading:
     values: Mapping[str, float | None]
     # (organization, project, function, version) -> running instances; only those that run.
     instances: Mapping[tuple[str, str, str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs of functions in one place, as far as it was told."""
+
+    # (organization, project, function, version's digest) -> running instances; only those that run.
+    instances: Mapping[tuple[str, str, str, str], int] = field(default_factory=dict)
+    # Readings by name that this place adds to the others', such as calls that wait.
+    values: Mapping[str, float] = field(default_factory=dict)

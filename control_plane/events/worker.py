@@ -78,6 +78,8 @@ class Turns:
         placed = 0
         while some := self.parts.sequence_events():
             placed += some
+        if placed and self.parts.relay is not None:
+            self.parts.relay.wake()
         return placed
 
     def _delete_files(self) -> None:
@@ -112,6 +114,8 @@ def run(document: Mapping[str, Any]) -> None:
     with build_worker(document, inherited_keys()) as parts:
         turns = Turns(parts, time.monotonic)
         parts.cleaning.start(stop)
+        if parts.relay is not None:
+            parts.relay.start(stop)
         ready = False
         while not stop.is_set():
             try:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from control_plane.domain.monitoring import Reading
-from control_plane.ports import Clock
+from control_plane.ports import Clock, Telemetry
 
-__all__ = ["PERIOD_S", "Sampler", "instances_of"]
+__all__ = ["PERIOD_S", "Sampler"]
 
 PERIOD_S: Final = 10.0
 # Samples that wait while the database does not take them: ten minutes, then the oldest are lost.
@@ -31,13 +31,13 @@ class Sampler:
         self,
         clock: Clock,
         numbers: Mapping[str, Numbers],
-        host: Callable[[], Mapping[str, Any]],
+        telemetry: Mapping[str, Telemetry],
         report: Callable[[str, str], None],
     ) -> None:
-        """`numbers` are sources by name, `host` is what runs; `report` is told what fails or is back."""
+        """`numbers` and `telemetry` are sources by name; `report` is told what fails or is back."""
         self._clock = clock
         self._numbers = numbers
-        self._host = host
+        self._telemetry = telemetry
         self._report = report
         self._taken: deque[Reading] = deque(maxlen=_KEPT)
         self._failing: dict[str, str] = {}
@@ -71,10 +71,17 @@ class Sampler:
         values: dict[str, float | None] = {}
         for name, read in self._numbers.items():
             values |= self._read(name, read) or {}
-        instances = self._read("host", lambda: instances_of(self._host()))
-        if instances is not None:
-            values["instances"] = float(sum(instances.values()))
-        return Reading(self._clock.now_ms(), values, instances or {})
+        instances: dict[tuple[str, str, str, str], int] = {}
+        for name, source in self._telemetry.items():
+            running = self._read(name, source.read)
+            if running is None:
+                continue
+            for key, count in running.instances.items():
+                instances[key] = instances.get(key, 0) + count
+            added = {**running.values, "instances": float(sum(running.instances.values()))}
+            for reading, value in added.items():
+                values[reading] = (values.get(reading) or 0.0) + value
+        return Reading(self._clock.now_ms(), values, instances)
 
     def _read(self, name: str, read: Callable[[], _Found]) -> _Found | None:
         try:
@@ -93,13 +100,3 @@ class Sampler:
         while not self._stopped.is_set():
             self._taken.append(self.sample())
             self._stopped.wait(PERIOD_S)
-
-
-def instances_of(status: Mapping[str, Any]) -> dict[tuple[str, str, str, str], int]:
-    """Return (organization, project, function, version) -> instances, from the host's status."""
-    found: dict[tuple[str, str, str, str], int] = {}
-    for target in status["targets"].values():
-        if target["instances"]:
-            key = (target["organization"], target["project"], target["function"], target["version"])
-            found[key] = found.get(key, 0) + len(target["instances"])
-    return found

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from control_plane.domain.audit import GENESIS, AuditEntry, link
+from control_plane.domain.deliveries import Delivery, wanted_by
 from control_plane.domain.events import Event, check_data, type_of
 from control_plane.domain.identity import PLATFORM, Actor, Method
 from control_plane.domain.ids import make_id
@@ -250,8 +251,17 @@ class Changes:
         with self._store.begin() as unit:
             unit.credentials.used(credential, self.now_ms)
 
-    def sequence_events(self, limit: int) -> int:
-        """Give up to `limit` committed events their places in the public order."""
+    @contextmanager
+    def aside(self) -> Iterator[UnitOfWork]:
+        """Open a writing transaction for Ingot's own bookkeeping, of which no audit entry tells."""
+        with self._store.begin() as unit:
+            yield unit
+
+    def sequence_events(self, limit: int, consumers: Mapping[str, frozenset[str]]) -> int:
+        """Give up to `limit` committed events their places in the public order.
+
+        What a consumer (name -> types) wants is a delivery from the same moment on.
+        """
         # Mostly there is none, and a look takes nobody's turn to write.
         with self._store.read() as unit:
             if not unit.outbox.waiting(1):
@@ -260,6 +270,8 @@ class Changes:
             waiting = unit.outbox.waiting(limit)
             for event in waiting:
                 unit.outbox.place(event, unit.counters.next("events"))
+                for consumer in wanted_by(consumers, event):
+                    unit.deliveries.add(Delivery(event.id, consumer, event.organization, self.now_ms))
         return len(waiting)
 
     def _record_denial(self, actor: Actor, action: str, subject: str, refusal: Forbidden) -> None:

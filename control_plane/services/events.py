@@ -20,8 +20,10 @@ Mark: TypeAlias = tuple[int, int, int]
 class Events:
     """Use cases about the public sequence of events."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: Changes, consumers: Mapping[str, frozenset[str]] | None = None) -> None:
+        """`consumers` are the platform's own by name, with the types that each wants; the worker's alone."""
         self._changes = changes
+        self._consumers = consumers or {}
 
     def sequence(self, limit: int = 500) -> int:
         """Give committed events their places; return how many. Only the worker's relay calls this.
@@ -29,7 +31,7 @@ class Events:
         Places are given after the commit, by one process, so that a cursor
         never skips an event whose transaction ended late.
         """
-        return self._changes.sequence_events(limit)
+        return self._changes.sequence_events(limit, self._consumers)
 
     def after(
         self, actor: Actor, cursor: int, *, wanted: EventFilter | None = None, limit: int = 100

@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from control_plane.errors import Conflict, Unavailable
 from control_plane.store.credential_rows import CredentialRows
+from control_plane.store.delivery_rows import DeliveryRows
 from control_plane.store.department_rows import DepartmentRows
 from control_plane.store.export_rows import ExportRows, OriginRows
 from control_plane.store.file_rows import FileRows
@@ -59,6 +60,7 @@ class UnitOfWork:
         self.shares = ShareRows(connection)
         self.audit = AuditRows(connection)
         self.outbox = OutboxRows(connection)
+        self.deliveries = DeliveryRows(connection)
         self.counters = CounterRows(connection)
         self.idempotency = IdempotencyRows(connection)
         self.retention = RetentionRows(connection)

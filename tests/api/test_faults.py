@@ -42,9 +42,11 @@ _FIRST: Final = 5_000_000
 _ELSEWHERE: Final = {
     "BreachedPasswords": "asked when a password is chosen; tests/unit/test_accounts.py",
     "Anchor": "the worker's; tests/unit/test_audit.py",
+    "Broker": "the worker's; tests/contract/test_broker.py",
     "Contents": "the worker's, which cleans up",
     "Gateway": "the worker's; tests/unit/test_reconciler.py",
     "Images": "the worker's, and only where a registry is set; tests/contract/test_images.py",
+    "Telemetry": "the meter's; tests/contract/test_telemetry.py",
     "Signer": "the worker's; tests/unit/test_audit.py",
 }
 # When and from where a token was last used is noted apart from what it did.

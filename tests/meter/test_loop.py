@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from control_plane.adapters.embedded.host_telemetry import HostTelemetry
 from control_plane.bootstrap.meter import Meter
 from control_plane.domain.monitoring import Reading
 from control_plane.meter.main import Loop
@@ -65,7 +66,7 @@ class Beside:
 
 
 def a_sampler(host: Callable[[], Any] = lambda: {"targets": {}}) -> Sampler:
-    return Sampler(FakeClock(), {}, host, lambda _what, _why: None)
+    return Sampler(FakeClock(), {}, {"host": HostTelemetry(host)}, lambda _what, _why: None)
 
 
 @pytest.mark.parametrize("broken", PARTS)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
+from control_plane.adapters.embedded.host_telemetry import HostTelemetry
 from control_plane.domain.metering import HOUR_MS, Call, InstanceExit, InstanceStart, StreamEnd
-from control_plane.domain.monitoring import Reading
+from control_plane.domain.monitoring import Reading, Running
 from control_plane.domain.series import MINUTE_MS, Span
 from control_plane.errors import Unavailable
-from control_plane.meter.sampler import Sampler, instances_of
+from control_plane.meter.sampler import Sampler
 from control_plane.store.engine import create_engine
 from control_plane.store.series_queries import SeriesReader
 from control_plane.store.series_tables import monitor_system, usage_hours, usage_minutes, usage_totals
@@ -213,7 +214,9 @@ class _Host:
 def test_a_sample_leaves_out_what_cannot_be_read_and_says_so_once() -> None:
     host, said = _Host(), []
     numbers = {"machine": lambda: {"load": 0.5}}
-    sampler = Sampler(FakeClock(), numbers, host.status, lambda what, why: said.append((what, why)))
+    sampler = Sampler(
+        FakeClock(), numbers, {"host": HostTelemetry(host.status)}, lambda what, why: said.append((what, why))
+    )
     whole = sampler.sample()
     assert dict(whole.values) == {"load": 0.5, "instances": 4.0}
     assert whole.instances == {("o", "p", "f", "v"): 4}
@@ -229,15 +232,30 @@ def test_a_sample_leaves_out_what_cannot_be_read_and_says_so_once() -> None:
 
 
 def test_samples_that_could_not_be_stored_come_again_in_order() -> None:
-    sampler = Sampler(FakeClock(), {}, _Host().status, lambda _what, _why: None)
+    sampler = Sampler(FakeClock(), {}, {}, lambda _what, _why: None)
     first, second = Reading(1, {}), Reading(2, {})
     sampler.give_back([first, second])
     assert sampler.taken() == [first, second]
     assert sampler.taken() == []
 
 
-def test_instances_of_nothing_are_none() -> None:
-    assert instances_of({"targets": {}}) == {}
+class _Elsewhere:
+    """A cluster beside the host."""
+
+    def read(self) -> Running:
+        return Running({("o", "p", "f", "v"): 3, ("o", "p", "g", "v"): 1}, {"queued": 5.0})
+
+
+def test_what_runs_in_several_places_is_added_up_and_one_that_is_silent_hides_no_other() -> None:
+    host = _Host()
+    places = {"host": HostTelemetry(host.status), "cluster": _Elsewhere()}
+    numbers = {"gateway": lambda: {"queued": 2.0}}
+    sampler = Sampler(FakeClock(), numbers, places, lambda _what, _why: None)
+    both = sampler.sample()
+    assert dict(both.values) == {"queued": 7.0, "instances": 8.0}
+    assert both.instances == {("o", "p", "f", "v"): 7, ("o", "p", "g", "v"): 1}
+    host.up = False
+    assert dict(sampler.sample().values) == {"queued": 7.0, "instances": 4.0}
 
 
 def test_a_sample_is_stored_once(engine: Engine) -> None:

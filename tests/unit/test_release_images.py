@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from control_plane.domain.desired import HostTarget
+from control_plane.domain.events import Event, type_of
 from control_plane.domain.versions import Version
 from control_plane.errors import Invalid, NotFound
 from control_plane.services.release_images import ReleaseImages
@@ -97,4 +98,36 @@ def test_what_cannot_be_published_is_said(world: World, people: People, images: 
         _service(world, images, version).of(replace(target, version="ver_gone"))
     with pytest.raises(NotFound, match="bill of materials"):
         _service(world, images).of(target)
+    assert images.stored(version.organization) == ()
+
+
+def _approved(world: World) -> Event:
+    with world.store.read() as unit:
+        waiting = unit.outbox.waiting(500)
+    return next(event for event in reversed(waiting) if event.type == type_of("review.approved"))
+
+
+def test_the_image_of_an_approved_version_is_there_before_its_release(
+    world: World, people: People, images: FakeImages
+) -> None:
+    version = world.frozen(people.author)
+    world.approved(people.author, people.reviewer, version)
+    service = _service(world, images, version)
+    service.prepare(_approved(world))
+    (stored,) = images.stored(version.organization)
+    assert (stored.version, stored.base) == (version.digest, images.base(_RUNTIME))
+    # The release finds it, and a second event finds nothing to do.
+    assert _service(world, images).of(_target(version, images.base(_RUNTIME))) == stored.reference
+    _service(world, images).prepare(_approved(world))
+
+
+def test_nothing_is_prepared_before_everybody_approved_or_after_a_version_was_retired(
+    world: World, people: People, images: FakeImages
+) -> None:
+    version = world.frozen(people.author)
+    world.approved(people.author, people.reviewer, version)
+    event, service = _approved(world), _service(world, images, version)
+    service.prepare(replace(event, data={**event.data, "state": "open"}))
+    world.versions.retire(people.author, version.function, version.number, reason="It is wrong.")
+    service.prepare(event)
     assert images.stored(version.organization) == ()
