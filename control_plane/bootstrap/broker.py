@@ -50,7 +50,7 @@ def _knative_broker(
 ) -> Broker:
     # Its client takes half a second to load, which one machine has no use for.
     from control_plane.adapters.cluster.knative_broker import BrokerSettings, KnativeBroker, token_of
-    from control_plane.bootstrap.runtime import make_cluster
+    from control_plane.bootstrap.cluster import make_cluster
 
     wanted = settings.cluster
     source = f"/ingot/{wanted.namespace}"

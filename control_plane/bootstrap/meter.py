@@ -124,7 +124,7 @@ def _sampler(settings: Settings, clock: Clock, report: Callable[[str, list[str]]
 def _cluster_telemetry(settings: Settings, clock: Clock) -> Telemetry:
     # Its client takes half a second to load, which one machine has no use for.
     from control_plane.adapters.cluster.prometheus import PrometheusTelemetry
-    from control_plane.bootstrap.runtime import make_cluster
+    from control_plane.bootstrap.cluster import make_cluster
     from operators.kinds import FUNCTION
 
     cluster = make_cluster(settings)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from control_plane.adapters.cluster.runtime import ClusterRuntime, Keys
 from control_plane.adapters.cluster.split_runtime import SplitRuntime
 from control_plane.adapters.embedded.anchor import Ed25519Signer
 from control_plane.adapters.embedded.secrets import AesSealer
+from control_plane.bootstrap.cluster import make_cluster
 from control_plane.bootstrap.images import make_images
 from control_plane.bootstrap.parts import key, make_runtime
 from control_plane.bootstrap.storage import make_blobs
@@ -18,12 +18,7 @@ from control_plane.services.changes import Changes
 from control_plane.services.release_images import ReleaseImages
 from control_plane.settings import Settings
 
-if TYPE_CHECKING:
-    from operators.cluster import Cluster
-
-__all__ = ["make_cluster", "make_release_runtime"]
-
-_POD = "pod"
+__all__ = ["make_release_runtime"]
 
 
 def make_release_runtime(settings: Settings, changes: Changes, keys: Mapping[str, str]) -> Runtime:
@@ -47,17 +42,3 @@ def make_release_runtime(settings: Settings, changes: Changes, keys: Mapping[str
         namespace=wanted.namespace,
     )
     return SplitRuntime(host, runtime)
-
-
-def make_cluster(settings: Settings) -> Cluster:
-    """Return a client of the cluster that the settings name. Raises Invalid."""
-    # It takes half a second to load, which one machine has no use for.
-    from kubernetes.config import ConfigException
-
-    from operators.cluster import connect
-
-    wanted = settings.cluster.kubeconfig
-    try:
-        return connect("" if wanted == _POD else wanted)
-    except (ConfigException, OSError) as error:
-        raise Invalid(f"The cluster cannot be used: {error}.", field="cluster.kubeconfig") from error

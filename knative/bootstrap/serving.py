@@ -49,7 +49,7 @@ def settings(profile: Profile, images: Mapping[str, str]) -> dict[str, dict[str,
             "registries-skipping-tag-resolving": REGISTRY,
         },
         "config-autoscaler": scaling,
-        # For whoever runs a Prometheus. The sidecars of functions stay as they are: each call would cost more.
+        # For whoever runs a Prometheus. Sidecars of functions stay as they are: each call would cost more.
         "config-observability": {"metrics-protocol": "prometheus"},
         "config-leader-election": {"lease-duration": "15s", "renew-deadline": "10s", "retry-period": "2s"},
     }

@@ -16,6 +16,7 @@ from control_plane.domain.monitoring import Reading, Running
 from control_plane.domain.series import MINUTE_MS, Span
 from control_plane.errors import Unavailable
 from control_plane.meter.sampler import Sampler
+from control_plane.ports import Telemetry
 from control_plane.store.engine import create_engine
 from control_plane.store.series_queries import SeriesReader
 from control_plane.store.series_tables import monitor_system, usage_hours, usage_minutes, usage_totals
@@ -248,7 +249,7 @@ class _Elsewhere:
 
 def test_what_runs_in_several_places_is_added_up_and_one_that_is_silent_hides_no_other() -> None:
     host = _Host()
-    places = {"host": HostTelemetry(host.status), "cluster": _Elsewhere()}
+    places: dict[str, Telemetry] = {"host": HostTelemetry(host.status), "cluster": _Elsewhere()}
     numbers = {"gateway": lambda: {"queued": 2.0}}
     sampler = Sampler(FakeClock(), numbers, places, lambda _what, _why: None)
     both = sampler.sample()

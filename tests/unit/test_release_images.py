@@ -128,6 +128,6 @@ def test_nothing_is_prepared_before_everybody_approved_or_after_a_version_was_re
     world.approved(people.author, people.reviewer, version)
     event, service = _approved(world), _service(world, images, version)
     service.prepare(replace(event, data={**event.data, "state": "open"}))
-    world.versions.retire(people.author, version.function, version.number, reason="It is wrong.")
+    world.versions.retire(people.owner, version.function, version.number, reason="It is wrong.")
     service.prepare(event)
     assert images.stored(version.organization) == ()
