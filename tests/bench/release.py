@@ -96,7 +96,7 @@ def prepare(system: System, key: str) -> None:
         for number in range(1, _VERSIONS + 1):
             files = {"ingot.toml": kind + _LIMITS, "main.py": code.format(version=number)}
             if number == 1:
-                system.publish(name, files)
+                system.publish(name, files, seconds=240)
             else:
                 system.approve(name, system.freeze(name, files))
         system.wait_callable(name, key)

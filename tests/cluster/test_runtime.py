@@ -21,7 +21,7 @@ from control_plane.domain.desired import (
     Takedown,
     WantedRelease,
 )
-from operators.kinds import ADMISSION, CONFIG_MAP, FUNCTION, KNATIVE_SERVICE, NAMESPACE, TOMBSTONE
+from operators.kinds import ADMISSION, CONFIG_MAP, FUNCTION, KNATIVE_SERVICE, NAMESPACE, POD, TOMBSTONE
 from operators.resources import names
 from tests.cluster.function_fixtures import images, operator, routed
 from tests.operators.stage import digest
@@ -37,6 +37,29 @@ READS = """
 def execute(input, context):
     told = {{"region": context.settings.get("REGION"), "token": context.secrets.get("TOKEN")}}
     return {{"number": {number}, **told}}
+"""
+
+WRITES = """
+import os
+
+
+def writable(path):
+    try:
+        with open(path, "w") as file:
+            file.write("x")
+    except OSError:
+        return False
+    return True
+
+
+def execute(input, context):
+    tmp = os.statvfs("/tmp")
+    return {{
+        "number": {number},
+        "writable": [path for path in input if writable(path)],
+        "megabytes": tmp.f_blocks * tmp.f_frsize >> 20,
+        "executable": not tmp.f_flag & os.ST_NOEXEC,
+    }}
 """
 
 
@@ -128,6 +151,20 @@ def test_a_release_answers_with_its_values_and_the_next_one_takes_over(world: Wo
     assert status["epoch"] == 3
     assert status["targets"][second.id]["state"] == "idle"
     assert first.id not in status["targets"]
+
+
+@pytest.mark.usefixtures("routed")
+def test_tmp_is_memory_without_a_volume_and_nothing_else_can_be_written(
+    operator: ClusterOperator, world: World
+) -> None:
+    one = world.target(1, WRITES)
+    world.runtime.apply(state(1, one))
+    assert world.runtime.prepare(one.id, 60_000).ok
+    paths = ["/tmp/x", "/dev/shm/y", "/var/tmp/x", "/x", "/etc/x", "/opt/ingot/function/x"]
+    found = call(world.namespace, "orders", paths).json()
+    assert found == {"number": 1, "writable": paths[:2], "megabytes": 64, "executable": False}
+    pods = operator.cluster.list(POD, world.namespace)
+    assert [pod["spec"].get("volumes", []) for pod in pods] == [[]]
 
 
 def test_code_that_does_not_load_fails_with_its_own_words(world: World) -> None:

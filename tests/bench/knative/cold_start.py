@@ -37,12 +37,12 @@ class _Seen:
 
 def run(report: Report, *, quick: bool = False) -> None:
     """Let everything go to zero, call one function after another, in rounds."""
-    functions, peers, rounds = (4, 2, 1) if quick else (16, 8, 2)
+    functions, peers, rounds = (8, 4, 1) if quick else (16, 8, 2)
     with knative_system() as world:
         key = world.system.key("bench")
         names = [f"cold-{number}" for number in range(functions)]
         for name in names:
-            world.system.publish(name, {"ingot.toml": _TOML, "main.py": SOURCE})
+            world.system.publish(name, {"ingot.toml": _TOML, "main.py": SOURCE}, seconds=240)
             world.system.wait_callable(name, key)
         try:
             stock = make_services(world.operator.cluster, push_stock(world.images), peers)

@@ -22,7 +22,7 @@ def run(report: Report, *, quick: bool = False) -> None:
     """Measure both sides with one client in turn."""
     with knative_system() as world:
         key = world.system.key("bench")
-        world.system.publish("hello", HELLO)
+        world.system.publish("hello", HELLO, seconds=240)
         world.system.wait_callable("hello", key)
         message = request("/acme/hello", _BODY, {**_JSON, "X-Api-Key": key})
         gateway = Load(("127.0.0.1", world.system.functions_port), lambda _: message)
