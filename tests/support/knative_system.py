@@ -134,7 +134,7 @@ def _trust(data: Path) -> tuple[str, dict[str, Any]]:
 def _refuse_company(operator: ClusterOperator) -> None:
     """Fail where another Ingot is: each would remove what the other one released."""
     deployed = operator.cluster.list(POD, "ingot-system", "app.kubernetes.io/name=ingot")
-    others = [pod["metadata"]["name"] for pod in deployed]
+    others = [pod["metadata"]["name"] for pod in deployed if pod["status"].get("phase") == "Running"]
     others += [body["metadata"]["name"] for body in operator.cluster.list(FUNCTION, labels=_OURS)]
     assert not others, f"another Ingot releases into this cluster: {others}"
 

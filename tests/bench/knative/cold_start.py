@@ -37,7 +37,7 @@ class _Seen:
 
 def run(report: Report, *, quick: bool = False) -> None:
     """Let everything go to zero, call one function after another, in rounds."""
-    functions, peers, rounds = (8, 4, 1) if quick else (16, 8, 2)
+    functions, peers, rounds = (6, 3, 1) if quick else (16, 8, 2)
     with knative_system() as world:
         key = world.system.key("bench")
         names = [f"cold-{number}" for number in range(functions)]
