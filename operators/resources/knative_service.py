@@ -80,6 +80,9 @@ def _annotations(version: Version, options: Options) -> dict[str, str]:
         "autoscaling.knative.dev/target-burst-capacity": options.burst_capacity,
         "ingot.dev/digest": version.digest,
     }
+    if version.concurrency == 1:
+        # Of Knative's 70 percent one call would be more than one instance's share, and start two from zero.
+        annotations["autoscaling.knative.dev/target-utilization-percentage"] = "100"
     if version.min_instances:
         annotations["autoscaling.knative.dev/min-scale"] = str(version.min_instances)
     return annotations
