@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,10 +23,11 @@ _OPEN_AT_ONCE_MS: Final = 60_000
 _EVERY: Final = EventFilter()
 
 # Every change sends these, so they are built once.
-_HEAD: Final = select(audit_heads.c.sequence, audit_heads.c.hash).where(
-    audit_heads.c.organization == bindparam("of")
+_LOCK: Final = (
+    select(audit_heads.c.sequence, audit_heads.c.hash)
+    .where(audit_heads.c.organization == bindparam("of"))
+    .with_for_update()
 )
-_LOCK: Final = _HEAD.with_for_update()
 _MOVE: Final = (
     update(audit_heads)
     .where(audit_heads.c.organization == bindparam("of"))
@@ -53,19 +56,33 @@ class AuditRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._entries = Rows(connection, audit_entries, AuditEntry)
+        # The heads of the chains that this transaction holds, which nobody else moves.
+        self._held: dict[str, tuple[int, str]] = {}
 
     def lock(self, organization: str) -> None:
         """Let nobody else change anything of this organization until the transaction ends."""
         of = {"of": organization}
-        if not find_rows(self._connection, _LOCK, of):
+        found = find_rows(self._connection, _LOCK, of)
+        if not found:
             row = {"organization": organization, "sequence": 0, "hash": ""}
             insert_missing(self._connection, audit_heads, [row])
-            find_rows(self._connection, _LOCK, of)
+            found = find_rows(self._connection, _LOCK, of)
+        sequence, digest = found[0]
+        self._held[organization] = sequence, digest
 
     def head(self, organization: str) -> tuple[int, str]:
-        """Return the last entry's sequence and hash; 0 and "" before the first."""
-        ((sequence, digest),) = find_rows(self._connection, _HEAD, {"of": organization})
-        return sequence, digest
+        """Return the last entry's sequence and hash, 0 and "" before the first, of a chain that is locked."""
+        return self._held[organization]
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Remember the heads before a savepoint: the database takes them back with the savepoint."""
+        before = dict(self._held)
+        try:
+            yield
+        except BaseException:
+            self._held = before
+            raise
 
     def heads(self) -> tuple[tuple[str, int, str], ...]:
         """Return (organization, sequence, hash) of every chain."""
@@ -78,6 +95,7 @@ class AuditRows:
         self._entries.add(replace(entry, hash=digest), actor_user=entry.actor.get("user", ""))
         moved = {"of": entry.organization, "to": entry.sequence, "with": digest}
         change_rows(self._connection, _MOVE, moved)
+        self._held[entry.organization] = entry.sequence, digest
 
     def entries(self, organization: str, after: int, limit: int | None) -> tuple[AuditEntry, ...]:
         """Return a chain's entries behind a sequence number, oldest first."""

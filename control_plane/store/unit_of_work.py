@@ -72,7 +72,7 @@ class UnitOfWork:
     @contextmanager
     def savepoint(self) -> Iterator[UnitOfWork]:
         """Open a part of the transaction that can be taken back alone."""
-        with _translated(), self._wall.kept(), self._connection.begin_nested():
+        with _translated(), self._wall.kept(), self.audit.kept(), self._connection.begin_nested():
             yield self
 
 
