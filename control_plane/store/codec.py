@@ -116,9 +116,9 @@ class Json(TypeDecorator[Any]):
     def __init__(self, hint: Any = Any) -> None:
         super().__init__()
         self.hint = hint
-        # What cannot change may be the same object wherever the same text is read.
+        # What nobody changes may be the same object wherever the same text is read.
         unchanging = {tuple, typing.Union, types.UnionType}
-        self._shared = is_dataclass(hint) or get_origin(hint) in unchanging
+        self._shared = is_dataclass(hint) or get_origin(hint) in unchanging or hint == Mapping[str, str]
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str:
         """Return the text to store."""
