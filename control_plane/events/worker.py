@@ -28,6 +28,8 @@ _Done = TypeVar("_Done")
 _IDLE_S: Final = 1.0
 # While something waits for the host or the gateway.
 _WAITING_S: Final = 0.1
+# Events get their places this often at most: each time is a change, and takes the turn of others to write.
+_PLACES_S: Final = 0.1
 _CHECKPOINT_S: Final = 60.0
 # A failing release is seen this soon after its calls were counted.
 _GUARDS_S: Final = 2.0
@@ -41,6 +43,7 @@ class Turns:
     clock: Callable[[], float]
     checked_at: float = float("-inf")
     guarded_at: float = float("-inf")
+    placed_at: float = float("-inf")
     trouble: str = ""
 
     def turn(self) -> float:
@@ -49,10 +52,12 @@ class Turns:
         step = self._part("what should run", self.parts.reconciler.step)
         if step is not None:
             self._note(step)
-        placed = self._part("the order of events", self._sequence)
+        now, placed = self.clock(), None
+        if now - self.placed_at >= _PLACES_S:
+            self.placed_at = now
+            placed = self._part("the order of events", self._sequence)
         # Each turn: a look at what is due is nothing, and pods refuse calls without it.
         self._part("the tokens for pods", self.parts.renew_hops)
-        now = self.clock()
         if now - self.guarded_at >= _GUARDS_S:
             self.guarded_at = now
             self._note_guards(self._part("the guards", self.parts.look_after_guards) or ())
@@ -64,7 +69,9 @@ class Turns:
             self._part("the checkpoints", self.parts.checkpoint)
             self._part("the previews", self.parts.sweep_previews)
             self._part("the files", self._delete_files)
-        return _IDLE_S if step is None or step.settled else _WAITING_S
+        pause = _IDLE_S if step is None or step.settled else _WAITING_S
+        # An event that came too soon after the last look still waits for its place.
+        return pause if self.placed_at == now else min(pause, _PLACES_S)
 
     def _part(self, name: str, work: Callable[[], _Done]) -> _Done | None:
         """Do one part; one that fails comes again in its next turn, and the others are done all the same."""

@@ -268,8 +268,9 @@ class Changes:
                 return 0
         with self._store.begin() as unit:
             waiting = unit.outbox.waiting(limit)
-            for event in waiting:
-                unit.outbox.place(event, unit.counters.next("events"))
+            last = unit.counters.next("events", len(waiting)) if waiting else 0
+            for place, event in enumerate(waiting, last - len(waiting) + 1):
+                unit.outbox.place(event, place)
                 for consumer in wanted_by(consumers, event):
                     unit.deliveries.add(Delivery(event.id, consumer, event.organization, self.now_ms))
         return len(waiting)

@@ -33,6 +33,12 @@ _MOVE: Final = (
     .where(audit_heads.c.organization == bindparam("of"))
     .values(sequence=bindparam("to"), hash=bindparam("with"))
 )
+_NEXT: Final = (
+    update(counters)
+    .where(counters.c.name == bindparam("of"))
+    .values(value=counters.c.value + bindparam("count"))
+    .returning(counters.c.value)
+)
 _PLACE: Final = update(outbox).where(outbox.c.id == bindparam("of")).values(sequence=bindparam("to"))
 
 
@@ -218,11 +224,14 @@ class CounterRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def next(self, name: str) -> int:
-        """Return the next number, from 1."""
-        insert_missing(self._connection, counters, [{"name": name, "value": 0}])
-        statement = update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
-        return int(self._connection.execute(statement.returning(counters.c.value)).scalar_one())
+    def next(self, name: str, count: int = 1) -> int:
+        """Return the next number, from 1; of several at once, the last one."""
+        wanted = {"of": name, "count": count}
+        found = find_rows(self._connection, _NEXT, wanted)
+        if not found:
+            insert_missing(self._connection, counters, [{"name": name, "value": 0}])
+            found = find_rows(self._connection, _NEXT, wanted)
+        return int(found[0][0])
 
     def value(self, name: str) -> int:
         """Return the present number; 0 before the first."""

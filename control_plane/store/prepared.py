@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, Select
+from sqlalchemy import Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -62,9 +62,9 @@ _KNOWN: Final[dict[tuple[Executable, str], _Prepared]] = {}
 
 
 def find_rows(
-    connection: Connection, statement: Select[Any], values: Mapping[str, Any]
+    connection: Connection, statement: Executable, values: Mapping[str, Any]
 ) -> list[Sequence[Any]]:
-    """Return every row, its columns in the order of the statement."""
+    """Return every row that is selected or returned, its columns in the order of the statement."""
     prepared = _ready(connection, statement)
     with _sent(connection, prepared.text, prepared.filled(values)) as cursor:
         return [prepared.read(row) for row in cursor.fetchall()]
@@ -120,7 +120,8 @@ def _prepare(dialect: Dialect, statement: Any) -> _Prepared:
     if compiled.post_compile_params or compiled.literal_execute_params:
         raise TypeError("a statement whose text depends on its values cannot be prepared")
     names = compiled.positiontup or tuple(compiled.binds)
-    columns = statement.selected_columns if isinstance(statement, Select) else ()
+    # What a SELECT shows, or the others return.
+    columns = getattr(statement, "exported_columns", ())
     readers = ((place, _reader(dialect, column.type)) for place, column in enumerate(columns))
     return _Prepared(
         str(compiled),

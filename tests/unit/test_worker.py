@@ -127,6 +127,17 @@ def test_it_looks_again_soon_while_something_waits(step: Step, pause: float) -> 
     assert Turns(Parts(steps=[step]).worker(), HandClock()).turn() == pause
 
 
+def test_events_of_a_burst_get_their_places_together() -> None:
+    parts, clock = Parts(), HandClock()
+    turns = Turns(parts.worker(), clock)
+    pauses = []
+    for now in (1000.0, 1000.05, 1000.09, 1000.2):
+        clock.now = now
+        before = len(parts.done)
+        pauses.append((turns.turn(), "sequence" in parts.done[before:]))
+    assert pauses == [(1.0, True), (0.1, False), (0.1, False), (1.0, True)]
+
+
 def test_checkpoints_are_signed_once_a_minute() -> None:
     parts, clock = Parts(), HandClock()
     turns = Turns(parts.worker(), clock)
