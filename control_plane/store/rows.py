@@ -127,9 +127,7 @@ def chunks(ids: Collection[str]) -> Iterator[list[str]]:
     """
     ordered = sorted(ids)
     for begin in range(0, len(ordered), _MOST):
-        some = ordered[begin : begin + _MOST]
-        length = 1 << (len(some) - 1).bit_length()
-        yield some + some[-1:] * (length - len(some))
+        yield _lengthened(ordered[begin : begin + _MOST])
 
 
 def listed(count: int) -> list[BindParameter[str]]:
@@ -138,14 +136,9 @@ def listed(count: int) -> list[BindParameter[str]]:
 
 
 def filled(ids: Collection[str]) -> tuple[int, dict[str, Any]]:
-    """Return how many parameters a list of at least one id takes, and their values.
-
-    Lists of any length are asked by a few statements: where the list ends, its last id is repeated.
-    """
-    known = list(ids)
-    count = 1 << (len(known) - 1).bit_length()
-    known += known[-1:] * (count - len(known))
-    return count, {f"id_{number}": one for number, one in enumerate(known)}
+    """Return how many parameters a list of at least one id takes, as in `chunks`, and their values."""
+    known = _lengthened(list(ids))
+    return len(known), {f"id_{number}": one for number, one in enumerate(known)}
 
 
 def find_among(
@@ -155,6 +148,10 @@ def find_among(
     for some in chunks(ids):
         count, named = filled(some)
         yield from find_rows(connection, build(count), {**named, **parameters})
+
+
+def _lengthened(ids: list[str]) -> list[str]:
+    return ids + ids[-1:] * ((1 << (len(ids) - 1).bit_length()) - len(ids))
 
 
 def insert_missing(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
