@@ -85,6 +85,11 @@ class Identity:
         "Passwords that are hashed at the same time, shared out to the api's processes; each takes 64 MB, "
         "so guessing cannot take the memory.",
     )
+    keys_folder: str = option(
+        "",
+        "Folder with the keys of this Ingot, `<name>.key` as in the data folder's `keys`, such as a mounted "
+        "Secret. All five must be there. Empty: they are made at the first start and stay in the data folder.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ VERSION: Final = "0.1.0"
 
 
 # Commands of the machine have options of their own.
-_MACHINE: Final = {"system", "machine_settings", "backup", "cleanup", "tls", "trust"}
+_MACHINE: Final = {"system", "migrate", "machine_settings", "backup", "cleanup", "tls", "trust"}
 
 
 def _at(module: str, attribute: str, summary: str) -> LazyCommand:
@@ -91,6 +91,7 @@ COMMANDS: Final[dict[str, LazyCommand]] = {
     "up": _at("system", "up", "Start Ingot on this machine."),
     "down": _at("system", "down", "Stop Ingot on this machine."),
     "status": _at("system", "status", "Show the processes of the Ingot on this machine."),
+    "migrate": _at("migrate", "migrate", "Bring the databases to the newest schema, and start nothing."),
     "backup": _at("backup", "backup", "Back the data folder up, and bring it back."),
     "cleanup": _at("cleanup", "cleanup", "Remove what is over, or show it."),
     "tls": _at("tls", "tls", "Make, look at and replace the certificate."),

@@ -26,12 +26,18 @@ KEYS = {
 }
 
 
-def load_keys(folder: Path) -> dict[str, str]:
-    """Return every key as base64 of 32 bytes, making what is missing."""
+def load_keys(folder: Path, given: Path | None = None) -> dict[str, str]:
+    """Return every key as base64 of 32 bytes, making what is missing.
+
+    `given` is a folder of keys that are kept elsewhere, such as a mounted
+    Secret. Raises Unavailable where it has none, or others than those in use.
+    """
     keys = {}
     for name in KEYS:
         path = folder / f"{name}.key"
-        if not path.exists():
+        if given is not None:
+            _take(given / path.name, path)
+        elif not path.exists():
             write_private(path, base64.b64encode(secrets.token_bytes(32)).decode())
         keys[name] = path.read_text().strip()
     return keys
@@ -50,6 +56,27 @@ def shared_keys(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
                 hint="Copy it there from the Ingot that this gateway belongs to.",
             ) from None
     return keys
+
+
+def _take(source: Path, path: Path) -> None:
+    try:
+        text = source.read_text().strip()
+        fine = len(base64.b64decode(text, validate=True)) == 32
+    except (OSError, ValueError):
+        fine = False
+    if not fine:
+        raise Unavailable(
+            f"{source} holds no key.",
+            hint="Each key is 32 random bytes in base64: `openssl rand -base64 32`.",
+        )
+    if not path.exists():
+        write_private(path, text)
+    elif path.read_text().strip() != text:
+        # What the old one sealed and signed would be unreadable without a word.
+        raise Unavailable(
+            f"{source} is another key than the data folder's, {path}.",
+            hint="Give the key that was used so far; a copy is in every backup.",
+        )
 
 
 def write_private(path: Path, text: str) -> None:

@@ -37,7 +37,11 @@ from control_plane.supervisor.roles import Plan, Role, plan_replica, plan_roles
 __all__ = ["checkout", "run_up"]
 
 # Of the starter's environment, services see only this much.
-_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_KEPT = (
+    *("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    # In a pod, where its cluster's API server is.
+    *("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"),
+)
 # What names a package index or the way to it; only freezing, in the api, needs it.
 _INDEX_PREFIXES = (
     "PIP_",
@@ -122,8 +126,10 @@ def _isolation(settings: Settings) -> str:
 
 
 def _keys(settings: Settings) -> dict[str, str]:
-    folder = settings.data / "keys"
-    return shared_keys(folder, ("hop",)) if settings.gateway.replica else load_keys(folder)
+    folder, given = settings.data / "keys", settings.identity.keys_folder
+    if settings.gateway.replica:
+        return shared_keys(Path(given) if given else folder, ("hop",))
+    return load_keys(folder, Path(given) if given else None)
 
 
 def _environment(role: str) -> dict[str, str]:

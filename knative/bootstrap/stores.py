@@ -31,6 +31,7 @@ from knative.bootstrap.plan import NETWORK, NODE_ADDRESS, Plan, Profile
 __all__ = [
     "BUCKET",
     "DATABASE",
+    "ROLE",
     "S3_USER",
     "Passwords",
     "ensure_buckets",

@@ -1,0 +1,1 @@
+"""Ingot itself as what a cluster runs: its image, its manifests, its chart."""
