@@ -38,8 +38,9 @@ def main() -> int:
     except ClusterError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"The console answers at {CONSOLE}. Its first owner: INGOT_URL={CONSOLE} ingot setup --link FILE, with")
-    print(f"  {ingot.owner_link()}")
+    print(f"The console answers at {CONSOLE}.")
+    if link := ingot.owner_link():
+        print(f"Its first owner: INGOT_URL={CONSOLE} ingot setup --link FILE, where the file holds\n  {link}")
     return 0
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import sysconfig
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from control_plane.adapters.embedded.host.config import HostConfig
+from control_plane.errors import Unavailable
 from control_plane.settings import settings_from_document
 
 __all__ = ["build_host_config"]
@@ -29,7 +30,7 @@ def build_host_config(document: Mapping[str, Any], keys: Mapping[str, str]) -> H
         run=settings.run,
         shim=_TEMPLATES / "runtimes" / "python",
         sandbox=_TEMPLATES / "sandbox",
-        validator=Path(sysconfig.get_path("platlib")),
+        validator=_beside("jsonschema_rs"),
         isolation=document["isolation"],
         open_secret=_opener(base64.b64decode(keys["master"])),
         gateway_uid=identities["gateway"],
@@ -57,3 +58,11 @@ def _opener(master_key: bytes) -> Callable[[str, str], bytes]:
         return AesSealer(master_key).open(tenant, sealed)
 
     return open_secret
+
+
+def _beside(package: str) -> Path:
+    """Return the folder that a package lies in; an image keeps its wheels where no scheme says so."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise Unavailable(f"The package {package} is not installed.", hint="Run make install.")
+    return Path(found.origin).parents[1]

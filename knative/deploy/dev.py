@@ -86,8 +86,8 @@ class DevIngot:
         self._apply(json.loads(listed), "ingot-dev")
 
     def owner_link(self) -> str:
-        """Return the one-time text of the first owner."""
-        program = f"print(open('{_DATA}/keys/owner-link').read())"
+        """Return the one-time text of the first owner; empty when there is one."""
+        program = f"import os; p = '{_DATA}/keys/owner-link'; print(open(p).read() if os.path.exists(p) else '')"
         return self.inside("-c", program).strip()
 
     def inside(self, *words: str) -> str:

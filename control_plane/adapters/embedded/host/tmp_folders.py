@@ -6,9 +6,12 @@ An instance may fill its folder with anything, so a process of its own removes i
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 __all__ = ["TmpFolders"]
+
+_REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
 
 
 class TmpFolders:
@@ -35,7 +38,9 @@ class TmpFolders:
         """Remove an instance's folder without waiting for it; the reaper collects the process."""
         folder = self._folder / instance
         if self._needed and folder.exists():
-            os.posix_spawnp("rm", ["rm", "-rf", "--", str(folder)], dict(os.environ))
+            # By this Python: a container's image holds no other program that could.
+            command = [sys.executable, "-I", "-S", "-c", _REMOVE, str(folder)]
+            os.posix_spawn(sys.executable, command, dict(os.environ))
 
     def sweep(self, living: set[str]) -> None:
         """Remove what a former host left."""
