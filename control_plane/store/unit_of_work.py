@@ -11,10 +11,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from control_plane.errors import Conflict, Unavailable
+from control_plane.errors import Conflict, Invalid, Unavailable
 from control_plane.store.credential_rows import CredentialRows
 from control_plane.store.delivery_rows import DeliveryRows
 from control_plane.store.department_rows import DepartmentRows
@@ -120,6 +120,11 @@ def _translated() -> Iterator[None]:
         ) from error
     except (OperationalError, PoolTimeoutError) as error:
         raise Unavailable("The database does not answer.", hint="Try again in a moment.") from error
+    except DataError as error:
+        # SQLite's texts hold it, PostgreSQL's cannot.
+        if "NUL (0x00)" in str(error.orig):
+            raise Invalid("A text holds the character NUL.", hint="Leave it out.") from error
+        raise
     except DBAPIError as error:
         if error.connection_invalidated:
             raise Unavailable("The database closed the connection.", hint="Try again.") from error

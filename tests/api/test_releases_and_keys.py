@@ -110,7 +110,9 @@ def test_a_rollback_says_beforehand_which_values_it_uses(api: ApiWorld, operator
     assert back.json["note"] == "Rollback, values of release 1: slow"
 
 
-def test_a_key_is_rotated_changed_and_shown_with_its_last_use(api: ApiWorld, operator: Person) -> None:
+def test_a_key_is_rotated_changed_and_shown_with_its_last_use(
+    api: ApiWorld, people: ApiPeople, operator: Person
+) -> None:
     body = {"name": "shop", "modes": ["sync"], "networks": ["192.0.2.9"], "functions": ["orders"]}
     made = operator.post("/projects/main/api-keys", body).json
     path = f"/api-keys/{made['key']['id']}"
@@ -133,6 +135,7 @@ def test_a_key_is_rotated_changed_and_shown_with_its_last_use(api: ApiWorld, ope
         sums = dict.fromkeys(HOURLY_SUMS, 1)
         for hour in (HOUR, HOUR + 3_600_000):
             row = dict.fromkeys(("organization", "project", "function", "version", "outcome"), "x")
+            row["organization"] = people.operator.organization
             named = {**row, "api_key": made["key"]["id"], "hour_ms": hour, **sums}
             connection.execute(insert(usage_hourly).values(**named))
     operator.post("/projects/main/api-keys", {"name": "unused"})

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from control_plane.domain.identity import Actor
 from control_plane.domain.metering import HOUR_MS, Call
 from control_plane.domain.monitoring import Reading
+from control_plane.errors import Invalid
 from control_plane.store import usage_tables
 from control_plane.store.invocation_queries import CallFilter, InvocationReader
 from control_plane.store.series_queries import SeriesReader
@@ -298,3 +299,11 @@ def test_an_id_that_no_organization_has_is_never_sent(service: Engine) -> None:
     for hostile in ("x'; RESET ALL; --", "one,other", "x\n", "\u0661"):
         with pytest.raises(ValueError, match="no organization"), Store(service).read(hostile):
             pytest.fail("it was begun")
+
+
+def test_a_character_that_postgresql_cannot_hold_is_refused_as_what_was_asked_for(
+    tenants: tuple[World, Actor, Actor],
+) -> None:
+    world, one, _ = tenants
+    with pytest.raises(Invalid, match="NUL"):
+        world.functions.get(one, "a\0b")
