@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.txt pyproject.toml scripts/
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down demo test check format bench lock clean
+.PHONY: image chart deploy-dev undeploy-dev
 .PHONY: cluster-up cluster-down cluster-stop cluster-status cluster-test
 
 help:           ## Show this list
@@ -61,6 +62,18 @@ cluster-status: install ## As root: how each part of it is, and where what answe
 
 cluster-test: install ## As root: the tests that need it running
 	@$(BIN)/python -m pytest -q -m cluster
+
+image: install  ## Build Ingot's own image; with REGISTRY=host also push it
+	@$(BIN)/python scripts/ingot_image.py $(if $(REGISTRY),push --registry $(REGISTRY),build)
+
+chart: install  ## Write the Helm chart for IMAGE=registry/name@sha256:...
+	@$(BIN)/python scripts/chart.py --image "$(IMAGE)"
+
+deploy-dev: install ## As root: run Ingot itself in the one-node cluster
+	@$(BIN)/python scripts/dev_deploy.py up
+
+undeploy-dev: install ## As root: remove it from there, with its data
+	@$(BIN)/python scripts/dev_deploy.py down
 
 clean: ## Remove the environment and caches; data in .ingot/ stays
 	@rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

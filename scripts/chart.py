@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The Helm chart, written from the kustomize base: `.venv/bin/python scripts/chart.py --image REGISTRY/NAME@sha256:…`."""
+"""The Helm chart, written from the kustomize base: `scripts/chart.py --image REGISTRY/NAME@sha256:…`."""
 
 from __future__ import annotations
 

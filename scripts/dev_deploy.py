@@ -28,8 +28,7 @@ def main() -> int:
     ingot = DevIngot(plan, lambda sentence: print(f"  {sentence}", flush=True))
     try:
         if sys.argv[1] == "down":
-            folder = ingot.kustomization(f"none@sha256:{'0' * 64}")
-            ingot.kubectl("delete", "-k", folder, "--ignore-not-found", "--timeout=120s", seconds=180)
+            ingot.delete(ingot.kustomization(f"none@sha256:{'0' * 64}"))
             ingot.forget()
             return 0
         folder = ingot.kustomization(ingot.prepare())

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from knative.bootstrap.commands import run
 from knative.bootstrap.errors import ClusterError
-from knative.bootstrap.modules import MODULES, Module, build_key, link_flags, required_version
+from knative.bootstrap.modules import HELM, MODULES, Module, build_key, link_flags, required_version
 
-__all__ = ["Builds", "built_folders", "ensure_builds"]
+__all__ = ["Builds", "built_folders", "ensure_builds", "ensure_helm"]
 
 _SOURCES = Path(__file__).parent / "modules"
 _GO = "Install Go (https://go.dev/dl, the version in modules/*/go.mod or newer) and put `go` in PATH."
@@ -59,10 +59,11 @@ class Builds:
 def built_folders(cache: Path) -> dict[str, Path]:
     """Return where the build of each module lies, or would."""
     toolchain = _toolchain()
-    return {
-        module.name: cache / f"{module.name}-{build_key(module, _sources(module), toolchain)}"
-        for module in MODULES
-    }
+    return {module.name: _folder(cache, module, toolchain) for module in MODULES}
+
+
+def _folder(cache: Path, module: Module, toolchain: str) -> Path:
+    return cache / f"{module.name}-{build_key(module, _sources(module), toolchain)}"
 
 
 def ensure_builds(cache: Path, only: Collection[str] = ()) -> Builds:
@@ -70,17 +71,27 @@ def ensure_builds(cache: Path, only: Collection[str] = ()) -> Builds:
     folders = built_folders(cache)
     cache.mkdir(parents=True, exist_ok=True)
     for module in MODULES:
-        if only and module.name not in only:
-            continue
-        folder = folders[module.name]
-        if not folder.is_dir():
-            began = time.monotonic()
-            print(f"  building {module.name} (once; minutes on a small machine) ...", flush=True)
-            _build(module, folder)
-            print(f"  built {module.name} in {time.monotonic() - began:.0f} s", flush=True)
-        os.utime(folder)
-        _forget_older(cache, module, folder)
+        if not only or module.name in only:
+            _ensure(cache, module, folders[module.name])
     return Builds(folders)
+
+
+def ensure_helm(cache: Path) -> Path:
+    """Return the Helm program, built if need be; the cluster itself needs none."""
+    folder = _folder(cache, HELM, _toolchain())
+    cache.mkdir(parents=True, exist_ok=True)
+    _ensure(cache, HELM, folder)
+    return folder / "bin" / "helm"
+
+
+def _ensure(cache: Path, module: Module, folder: Path) -> None:
+    if not folder.is_dir():
+        began = time.monotonic()
+        print(f"  building {module.name} (once; minutes on a small machine) ...", flush=True)
+        _build(module, folder)
+        print(f"  built {module.name} in {time.monotonic() - began:.0f} s", flush=True)
+    os.utime(folder)
+    _forget_older(cache, module, folder)
 
 
 def _toolchain() -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-__all__ = ["MODULES", "Binary", "Module", "build_key", "link_flags", "required_version"]
+__all__ = ["HELM", "MODULES", "Binary", "Module", "build_key", "link_flags", "required_version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,9 @@ MODULES = (
         },
     ),
 )
+
+# Not of the cluster, so it is built by whoever asks for it: tests of the chart.
+HELM = Module("helm", (Binary("helm", "helm.sh/helm/v3/cmd/helm"),), {})
 
 # Kubernetes' programs report these; Knative refuses a server that reports no version.
 _VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")

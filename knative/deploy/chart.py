@@ -1,4 +1,4 @@
-"""The Helm chart, made from the kustomize base: the same text with a value in each place that installations differ in.
+"""The Helm chart, made from the kustomize base: the same text with values where installations differ.
 
 Pure but for reading the base. With the values that the chart comes with it
 renders to the base; nobody keeps a second copy of a manifest.
@@ -20,9 +20,24 @@ __all__ = ["chart_files"]
 
 _KNATIVE = "workloads/gateway-rights.yaml"
 _SETTINGS = "workloads/settings.yaml"
+# Left out where a value says so: what another installation, or an administrator, has put there already.
+_OPTIONAL = {
+    _KNATIVE: ".Values.gateway.knative",
+    "operator/rbac.yaml": ".Values.rights",
+    "console/rbac.yaml": ".Values.rights",
+}
+
+
+def _node_port(name: str) -> str:
+    wanted = f"{{{{ with .Values.service.{name}Port }}}}, nodePort: {{{{ . }}}}{{{{ end }}}}"
+    return f"{{name: {name}, port: 80, targetPort: {name}{wanted} }}"
+
+
 # What is written in the base -> what stands there in the chart. Each must be found.
 _CHANGES: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "workloads/migrate.yaml": (("  name: ingot-migrate\n", "  name: ingot-migrate-{{ .Release.Revision }}\n"),),
+    "workloads/migrate.yaml": (
+        ("  name: ingot-migrate\n", "  name: ingot-migrate-{{ .Release.Revision }}\n"),
+    ),
     "workloads/operator.yaml": (
         ("  replicas: 2\n", "  replicas: {{ .Values.operator.replicas }}\n"),
         (f"knative-serving,{NAMESPACE}", "knative-serving,{{ .Release.Namespace }}"),
@@ -32,22 +47,13 @@ _CHANGES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("  type: ClusterIP\n", "  type: {{ .Values.service.type }}\n"),
         (
             "{name: console, port: 80, targetPort: console}",
-            "{name: console, port: 80, targetPort: console"
-            "{{ with .Values.service.consolePort }}, nodePort: {{ . }}{{ end }} }",
+            _node_port("console"),
         ),
         (
             "{name: functions, port: 80, targetPort: functions}",
-            "{name: functions, port: 80, targetPort: functions"
-            "{{ with .Values.service.functionsPort }}, nodePort: {{ . }}{{ end }} }",
+            _node_port("functions"),
         ),
-        (
-            "  volumeClaimTemplates:\n",
-            "        {{- if not .Values.data.size }}\n"
-            "        - name: data\n          emptyDir: {sizeLimit: 4Gi}\n"
-            "        {{- end }}\n"
-            "  {{- if .Values.data.size }}\n  volumeClaimTemplates:\n",
-        ),
-        ("          requests: {storage: 20Gi}\n", "          requests: {storage: {{ .Values.data.size }} }\n  {{- end }}\n"),
+        ("requests: {storage: 20Gi}", "requests: {storage: {{ .Values.data.size }} }"),
     ),
 }
 
@@ -85,13 +91,17 @@ def _settings(base: Path) -> str:
 def _template(name: str, text: str) -> str:
     for old, new in _CHANGES.get(name, ()):
         if old not in text:
-            raise Invalid(f"{name} of the base holds no {old!r} any more.", hint="Change knative/deploy/chart.py.")
+            raise Invalid(
+                f"{name} of the base holds no {old!r} any more.", hint="Change knative/deploy/chart.py."
+            )
         text = text.replace(old, new)
     if name == _SETTINGS:
         text = text[: text.index("  ingot.toml: |")] + "  ingot.toml: |\n{{ .Values.settings | indent 4 }}\n"
-    text = re.sub(r"^( +)image: ingot$", r'\1image: {{ required "image is needed" .Values.image }}', text, flags=re.M)
+    text = re.sub(
+        r"^( +)image: ingot$", r'\1image: {{ required "image is needed" .Values.image }}', text, flags=re.M
+    )
     text = _placed(text)
-    return _when(".Values.gateway.knative", text) if name == _KNATIVE else text
+    return _when(_OPTIONAL[name], text) if name in _OPTIONAL else text
 
 
 def _placed(text: str) -> str:
@@ -109,13 +119,18 @@ def _values(settings: str, image: str) -> str:
         "operator": {"replicas": 2},
         "service": {"type": "ClusterIP", "consolePort": None, "functionsPort": None},
         "data": {"size": "20Gi"},
+        "rights": True,
         "gateway": {"knative": True, "ingress": "$(GATEWAY_INTERNAL_SERVICE_HOST):80"},
     }
-    told = (
-        "# image: by its digest. settings: the settings file. service: ports are of the node, where type is NodePort.\n"
-        "# data.size: of the volume; empty for none, which loses what a restart loses. gateway.knative: whether Knative's\n"
-        "# own Services lead here; gateway.ingress: where the control plane hands calls over.\n"
-    )
+    told = """\
+# image: by its digest.
+# settings: the settings file.
+# service: ports are of the node, where type is NodePort.
+# data.size: of the control plane's volume.
+# rights: whether the accounts of control plane and operator, and what they may do, are part of the release.
+# gateway.knative: whether Knative's own Services lead here.
+# gateway.ingress: where the control plane hands calls over.
+"""
     return told + _dump(values)
 
 

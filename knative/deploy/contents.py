@@ -1,4 +1,4 @@
-"""What is in Ingot's own image beside the base image: its code and the wheels that it needs. Pure but for reading.
+"""What is in Ingot's own image beside the base image: its code and its wheels. Pure but for reading.
 
 Nothing that only tests, checkers or the one-node cluster need belongs there.
 """

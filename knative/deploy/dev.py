@@ -9,15 +9,18 @@ import base64
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import yaml
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from psycopg import sql
 
+from builders.base.contents import USER
 from builders.signature import SigningKey
 from knative.bootstrap.commands import run
 from knative.bootstrap.configs import REGISTRY_USER
@@ -37,6 +40,8 @@ PREFIX = "ingot-dev"
 _OBJECTS = "dev/"
 _DATA = "/var/lib/ingot/data"
 _POD = "ingot-console-0"
+_VOLUME = "ingot-dev-data"
+_CLAIM = f"data-{_POD}"
 _PYTHON = "/usr/bin/python3.11"
 
 
@@ -64,6 +69,7 @@ class DevIngot:
         kinds = ("-f", ROOT / "knative/crds", "-f", ROOT / "knative/base/operator/namespace.yaml")
         self.kubectl("apply", "--server-side", "--force-conflicts", *kinds)
         made = [make_secret(name, self._values(name, key)) for name in SECRETS]
+        made.append(self._volume())
         self._apply({"apiVersion": "v1", "kind": "List", "items": made}, "ingot-dev")
         return image
 
@@ -85,9 +91,43 @@ class DevIngot:
         listed = self.inside("-m", "control_plane.cli.main", "trust", "--data", _DATA)
         self._apply(json.loads(listed), "ingot-dev")
 
+    def delete(self, folder: Path) -> None:
+        """Delete what a kustomization has made, and wait until it is gone.
+
+        The rights of control plane and operator have no label and stay: others beside the cluster use them.
+        """
+        words = ("-l", "app.kubernetes.io/name=ingot", "--ignore-not-found", "--timeout=120s")
+        self.kubectl("delete", "-k", folder, *words, seconds=180)
+        # Those of earlier images have other names.
+        self.kubectl("delete", "job", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=migrate")
+
+    def helm(self, program: Path, image: str) -> None:
+        """Install the chart with the dev overlay's settings."""
+        overlay = yaml.safe_load((ROOT / "knative/overlays/dev/settings.yaml").read_text())
+        values = {
+            "settings": overlay["data"]["ingot.toml"],
+            "operator": {"replicas": 1},
+            "service": {"type": "NodePort", "consolePort": 30080, "functionsPort": 30081},
+            "rights": False,
+            "gateway": {"knative": False, "ingress": "$(INGOT_GATEWAY_INTERNAL_SERVICE_HOST):80"},
+        }
+        chart = ROOT / "build/chart/ingot"
+        run([ROOT / ".venv/bin/python", ROOT / "scripts/chart.py", "--image", image, "--folder", chart])
+        words = ("install", "ingot", chart, "--namespace", NAMESPACE, "--skip-crds", "--values", "-")
+        self._helm(program, *words, given=json.dumps(values))
+
+    def uninstall(self, program: Path) -> None:
+        """Remove what `helm` installed."""
+        self._helm(program, "uninstall", "ingot", "--namespace", NAMESPACE, "--wait", "--ignore-not-found")
+
+    def _helm(self, program: Path, *words: str | Path, given: str = "") -> None:
+        run([program, f"--kubeconfig={self._plan.kubeconfig}", *words], given=given, timeout=300)
+
     def owner_link(self) -> str:
         """Return the one-time text of the first owner; empty when there is one."""
-        program = f"import os; p = '{_DATA}/keys/owner-link'; print(open(p).read() if os.path.exists(p) else '')"
+        program = (
+            f"import os; p = '{_DATA}/keys/owner-link'; print(open(p).read() if os.path.exists(p) else '')"
+        )
         return self.inside("-c", program).strip()
 
     def inside(self, *words: str) -> str:
@@ -95,18 +135,51 @@ class DevIngot:
         return self.kubectl("exec", "-n", NAMESPACE, _POD, "--", _PYTHON, *words)
 
     def forget(self) -> None:
-        """Remove database, objects and Secrets; the namespace, the kinds and the images stay."""
+        """Remove database, objects, data and Secrets; the namespace, the kinds and the images stay."""
+        self.kubectl("delete", "pvc", _CLAIM, "-n", NAMESPACE, "--ignore-not-found", seconds=90)
+        self.kubectl("delete", "pv", _VOLUME, "--ignore-not-found", seconds=90)
+        shutil.rmtree(self._data, ignore_errors=True)
         for name in SECRETS:
             self.kubectl("delete", "secret", name, "-n", NAMESPACE, "--ignore-not-found")
         # A trust list without this Ingot's entry: it is what this field manager applies.
-        empty = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ingot-trust", "namespace": NAMESPACE}}
+        empty = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "ingot-trust", "namespace": NAMESPACE},
+        }
         self._apply(empty, "ingot-dev")
         self._admin("DROP DATABASE IF EXISTS {} WITH (FORCE)", DATABASE)
         store = Minio(f"{NODE_ADDRESS}:{S3_PORT}", S3_USER, self._passwords.s3, secure=False)
         found = store.list_objects(BUCKET, prefix=_OBJECTS, recursive=True)
-        named = [DeleteObject(one.object_name) for one in found if one.object_name]
-        for error in store.remove_objects(BUCKET, named):
+        objects = [DeleteObject(one.object_name) for one in found if one.object_name]
+        for error in store.remove_objects(BUCKET, objects):
             self._say(f"not removed: {error}")
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def _volume(self) -> dict[str, Any]:
+        """Return the control plane's volume: a folder of this machine, as no storage class is there.
+
+        A pod's own scratch space would not do: the meter refuses to count when the log that it reads was lost.
+        """
+        self._data.mkdir(mode=0o700, exist_ok=True)
+        os.chown(self._data, USER, USER)
+        # The kubelet has to come by.
+        self._folder.chmod(0o711)
+        return {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": _VOLUME, "labels": {"app.kubernetes.io/name": "ingot"}},
+            "spec": {
+                "capacity": {"storage": "20Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Retain",
+                "claimRef": {"namespace": NAMESPACE, "name": _CLAIM},
+                "hostPath": {"path": str(self._data), "type": "Directory"},
+            },
+        }
 
     def _apply(self, document: dict[str, Any], manager: str) -> None:
         words = ("apply", "--server-side", "--force-conflicts", f"--field-manager={manager}", "-f", "-")
@@ -118,10 +191,17 @@ class DevIngot:
             "INGOT_REGISTRY_PASSWORD": self._passwords.registry,
         }
         python = ROOT / ".venv/bin/python"
-        place = ("push", "--registry", REGISTRY, "--plain-http", "--key", key, "--folder", self._folder)
-        base = [python, ROOT / "scripts/base_image.py", *place, "--prefix", PREFIX]
+        to = ("--registry", REGISTRY, "--plain-http", "--key", key, "--folder", self._folder)
+        place: tuple[str | Path, ...] = ("push", *to)
+        base: list[str | Path] = [python, ROOT / "scripts/base_image.py", *place, "--prefix", PREFIX]
         run(base, timeout=1200, environment=credentials)
-        own = [python, ROOT / "scripts/ingot_image.py", *place, "--repository", f"{PREFIX}/ingot"]
+        own: list[str | Path] = [
+            python,
+            ROOT / "scripts/ingot_image.py",
+            *place,
+            "--repository",
+            f"{PREFIX}/ingot",
+        ]
         return run(own, timeout=1200, environment=credentials).strip()
 
     def _signing_key(self) -> Path:
@@ -145,7 +225,9 @@ class DevIngot:
         """Return the keys of before: with new ones everything that is sealed would be unreadable."""
         path = self._folder / "keys.json"
         if not path.exists():
-            made = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in SECRETS["ingot-keys"]}
+            made = {
+                name: base64.b64encode(secrets.token_bytes(32)).decode() for name in SECRETS["ingot-keys"]
+            }
             path.touch(0o600)
             path.write_text(json.dumps(made))
         kept: dict[str, str] = json.loads(path.read_text())
@@ -162,7 +244,7 @@ class DevIngot:
             connect_timeout=10,
         ) as connection:
             try:
-                connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+                connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
             except psycopg.errors.DuplicateDatabase:
                 # A start that was broken off left it.
                 return

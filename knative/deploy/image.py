@@ -74,7 +74,10 @@ def _wheels(checkout: Path, platform: str, folders: Folders) -> ImageLayer:
     requirements = (checkout / "requirements.txt").read_text()
     wanted = "\n".join(pinned(project["dependencies"], requirements))
     # Resolved like a function's dependencies: wheels only, for each platform, by their hashes.
-    draft = {"main.py": b"def execute(input, context):\n    return None\n", "requirements.txt": wanted.encode()}
+    draft = {
+        "main.py": b"def execute(input, context):\n    return None\n",
+        "requirements.txt": wanted.encode(),
+    }
     declared = b'name = "ingot"\nruntime = "python3.11"\n'
     found = lock(read_draft(draft | {"ingot.toml": declared}), folders.cache, timeout_s=300.0)
     check_hashes(found, requirements)

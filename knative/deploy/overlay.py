@@ -1,4 +1,4 @@
-"""The kustomization that puts one image into an overlay, and the Secrets that every overlay refers to. Pure."""
+"""The kustomization that puts an image into an overlay, and the Secrets that overlays refer to. Pure."""
 
 from __future__ import annotations
 
@@ -69,4 +69,3 @@ def make_secret(name: str, values: Mapping[str, str]) -> dict[str, Any]:
     data = {key: base64.b64encode(values[key].encode()).decode() for key in sorted(values)}
     metadata = {"name": name, "namespace": NAMESPACE, "labels": {"app.kubernetes.io/name": "ingot"}}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data}
-

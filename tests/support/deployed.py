@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-__all__ = ["Walk"]
+from knative.bootstrap.build import ensure_helm
+from knative.bootstrap.plan import Profile, plan_from
+
+__all__ = ["Walk", "helm"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,3 +80,10 @@ class Walk:
     def call(url: str, key: str) -> httpx.Response:
         """Call the function once."""
         return httpx.post(url, json={"name": "Ada"}, headers={"X-Api-Key": key}, timeout=60)
+
+
+def helm() -> Path:
+    """Return the helm that this repository pins, built if need be; skips where there is no Go."""
+    if shutil.which("go") is None:
+        pytest.skip("helm is built with Go, which is not here")
+    return ensure_helm(plan_from(os.environ, Profile.DURABLE).cache)
