@@ -88,7 +88,7 @@ class Identity:
     keys_folder: str = option(
         "",
         "Folder with the keys of this Ingot, `<name>.key` as in the data folder's `keys`, such as a mounted "
-        "Secret. All five must be there. Empty: the first start makes them, in the data folder.",
+        "Secret. All of them must be there. Empty: the first start makes them, in the data folder.",
     )
 
 

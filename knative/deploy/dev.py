@@ -160,7 +160,7 @@ class DevIngot:
         return self._folder / "data"
 
     def _volume(self) -> dict[str, Any]:
-        """Return the control plane's volume: a folder of this machine, as no storage class is there.
+        """Return the volume of the control plane: a folder of this machine, without a storage class.
 
         A pod's own scratch space would not do: the meter refuses to count when the log that it reads was lost.
         """
@@ -225,9 +225,8 @@ class DevIngot:
         """Return the keys of before: with new ones everything that is sealed would be unreadable."""
         path = self._folder / "keys.json"
         if not path.exists():
-            made = {
-                name: base64.b64encode(secrets.token_bytes(32)).decode() for name in SECRETS["ingot-keys"]
-            }
+            names = SECRETS["ingot-keys"]
+            made = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in names}
             path.touch(0o600)
             path.write_text(json.dumps(made))
         kept: dict[str, str] = json.loads(path.read_text())

@@ -19,7 +19,7 @@ SECRETS = {
     "ingot-database": ("INGOT_DATABASE_CONTROL_URL", "INGOT_DATABASE_USAGE_URL"),
     "ingot-registry": ("password", "signing-key.pem"),
     "ingot-storage": ("secret-key",),
-    "ingot-keys": ("master.key", "audit.key", "cursor.key", "files.key", "release.key"),
+    "ingot-keys": ("master.key", "audit.key", "cursor.key", "files.key", "release.key", "hop.key"),
 }
 _IMAGE = re.compile(r"(?P<name>[a-z0-9][a-z0-9.:/_-]*)@(?P<digest>sha256:[0-9a-f]{64})")
 
