@@ -162,7 +162,7 @@ class DevIngot:
     def _volume(self) -> dict[str, Any]:
         """Return the volume of the control plane: a folder of this machine, without a storage class.
 
-        A pod's own scratch space would not do: the meter refuses to count when the log that it reads was lost.
+        A pod's own scratch space would not do: the meter does not count on when its log was lost.
         """
         self._data.mkdir(mode=0o700, exist_ok=True)
         os.chown(self._data, USER, USER)

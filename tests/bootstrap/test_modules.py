@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from knative.bootstrap import eventing, modules, serving
-from knative.bootstrap.modules import MODULES, Binary, Module, build_key, link_flags, required_version
+from knative.bootstrap.modules import HELM, MODULES, Binary, Module, build_key, link_flags, required_version
 
 _FOLDER = Path(modules.__file__).parent / "modules"
 _MODULE = Module("tool", (Binary("tool"),), {}, reports="example.dev/tool")
@@ -51,7 +51,7 @@ def test_a_module_that_is_not_required_has_no_version() -> None:
         required_version("require example.dev/tool/v2 v2.0.0", "example.dev/tool")
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@pytest.mark.parametrize("module", [*MODULES, HELM], ids=lambda module: module.name)
 def test_every_module_pins_what_it_builds(module: Module) -> None:
     text = (_FOLDER / module.name / "go.mod").read_text()
     sources = "".join(path.read_text() for path in (_FOLDER / module.name).glob("*.go"))
