@@ -166,7 +166,7 @@ class Changes:
         """Open a read transaction; nothing in it can change."""
         joint = self._joint.get()
         if joint is not None:
-            with joint.refusals(actor, "read", ""):
+            with joint.refusals(actor, "read", ""), joint.change.unit.translated():
                 joint.change.unit.reach(_reach(actor))
                 yield View(actor, joint.change.unit, self.now_ms)
             return
@@ -174,7 +174,9 @@ class Changes:
         try:
             with nullcontext(moment) if moment is not None else self._store.read(_reach(actor)) as unit:
                 unit.reach(_reach(actor))
-                yield View(actor, unit, self.now_ms)
+                # A moment began outside: what fails in this read is this read's answer.
+                with unit.translated():
+                    yield View(actor, unit, self.now_ms)
         except Forbidden as refusal:
             self._record_denial(actor, "read", "", refusal)
             raise

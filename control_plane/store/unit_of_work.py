@@ -70,6 +70,12 @@ class UnitOfWork:
         self._wall.open(organization)
 
     @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn the database's errors into the error tree here already, for a part of a longer transaction."""
+        with _translated():
+            yield
+
+    @contextmanager
     def savepoint(self) -> Iterator[UnitOfWork]:
         """Open a part of the transaction that can be taken back alone."""
         with _translated(), self._wall.kept(), self.audit.kept(), self._connection.begin_nested():

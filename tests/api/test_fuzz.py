@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -87,10 +88,10 @@ def routes(api: ApiWorld) -> list[tuple[str, Rule]]:
 
 
 def filled(url: Rule, values: list[str], number: int) -> str:
-    """Return the path with a value for each variable, quoted by the client."""
+    """Return the path with a quoted value for each variable."""
     path = url.rule.removeprefix("/api/v1")
     for place, name in enumerate(sorted(url.arguments)):
-        value = values[place % len(values)].replace("/", "") or "orders"
+        value = quote(values[place % len(values)].replace("/", ""), safe="") or "orders"
         for form in (f"<{name}>", f"<path:{name}>"):
             path = path.replace(form, value)
         path = path.replace(f"<int:{name}>", str(abs(number)))

@@ -307,3 +307,5 @@ def test_a_character_that_postgresql_cannot_hold_is_refused_as_what_was_asked_fo
     world, one, _ = tenants
     with pytest.raises(Invalid, match="NUL"):
         world.functions.get(one, "a\0b")
+    with world.changes.one_moment(), pytest.raises(Invalid, match="NUL"):
+        world.functions.get(one, "a\0b")
