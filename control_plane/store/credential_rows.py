@@ -6,8 +6,8 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, or_, type_coerce, 
 
 from control_plane.domain.credentials import ApiKey, Credential, CredentialKind
 from control_plane.domain.list_filters import KeyFilter, KeyState
+from control_plane.store.identity_tables import api_keys, credentials
 from control_plane.store.rows import Rows
-from control_plane.store.tables import api_keys, credentials
 
 __all__ = ["CredentialRows"]
 

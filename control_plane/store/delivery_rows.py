@@ -9,8 +9,8 @@ from sqlalchemy import Connection, and_, delete, select
 from control_plane.domain.deliveries import Delivery
 from control_plane.domain.events import Event
 from control_plane.store.delivery_tables import deliveries
+from control_plane.store.journal_tables import outbox
 from control_plane.store.rows import Rows
-from control_plane.store.tables import outbox
 
 __all__ = ["DeliveryRows"]
 

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, delete, literal, select, update
 from control_plane.domain.access import Scope
 from control_plane.domain.identity import Department
 from control_plane.store.department_tables import departments
+from control_plane.store.identity_tables import bindings, projects
 from control_plane.store.rows import Rows
-from control_plane.store.tables import bindings, projects
 
 __all__ = ["DepartmentRows"]
 

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, String, Table
+from sqlalchemy import Column, Index, String, Table
 
 from control_plane.domain.files import FileState
 from control_plane.store.codec import Enumerated
+from control_plane.store.columns import number_column, text_column
 from control_plane.store.tables import metadata
 
 __all__ = ["files"]
-
-
-def _text(name: str) -> Column[str]:
-    return Column(name, String, nullable=False)
-
-
-def _number(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, autoincrement=False)
 
 
 files = Table(
     "files",
     metadata,
     Column("id", String, primary_key=True),
-    _text("organization"),
-    _text("project"),
-    _text("name"),
-    _text("media_type"),
-    _number("size"),
-    _text("digest"),
+    text_column("organization"),
+    text_column("project"),
+    text_column("name"),
+    text_column("media_type"),
+    number_column("size"),
+    text_column("digest"),
     Column("state", Enumerated(FileState), nullable=False),
-    _text("created_by"),
-    _number("created_ms"),
-    _number("expires_ms"),
-    _number("due_ms"),
+    text_column("created_by"),
+    number_column("created_ms"),
+    number_column("expires_ms"),
+    number_column("due_ms"),
     Index("files_project", "organization", "project", "id"),
     Index("files_due", "due_ms"),
 )

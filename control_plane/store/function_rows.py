@@ -24,9 +24,9 @@ from control_plane.domain.function_search import FunctionSearch, FunctionSort, F
 from control_plane.domain.functions import Draft, Edit, Function
 from control_plane.domain.releases import ReleaseState
 from control_plane.domain.test_runs import TestRun
+from control_plane.store.function_tables import draft_edits, drafts, functions, releases, test_runs
 from control_plane.store.prepared import change_rows, find_rows
 from control_plane.store.rows import Rows, chunks, filled, listed, selecting
-from control_plane.store.tables import draft_edits, drafts, functions, releases, test_runs
 
 __all__ = ["FunctionRows"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete
 
 from control_plane.domain.idempotency import Attempt
+from control_plane.store.journal_tables import idempotency_keys
 from control_plane.store.rows import Rows
-from control_plane.store.tables import idempotency_keys
 
 __all__ = ["IdempotencyRows"]
 

@@ -13,9 +13,9 @@ from control_plane.domain.access import Binding, Role, Scope
 from control_plane.domain.identity import Member, Organization, Project, User
 from control_plane.domain.list_filters import MemberFilter
 from control_plane.store.department_tables import disabled_members
+from control_plane.store.identity_tables import bindings, login_failures, organizations, projects, users
 from control_plane.store.prepared import find_rows
 from control_plane.store.rows import Rows, find_among, insert_missing, listed
-from control_plane.store.tables import bindings, login_failures, organizations, projects, users
 
 __all__ = ["IdentityRows"]
 

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from control_plane.domain.audit import AuditEntry
 from control_plane.domain.events import Event
 from control_plane.domain.list_filters import EventFilter
+from control_plane.store.journal_tables import audit_entries, audit_heads, counters, outbox
 from control_plane.store.prepared import change_rows, find_rows
 from control_plane.store.rows import Rows, insert_missing
-from control_plane.store.tables import audit_entries, audit_heads, counters, outbox
 
 __all__ = ["AuditFilter", "AuditRows", "CounterRows", "OutboxRows"]
 

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, insert, select
 
 from control_plane.domain.packages import PackageUse, normal_name
 from control_plane.domain.versions import Version
+from control_plane.store.function_tables import functions, versions
 from control_plane.store.package_tables import version_packages
-from control_plane.store.tables import functions, versions
 
 __all__ = ["PackageRows"]
 

@@ -10,8 +10,8 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Select, bindparam,
 
 from control_plane.domain.releases import Release, ReleaseState
 from control_plane.domain.values import Value, ValueKey
+from control_plane.store.function_tables import named_values, releases
 from control_plane.store.rows import BEHIND_ALL, Rows, chunks, listed, selecting
-from control_plane.store.tables import named_values, releases
 
 __all__ = ["ReleaseRows", "ValueRows"]
 

@@ -26,18 +26,11 @@ from sqlalchemy import (
 
 from control_plane.domain.ids import make_id
 from control_plane.domain.retention import Content, Removal
+from control_plane.store.function_tables import drafts, functions, test_runs
+from control_plane.store.identity_tables import api_keys, credentials, organizations
+from control_plane.store.journal_tables import idempotency_keys, outbox
 from control_plane.store.retention_tables import unneeded_content
-from control_plane.store.tables import (
-    api_keys,
-    credentials,
-    drafts,
-    functions,
-    idempotency_keys,
-    metadata,
-    organizations,
-    outbox,
-    test_runs,
-)
+from control_plane.store.tables import metadata
 
 __all__ = ["KINDS", "REFERENCING", "RetentionRows", "referencing_tables"]
 

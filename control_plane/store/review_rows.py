@@ -11,8 +11,8 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Select, bindparam,
 
 from control_plane.domain.reviews import Review, ReviewKind, ReviewState
 from control_plane.domain.test_runs import TestRun
+from control_plane.store.function_tables import reviews, test_runs
 from control_plane.store.rows import Rows, filled, find_among, listed, selecting
-from control_plane.store.tables import reviews, test_runs
 
 __all__ = ["ReviewFilter", "ReviewRows"]
 

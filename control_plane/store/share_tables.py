@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Index, String, Table, Text, UniqueConstraint
 
 from control_plane.domain.sharing import ShareKind
 from control_plane.store.codec import Enumerated, Json
+from control_plane.store.columns import number_column, text_column
 from control_plane.store.tables import metadata
 
 __all__ = ["installations", "share_words", "shares"]
 
 
-def _text(name: str, *, key: bool = False) -> Column[str]:
-    return Column(name, String, primary_key=key, nullable=False)
-
-
-def _number(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, autoincrement=False)
-
-
 shares = Table(
     "shares",
     metadata,
-    _text("id", key=True),
-    _text("organization"),
-    _text("project"),
-    _text("function"),
-    _text("version"),
-    _number("number"),
-    _text("digest"),
+    text_column("id", key=True),
+    text_column("organization"),
+    text_column("project"),
+    text_column("function"),
+    text_column("version"),
+    number_column("number"),
+    text_column("digest"),
     Column("kind", Enumerated(ShareKind), nullable=False),
-    _text("name"),
+    text_column("name"),
     Column("summary", Text, nullable=False),
     Column("tags", Json(tuple[str, ...]), nullable=False),
-    _text("reach"),
+    text_column("reach"),
     Column("reviewed", Boolean, nullable=False),
-    _text("shared_by"),
-    _number("created_ms"),
-    _number("updated_ms"),
-    _number("revision"),
+    text_column("shared_by"),
+    number_column("created_ms"),
+    number_column("updated_ms"),
+    number_column("revision"),
     UniqueConstraint("function", "kind", "reach", name="shares_reach_once"),
     Index("shares_reach", "reach", "id"),
     Index("shares_owner", "organization", "id"),
@@ -52,22 +45,22 @@ share_words = Table(
     Column(
         "word", String().with_variant(String(collation="C"), "postgresql"), primary_key=True, nullable=False
     ),
-    _text("share", key=True),
+    text_column("share", key=True),
     Index("share_words_share", "share"),
 )
 
 installations = Table(
     "installations",
     metadata,
-    _text("function", key=True),
-    _text("organization"),
-    _text("project"),
-    _text("share"),
-    _text("source_organization"),
-    _text("source_name"),
-    _number("number"),
-    _text("digest"),
-    _text("installed_by"),
-    _number("installed_ms"),
+    text_column("function", key=True),
+    text_column("organization"),
+    text_column("project"),
+    text_column("share"),
+    text_column("source_organization"),
+    text_column("source_name"),
+    number_column("number"),
+    text_column("digest"),
+    text_column("installed_by"),
+    number_column("installed_ms"),
     Index("installations_organization", "organization", "function"),
 )

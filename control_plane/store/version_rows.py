@@ -10,8 +10,8 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Select, bindparam,
 
 from control_plane.domain.reviews import ReviewKind, ReviewState
 from control_plane.domain.versions import RunnableVersion, Version, VersionState, VersionSummary
+from control_plane.store.function_tables import reviews, versions
 from control_plane.store.rows import BEHIND_ALL, Rows, chunks, find_among, listed, selecting
-from control_plane.store.tables import reviews, versions
 
 __all__ = ["VersionRows"]
 

@@ -18,7 +18,8 @@ from control_plane.domain.access import Role
 from control_plane.domain.files import FileWish
 from control_plane.store.engine import create_engine
 from control_plane.store.file_tables import files
-from control_plane.store.tables import CONTROL_SCHEMA, functions
+from control_plane.store.function_tables import functions
+from control_plane.store.tables import CONTROL_SCHEMA
 from tests.support.builders import World
 
 _DAY_MS = 86_400_000

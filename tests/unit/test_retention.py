@@ -15,8 +15,9 @@ from control_plane.domain.retention import DAY_MS, HOUR_MS, Content, Removal, ju
 from control_plane.errors import PreconditionFailed
 from control_plane.services.retention import Retention, Rules
 from control_plane.store import unit_of_work  # noqa: F401  (every table says so to the metadata)
+from control_plane.store.journal_tables import outbox
 from control_plane.store.retention_rows import KINDS, REFERENCING
-from control_plane.store.tables import metadata, outbox
+from control_plane.store.tables import metadata
 from tests.support.builders import World
 from tests.support.fake_contents import FakeContents
 from tests.unit.conftest import People

@@ -30,7 +30,8 @@ from control_plane.services.release_plans import Planner
 from control_plane.services.releases import Wish
 from control_plane.services.retention import Retention
 from control_plane.store.engine import create_engine
-from control_plane.store.tables import CONTROL_SCHEMA, metadata, outbox
+from control_plane.store.journal_tables import outbox
+from control_plane.store.tables import CONTROL_SCHEMA, metadata
 from tests.support.builders import World
 from tests.support.entropy import FakeEntropy
 from tests.support.fake_contents import FakeContents
