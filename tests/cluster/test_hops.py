@@ -56,7 +56,8 @@ def test_nobody_reaches_a_pod_but_through_the_gateway(closed: Closed, world: Wor
     ]
     assert len(services) == 2
     for service in services:
-        assert asked(f"http://{service}/") == (401, "hop_missing")
+        # One of them may lead to the activator for a while, which knows a function by its name alone.
+        assert asked(f"http://{service}/") in {(401, "hop_missing"), (404, "")}
     direct = f"http://{address}:8012/"
     good = tokens(closed.key).of([closed.function])[closed.function]
     assert asked(direct, **{"X-Ingot-Hop": good}) == (200, "")
